@@ -1,0 +1,38 @@
+# make quickstart   .venv, install, then the whole life of a small model (ten minutes on two cores)
+# make test         the test suite
+#
+# PYTHON=python3.12   another Python to make .venv with
+# TORCH_INDEX=…       a further index to take torch from: the CPU build on Linux without an NVIDIA GPU
+# RUN_ARGUMENTS=…     added to `textmill run`, such as --set train.time=20s
+
+PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3 python) python3)
+RECIPE ?= recipes/wikipedia-sample.toml
+BIN := .venv/bin
+INSTALL = $(PYTHON) tools/install.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+
+.PHONY: quickstart test lint bench clean
+
+quickstart: .venv/.installed
+	$(BIN)/textmill run $(RECIPE) $(RUN_ARGUMENTS)
+
+test: .venv/.installed-test
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.installed-test
+	$(BIN)/python bench/train_step.py
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(INSTALL)
+	@touch $@
+
+.venv/.installed-test: pyproject.toml constraints.txt
+	$(INSTALL) --test
+	@touch $@ .venv/.installed
+
+clean:
+	rm -rf .venv build src/*.egg-info

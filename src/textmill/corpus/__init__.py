@@ -1,0 +1,1 @@
+"""Text in: documents kept for training and validation, and everything dropped with its reason."""

@@ -1,0 +1,62 @@
+"""The `[corpus]` section of a recipe: where the text comes from, how it is read, what is held back for validation."""
+
+import codecs
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from ..settings import Settings
+
+
+class CorpusSettings(Settings):
+    """Text in: the sources and how to read them."""
+
+    source: str | list[str]
+    """Files, folders (read with everything below them), or `sample:wikipedia` and `sample:standard-library`. Files
+    end in .txt, .md, .jsonl or .xml (a MediaWiki dump), as they are or compressed (.gz, .bz2, .zst)."""
+
+    format: Literal["auto", "txt", "md", "jsonl", "mediawiki"] = "auto"
+    """How the files are read. `auto` goes by each file's ending; any other value holds for all files, whatever they
+    are called."""
+
+    text_field: str = "text"
+    """The field of a .jsonl line that holds the text. Every line must have it."""
+
+    title_field: str = "title"
+    """The field of a .jsonl line that holds the title. A line without it has no title."""
+
+    id_field: str = "id"
+    """The field of a .jsonl line that holds the document's name. A line without it is called by its file and number."""
+
+    encoding: str = "utf-8"
+    """How bytes become characters in .txt, .md and .jsonl files, by Python's name for it, such as `gb18030`. XML says
+    itself how it is encoded."""
+
+    validation_fraction: float = Field(0.1, gt=0, lt=1)
+    """The share of documents held back for validation: above 0, below 1. A hash of the title decides, so a document
+    stays on its side when others are added. A tenth is enough for a few hundred documents; of millions, hold back less."""
+
+    minimum_characters: int = Field(50, ge=1)
+    """Documents with fewer characters after cleaning are dropped and counted: 1 or more. Shorter ones are mostly
+    headings and remains of markup; set 1 where each line is a document of its own."""
+
+    @field_validator("source")
+    @classmethod
+    def _at_least_one(cls, source: str | list[str]) -> str | list[str]:
+        if not source or (isinstance(source, list) and not all(source)):
+            raise ValueError("name at least one file, folder or sample, such as 'sample:wikipedia'")
+        return source
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+            codecs.getincrementaldecoder(encoding)
+        except LookupError as error:
+            raise ValueError(f"Python knows no text encoding {encoding!r}; the usual one is 'utf-8'") from error
+        return encoding
+
+    def sources(self) -> list[str]:
+        """The sources as a list, one or many."""
+        return [self.source] if isinstance(self.source, str) else list(self.source)

@@ -1,0 +1,122 @@
+"""Cleaning, one small step after another: each takes a document and gives it back, changed or not, or a Drop.
+
+No step touches what a person wrote on purpose: curly quotes, full-width punctuation, ligatures, code and every script
+stay as they are.
+"""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+
+import ftfy
+
+from .document import Document, Drop
+from .settings import CorpusSettings
+
+Step = Callable[[Document], Document | Drop]
+
+_FTFY = ftfy.TextFixerConfig(
+    unescape_html=False,  # an article about HTML, or code, means its &lt;
+    fix_latin_ligatures=False,
+    fix_character_width=False,  # the comma of Chinese text is a full-width one
+    uncurl_quotes=False,
+    normalization=None,  # a step of its own
+    explain=False,
+)
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_EVENT_WINDOW = 4096  # a machine's tail is a line, not a page
+
+
+def repair_text(document: Document) -> Document:
+    """Undo wrong decodings (`schÃ¶n` for `schön`), by ftfy, with everything off that changes sound text."""
+    return _with_text(document, ftfy.fix_text(document.text, _FTFY))
+
+
+def normalize_unicode(document: Document) -> Document:
+    """Unicode's composed form (NFC): letters and their accents are one character."""
+    return _with_text(document, unicodedata.normalize("NFC", document.text))
+
+
+def remove_control_characters(document: Document) -> Document:
+    """Line ends become newlines; control characters go, except newline and tab."""
+    text = document.text.replace("\r\n", "\n").replace("\r", "\n")
+    return _with_text(document, _CONTROL.sub("", text))
+
+
+def remove_machine_tail(document: Document) -> Document:
+    """Remove events such as `{"msg_type":"generate_answer_finish","data":""}` that a chat service left at the end."""
+    end = len(document.text.rstrip())
+    while (start := _event_start(document.text[max(0, end - _EVENT_WINDOW) : end])) is not None:
+        end = max(0, end - _EVENT_WINDOW) + start
+        end = len(document.text[max(0, end - _EVENT_WINDOW) : end].rstrip()) + max(0, end - _EVENT_WINDOW)
+    return document if end == len(document.text.rstrip()) else _with_text(document, document.text[:end].rstrip())
+
+
+def _event_start(tail: str) -> int | None:
+    """Where the event begins that `tail` ends with. An event has a `msg_type` such as `some_words`, and `data`."""
+    if not tail.endswith("}") or '"msg_type"' not in tail:
+        return None
+    decoder = json.JSONDecoder()
+    for brace in re.finditer(r"\{", tail):
+        try:
+            event, end = decoder.raw_decode(tail, brace.start())
+        except (ValueError, RecursionError):
+            continue
+        if end == len(tail):
+            kind = event.get("msg_type")
+            is_event = "data" in event and isinstance(kind, str) and re.fullmatch(r"[a-z]+(_[a-z]+)+", kind)
+            return brace.start() if is_event else None
+    return None
+
+
+def tidy_whitespace(document: Document) -> Document:
+    """Blanks at line ends go, and more than one blank line becomes one."""
+    text = re.sub(r"[ \t\u3000]+$", "", document.text, flags=re.MULTILINE)
+    return _with_text(document, re.sub(r"\n{3,}", "\n\n", text).strip("\n"))
+
+
+def drop_short(minimum_characters: int) -> Step:
+    """A step that drops documents with fewer than `minimum_characters` characters."""
+
+    def too_short(document: Document) -> Document | Drop:
+        length = len(document.text.strip())
+        if length >= minimum_characters:
+            return document
+        rule = "too short" if length else "empty"
+        return Drop(document.id, document.source, "length", rule, document.title, length, minimum_characters)
+
+    return too_short
+
+
+class DropDuplicates:
+    """Drops documents whose text was seen before. Remembers 16 bytes of hash a document, nothing else."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+
+    def __call__(self, document: Document) -> Document | Drop:
+        digest = hashlib.blake2b(document.text.encode(), digest_size=16).digest()
+        if digest in self.seen:
+            return Drop(document.id, document.source, "duplicates", "same text", document.title, digest.hex())
+        self.seen.add(digest)
+        return document
+
+
+def cleaning_steps(settings: CorpusSettings) -> dict[str, Step]:
+    """Every step by its name, in the order they are taken."""
+    return {
+        "text repair": repair_text,
+        "unicode": normalize_unicode,
+        "control characters": remove_control_characters,
+        "machine tail": remove_machine_tail,
+        "whitespace": tidy_whitespace,
+        "length": drop_short(settings.minimum_characters),
+        "duplicates": DropDuplicates(),
+    }
+
+
+def _with_text(document: Document, text: str) -> Document:
+    return document if text == document.text else replace(document, text=text)

@@ -1,0 +1,10 @@
+"""Wikitext in, prose that a person would accept out.
+
+The passes follow MediaWiki's own order: what isn't wikitext at all is set aside (`extensions`), the page is cut into
+sections, each section's templates and links become their words (`page`, `templates`), and the traces of what had no
+words are smoothed away (`tidy`).
+"""
+
+from .page import HIDDEN_NAMESPACES, Prose, prose
+
+__all__ = ["HIDDEN_NAMESPACES", "Prose", "prose"]

@@ -1,0 +1,106 @@
+"""The last pass: what the removed markup left behind (empty brackets, doubled spaces, loose commas, stray braces).
+
+Each rule acts only on traces of markup, so that `f()` and `a || b` in an article about programming stay.
+"""
+
+import re
+
+from .marks import (
+    COMPUTED,
+    HOLE,
+    SUBSCRIPT_CLOSE,
+    SUBSCRIPT_OPEN,
+    SUPERSCRIPT_CLOSE,
+    SUPERSCRIPT_OPEN,
+)
+
+_SWITCHES = re.compile(
+    "__(?:NO|FORCE)?TOC__|__(?:NOEDITSECTION|(?:NO)?NEWSECTIONLINK|NOGALLERY|HIDDENCAT|(?:NO)?INDEX|STATICREDIRECT"
+    "|NOTITLECONVERT|NOCONTENTCONVERT|NOTC|NOCC|DISAMBIG|EXPECTUNUSEDCATEGORY)__"
+)
+_BLANKS = str.maketrans(dict.fromkeys("\u00a0\u2002\u2003\u2009\u200a\u202f", " "))
+_RAISED_CHARACTERS = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
+_LOWERED_CHARACTERS = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
+_RAISED = re.compile(f"{SUPERSCRIPT_OPEN}([^{SUPERSCRIPT_OPEN}{SUPERSCRIPT_CLOSE}]*){SUPERSCRIPT_CLOSE}")
+_LOWERED = re.compile(f"{SUBSCRIPT_OPEN}([^{SUBSCRIPT_OPEN}{SUBSCRIPT_CLOSE}]*){SUBSCRIPT_CLOSE}")
+
+_CONVERSION = re.compile(r"-\{(?!\{)([^{}]*)\}-")  # Chinese script conversion: -{zh-hans:计算机;zh-hant:電腦}-
+_STRAY = re.compile(r"\{\{\{?[^{}|\n]{0,60}\||\[\[[^\[\]|\n]{0,200}\||\{\{+|\}\}+|\[\[|\]\]|<!--|-->")
+_APOSTROPHES = re.compile("'{2,}")
+
+_BRACKETS = re.compile(r"[ \t]*([(\[（])([^()\[\]（）\n]*[" + HOLE + COMPUTED + r"][^()\[\]（）\n]*)([)\]）])")
+_LINKING = r"(?:or|and|also|from|pronounced|pronunciation|listen|IPA|English|locally)\b:?"
+_LEAD = re.compile(rf"^(?:[\s,;:/、，；–—-]|{HOLE}|{_LINKING}(?=[\s,;]*{HOLE}))+", re.IGNORECASE)
+_TAIL = re.compile(rf"(?:[\s,;:/、，；–—-]|{HOLE}|(?<=[\s,;{HOLE}]){_LINKING}(?=\s*{HOLE}))+$", re.IGNORECASE)
+_PRONOUNCED = re.compile(rf",?[ \t]*\b(?:is )?pronounced[ \t]*{HOLE}+,?", re.IGNORECASE)
+_HOLE_BEFORE_MARK = re.compile(rf"[ \t]*{HOLE}[{HOLE} \t]*(?=[,.;:!?)\]，。；：！？）、])")
+_HOLE_RUN_OF_COMMAS = re.compile(rf"([,;])[ \t]*{HOLE}[{HOLE} \t]*[,;]")
+_LIST_MARKS = re.compile(rf"^[{HOLE} \t]*([*#:;]+)[{HOLE} \t]*([*#:;]*)")
+_TABLE_LINE = re.compile(r"^\s*(?:\{\||\||!.*(?:!!|scope=|style=|colspan=|rowspan=))")
+_RULE = re.compile(r"^-{4,}")
+
+
+def tidy(text: str) -> str:
+    """Resolve every mark in `text` and smooth what the removed markup left; one blank line at most between lines."""
+    text = _SWITCHES.sub("", text.translate(_BLANKS))
+    text = _CONVERSION.sub(_choose_script, text)
+    text = _STRAY.sub("", text)
+    text = _APOSTROPHES.sub(lambda run: "'" * {4: 1}.get(len(run[0]), max(0, len(run[0]) - 5)), text)
+    text = _RAISED.sub(lambda match: _shift(match[1], _RAISED_CHARACTERS), text)
+    text = _LOWERED.sub(lambda match: _shift(match[1], _LOWERED_CHARACTERS), text)
+    text = re.sub(f"[{SUPERSCRIPT_OPEN}{SUPERSCRIPT_CLOSE}{SUBSCRIPT_OPEN}{SUBSCRIPT_CLOSE}]", "", text)
+    text = re.sub(f"(?:{HOLE}[ \t]*)+{HOLE}", HOLE, text)
+    for _ in range(2):  # twice, for brackets within brackets
+        text = _BRACKETS.sub(_mend_brackets, text)
+    text = _PRONOUNCED.sub("", text)
+    text = _HOLE_RUN_OF_COMMAS.sub(r"\1", text)
+    text = _HOLE_BEFORE_MARK.sub("", text)
+    lines = [_tidy_line(line) for line in text.split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(line for line in lines if line is not None)).strip()
+
+
+def _tidy_line(line: str) -> str | None:
+    """One line without its marks; None where nothing but markup stood in it."""
+    had_content = bool(line.strip())
+    if _TABLE_LINE.match(line):
+        return None
+    line = _RULE.sub("", line)
+    marks = _LIST_MARKS.match(line)
+    bullet = ""
+    if marks:
+        bullet = "- " if set("*#") & set(marks[1] + marks[2]) else ""
+        line = line[marks.end() :]
+    line = re.sub(r"[ \t]{2,}", " ", line.replace(HOLE, "").replace(COMPUTED, "")).strip()
+    if not line or (marks and not any(character.isalnum() for character in line) and "\x03" not in line):
+        return None if had_content else ""
+    return bullet + line
+
+
+def _mend_brackets(match: re.Match[str]) -> str:
+    """Brackets that lost words: gone where nothing is left in them, else without the loose commas at their ends."""
+    if COMPUTED in match[2]:
+        return ""
+    content = _TAIL.sub("", _LEAD.sub("", match[2]))
+    if not content.replace(HOLE, "").strip():
+        return HOLE
+    blank = " " if match[0][0] in " \t" else ""
+    return f"{blank}{match[1]}{content}{match[3]}"
+
+
+def _shift(text: str, table: dict[int, int]) -> str:
+    """Raised or lowered characters where Unicode has all of them, else the plain text."""
+    text = text.strip("'")
+    return text.translate(table) if text and all(ord(character) in table for character in text) else text
+
+
+def _choose_script(match: re.Match[str]) -> str:
+    """The words of a Chinese conversion rule: the simplified form where both are given."""
+    flags, bar, rule = match[1].rpartition("|")
+    if bar and set(flags) & set("HTD-") and "A" not in flags:  # a definition for the whole page shows nothing
+        return ""
+    forms = dict(part.split(":", 1) for part in rule.split(";") if ":" in part and part.strip().startswith("zh"))
+    forms = {key.strip(): value.strip() for key, value in forms.items()}
+    for variant in ("zh-hans", "zh-cn", "zh"):
+        if variant in forms:
+            return forms[variant]
+    return next(iter(forms.values()), rule)

@@ -1,0 +1,26 @@
+"""The `[evaluate]` section of a recipe: how much text is judged, and how strong the baselines are."""
+
+import pydantic
+
+from ..models.ngram import MAXIMUM_ORDER
+from ..settings import Settings
+
+
+class EvaluationSettings(Settings):
+    """How a model is compared with its baselines."""
+
+    maximum_bytes: int = pydantic.Field(2_000_000, ge=1)
+    """Validation text that is scored, in bytes. Which documents these are is decided by the hash of their ids."""
+
+    ngram_order: int = pydantic.Field(7, ge=1, le=MAXIMUM_ORDER)
+    """Order of the baseline n-gram over bytes, the predicted byte included. On 3 MB of English encyclopedia, order 7 is
+    the best of those that fit its 64-bit keys; lower orders are weaker, and cost hardly less."""
+
+    baseline_bytes: int = pydantic.Field(20_000_000, ge=1)
+    """Training text that a baseline reads at most, in bytes. `xz` reads no more than 8 MB of it."""
+
+    bootstrap_samples: int = pydantic.Field(10_000, ge=100)
+    """Resamples behind each 95 % interval."""
+
+    prompts: list[str] = [""]
+    """What the finished model goes on from, to show how it writes; an empty one is the start of a document."""

@@ -1,0 +1,58 @@
+"""A comparison of language models as plain text for a terminal."""
+
+import math
+
+from ..score import Score
+from .bits_per_byte import UNIT, Evaluation
+
+
+def render_evaluation(evaluation: Evaluation) -> str:
+    """The comparison as plain text for a terminal: a table, the differences, and what they mean."""
+    header = ("system", UNIT, "95 % interval", "per token", "per word", "documents")
+    rows = [
+        (
+            system.name,
+            f"{system.bits_per_byte.value:.3f}",
+            _interval(system.bits_per_byte),
+            f"{system.token_perplexity.value:.4g}",
+            f"{system.word_perplexity.value:.4g}",
+            str(system.bits_per_byte.count),
+        )
+        for system in evaluation.systems
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *rows)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
+        for row in (header, *rows)
+    ]
+    lines.append("(per token, per word: perplexity; a document's end counts as one)")
+    label_width = max((len(difference.name) for difference in evaluation.differences), default=0)
+    for difference in evaluation.differences:
+        lines.append(
+            f"{difference.name.ljust(label_width)}  {difference.value:+.3f} {_interval(difference)} {UNIT},"
+            f" over {_documents(difference.count)} that both scored"
+        )
+    if (closest := evaluation.closest) is not None:
+        lines.append(_verdict(evaluation, closest))
+    return "\n".join(lines)
+
+
+def _verdict(evaluation: Evaluation, closest: int) -> str:
+    difference, baseline = evaluation.differences[closest], evaluation.systems[1 + closest].name
+    name = evaluation.systems[0].name
+    which = f"the better baseline, {baseline}" if len(evaluation.differences) > 1 else baseline
+    below = difference.value <= 0
+    low, high = (-difference.high, -difference.low) if below else (difference.low, difference.high)
+    claim = f"bits per byte {'below' if below else 'above'} {which}"
+    if math.isnan(low):
+        return f"{name} is {abs(difference.value):.2f} {claim}; one document doesn't say how far that can be trusted."
+    sentence = f"{name} is {abs(difference.value):.2f} [{low:.2f}, {high:.2f}] {claim}"
+    return f"{sentence}." if low > 0 else f"{sentence}; the interval holds zero, so neither is shown to be the better."
+
+
+def _documents(count: int) -> str:
+    return "the one document" if count == 1 else f"the {count} documents"
+
+
+def _interval(score: Score) -> str:
+    return "unknown" if math.isnan(score.low) else f"[{score.low:.3f}, {score.high:.3f}]"

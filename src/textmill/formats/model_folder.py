@@ -1,0 +1,108 @@
+"""A model folder: what one directory holds so that this code, transformers and others can use it.
+
+`config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json`, `generation_config.json`, and
+`textmill.json` with the model's lineage. Weights are never pickled.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from ..errors import ModelError
+from ..files import atomic_folder, write_json
+from ..models.decoder import Decoder
+from ..tokens.tokenizer import Tokenizer
+from . import qwen3
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A loaded model folder."""
+
+    path: Path
+    model: Decoder
+    tokenizer: Tokenizer
+    lineage: dict[str, Any]
+
+
+def save_model_folder(path: str | Path, model: Decoder, tokenizer: Tokenizer, lineage: dict[str, Any]) -> None:
+    """Write the whole folder, atomically. `lineage` says what the model was made of: recipe, data hashes, scores."""
+    with atomic_folder(path) as folder:
+        tensors = {
+            name: tensor.contiguous() for name, tensor in qwen3.to_stock(model.state_dict(), model.config).items()
+        }
+        safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        write_json(folder / "config.json", qwen3.stock_config(model.config, tokenizer.bos_id, tokenizer.eos_id))
+        write_json(
+            folder / "generation_config.json",
+            {
+                "bos_token_id": tokenizer.bos_id,
+                "eos_token_id": tokenizer.eos_id,
+                "pad_token_id": tokenizer.eos_id,
+                "do_sample": True,
+                "temperature": 0.8,
+                "top_p": 0.95,
+            },
+        )
+        tokenizer.save(folder, model_max_length=model.config.context_length)
+        write_json(folder / "textmill.json", lineage)
+
+
+def load_model_folder(path: str | Path) -> ModelFolder:
+    """Read a model folder. Raises ModelError, with all that is wrong, where it can't be used."""
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is not a folder; give a model folder, such as runs/wikipedia-sample/model")
+    if not (folder / "config.json").is_file():
+        inner = folder / "model"
+        hint = f"; did you mean {inner}?" if (inner / "config.json").is_file() else ""
+        raise ModelError(f"{folder} holds no config.json, so it is not a model folder{hint}")
+    try:
+        stock = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{folder / 'config.json'} is not valid JSON: {error}") from error
+    config = qwen3.config_from_stock(stock, str(folder / "config.json"))
+    model = Decoder(config)
+    tensors = qwen3.from_stock(_read_weights(folder), config)
+    _check_tensors(folder, model, tensors)
+    model.load_state_dict(tensors)
+    model.eval()
+    lineage_file = folder / "textmill.json"
+    lineage = json.loads(lineage_file.read_text(encoding="utf-8")) if lineage_file.is_file() else {}
+    tokenizer = Tokenizer.load(folder)
+    if tokenizer.vocabulary_size > config.vocabulary_size:
+        raise ModelError(
+            f"{folder}: the tokenizer has {tokenizer.vocabulary_size} tokens, the model only {config.vocabulary_size}; "
+            "these two don't belong together"
+        )
+    return ModelFolder(folder, model, tokenizer, lineage)
+
+
+def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        pickled = sorted(file.name for file in [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")])
+        why = f"; {pickled[0]} is a pickle, which can run code when opened, so convert it first" if pickled else ""
+        raise ModelError(f"{folder} holds no model.safetensors{why}")
+    try:
+        return {name: tensor.float() for name, tensor in safetensors.torch.load_file(path).items()}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ModelError(f"{path} can't be read as safetensors: {error}; it may be truncated, fetch it anew") from error
+
+
+def _check_tensors(folder: Path, model: Decoder, tensors: dict[str, torch.Tensor]) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    problems = [f"{folder}: weight {name} is missing" for name in expected.keys() - tensors.keys()]
+    problems += [f"{folder}: weight {name} is not one of this model's" for name in tensors.keys() - expected.keys()]
+    problems += [
+        f"{folder}: weight {name} has shape {tuple(tensors[name].shape)}, config.json says {shape}"
+        for name, shape in expected.items()
+        if name in tensors and tuple(tensors[name].shape) != shape
+    ]
+    if problems:
+        raise ModelError(*sorted(problems))

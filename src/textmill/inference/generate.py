@@ -1,0 +1,126 @@
+"""Let a model write on: a prompt in, a stream of text out, one token at a time over the memory of what was read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from ..errors import GenerationError
+from ..models.decoder import Decoder
+from ..models.state import KeyValueState
+from ..tokens.tokenizer import Tokenizer
+from .sampling import Sampling, pick
+
+FinishReason = Literal["end", "stop", "length", "context"]
+
+
+@dataclass
+class Piece:
+    """A piece of the answer: whole characters only. The last piece carries why the answer ended.
+
+    `end`: the model closed the document; `stop`: a stop string was met (and is left out); `length`: `max_tokens` are
+    written; `context`: the model can't look back over more.
+    """
+
+    text: str
+    tokens: int
+    finish_reason: FinishReason | None = None
+
+
+class StopStrings:
+    """Cuts a stream at the first stop string, also where one spans several pieces."""
+
+    def __init__(self, stops: Sequence[str]):
+        if any(not stop for stop in stops):
+            raise GenerationError("a stop string must not be empty")
+        self.stops = tuple(stops)
+        self.held = ""
+
+    def push(self, text: str) -> tuple[str, bool]:
+        """What may be shown now, and whether a stop string was met."""
+        self.held += text
+        found = [place for place in (self.held.find(stop) for stop in self.stops) if place >= 0]
+        if found:
+            shown, self.held = self.held[: min(found)], ""
+            return shown, True
+        # The longest end that could still grow into a stop string waits.
+        longest = min(len(self.held), max((len(stop) - 1 for stop in self.stops), default=0))
+        waiting = next(
+            (n for n in range(longest, 0, -1) if any(stop.startswith(self.held[-n:]) for stop in self.stops)), 0
+        )
+        shown, self.held = self.held[: len(self.held) - waiting], self.held[len(self.held) - waiting :]
+        return shown, False
+
+
+def generate(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    prompt: str,
+    sampling: Sampling | None = None,
+    max_tokens: int = 200,
+    stop: Sequence[str] = (),
+) -> Iterator[Piece]:
+    """Write on from `prompt` (which may be empty). Yields pieces of text; the last one has a `finish_reason`.
+
+    Raises GenerationError where the prompt doesn't fit into the model's context, with both numbers.
+    """
+    sampling = sampling or Sampling()
+    stops = StopStrings(stop)
+    if max_tokens < 1:
+        raise GenerationError(f"max_tokens must be at least 1, found {max_tokens}")
+    read = [tokenizer.bos_id, *tokenizer.encode(prompt)]
+    context = model.config.context_length
+    if len(read) >= context:
+        raise GenerationError(
+            f"the prompt is {len(read) - 1} tokens long, and the model's context of {context} tokens leaves room for "
+            f"{context - 2} and an answer; give a shorter prompt, or train with a larger model.context_length"
+        )
+    return _write_on(model, tokenizer, read, sampling, max_tokens, stops)
+
+
+@torch.inference_mode()
+def _write_on(
+    model: Decoder, tokenizer: Tokenizer, read: list[int], sampling: Sampling, max_tokens: int, stops: StopStrings
+) -> Iterator[Piece]:
+    state = model.new_state(rows=1)
+    stream = tokenizer.decode_stream()
+    logits = _next_logits(model, read, state)
+    for written in range(1, max_tokens + 1):
+        token = pick(logits, read, sampling, position=written - 1)
+        if token == tokenizer.eos_id:
+            shown, stopped = stops.push(stream.flush())
+            yield Piece(shown + stops.held, written, "stop" if stopped else "end")
+            return
+        read.append(token)
+        shown, stopped = stops.push(stream.step(token))
+        if stopped:
+            yield Piece(shown, written, "stop")
+            return
+        full = len(read) >= model.config.context_length
+        if written == max_tokens or full:
+            rest, stopped = stops.push(stream.flush())
+            reason: FinishReason = "stop" if stopped else "length" if written == max_tokens else "context"
+            yield Piece(shown + rest + ("" if stopped else stops.held), written, reason)
+            return
+        if shown:
+            yield Piece(shown, written)
+        logits = _next_logits(model, [token], state)
+
+
+def _next_logits(model: Decoder, tokens: list[int], state: KeyValueState) -> torch.Tensor:
+    """Logits (V,) after the last of `tokens`; only that position passes through the head."""
+    hidden = model.hidden(torch.tensor([tokens], device=model.device), state=state)
+    return model.head(hidden[0, -1]).float()
+
+
+def complete(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    prompt: str,
+    sampling: Sampling | None = None,
+    max_tokens: int = 200,
+    stop: Sequence[str] = (),
+) -> str:
+    """The whole answer at once."""
+    return "".join(piece.text for piece in generate(model, tokenizer, prompt, sampling, max_tokens, stop))

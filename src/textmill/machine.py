@@ -1,0 +1,59 @@
+"""What this machine can do, measured: the device to use, its name, and the speed of its matrix product."""
+
+import os
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+
+def best_device() -> torch.device:
+    """CUDA where there is one, then Apple's MPS, then the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: a container's limit counts, not the machine's total."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def machine_name(device: torch.device) -> str:
+    """The processor's name, as the system gives it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpu_info = Path("/proc/cpuinfo")
+    if cpu_info.is_file():
+        for line in cpu_info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all it was given, so that a clock can be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def matrix_flops(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
+    """Floating-point operations per second of a large matrix product: the best of those run within `seconds`."""
+    size = 1024 if device.type == "cpu" else 4096
+    left, right = torch.randn(2, size, size, device=device, dtype=dtype)
+    left @ right  # the first product sets the kernel up
+    synchronize(device)
+    best, started = float("inf"), time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        before = time.perf_counter()
+        left @ right
+        synchronize(device)
+        best = min(best, time.perf_counter() - before)
+    return 2 * size**3 / best

@@ -1,0 +1,71 @@
+"""The head and its cross-entropy in one, a chunk of rows at a time, so that logits for all tokens never exist at once.
+
+For 4,096 tokens and a vocabulary of 32,768 the logits alone are 512 MB; here a chunk of them is LOGIT_BYTES at most.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+IGNORED = -100  # a target that doesn't count, torch's own convention
+LOGIT_BYTES = 32 * 2**20  # small enough to stay near the cache, large enough that a product fills the machine
+
+
+def _chunks(rows: int, vocabulary: int) -> list[slice]:
+    size = max(64, LOGIT_BYTES // (4 * vocabulary))
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def token_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Nats of each target, without a gradient: hidden (N, D), weight (V, D), targets (N,) -> (N,), 0 where ignored."""
+    nats = torch.zeros(targets.shape, dtype=torch.float32, device=hidden.device)
+    with torch.no_grad():
+        for rows in _chunks(len(targets), len(weight)):
+            logits = (hidden[rows] @ weight.to(hidden.dtype).T).float()
+            nats[rows] = torch.nn.functional.cross_entropy(
+                logits, targets[rows], ignore_index=IGNORED, reduction="none"
+            )
+    return nats
+
+
+class _CrossEntropySum(torch.autograd.Function):
+    """Sum of the targets' nats. The gradients are made in the forward pass, while a chunk's logits are at hand."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        hidden_gradient = torch.empty_like(hidden)
+        weight_gradient = torch.zeros_like(weight, dtype=torch.float32)
+        head = weight.to(hidden.dtype)
+        for rows in _chunks(len(targets), len(weight)):
+            logits = (hidden[rows] @ head.T).float()  # (n, V)
+            counted = targets[rows] != IGNORED
+            target = targets[rows].clamp_min(0)[:, None]
+            normaliser = logits.logsumexp(dim=-1, keepdim=True)
+            total += ((normaliser - logits.gather(1, target)).squeeze(1) * counted).sum()
+            # d nats / d logits = softmax - onehot(target)
+            gradient = logits.sub_(normaliser).exp_()
+            gradient.scatter_add_(1, target, torch.full_like(target, -1, dtype=gradient.dtype))
+            gradient.mul_(counted[:, None])
+            gradient = gradient.to(hidden.dtype)
+            torch.mm(gradient, head, out=hidden_gradient[rows])
+            weight_gradient += gradient.T @ hidden[rows]
+        ctx.save_for_backward(hidden_gradient, weight_gradient.to(weight.dtype))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        (scale,) = gradients
+        hidden_gradient, weight_gradient = ctx.saved_tensors
+        return hidden_gradient * scale.to(hidden_gradient.dtype), weight_gradient * scale, None
+
+
+def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Sum over the counted targets of -log softmax(hidden · weightᵀ)[target], in nats.
+
+    hidden (N, D), weight (V, D), targets (N,) -> a scalar with gradients to hidden and weight.
+    """
+    if not torch.is_grad_enabled():
+        return token_cross_entropy(hidden, weight, targets).sum()
+    return _CrossEntropySum.apply(hidden, weight, targets)

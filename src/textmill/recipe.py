@@ -1,0 +1,142 @@
+"""The recipe: one model's life as one typed, documented TOML file, joined from the sections that the packages own.
+
+All mistakes of a recipe are reported together; an unknown key is answered with the nearest one that exists.
+"""
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import tomli_w
+
+from .corpus.settings import CorpusSettings
+from .errors import RecipeError, nearest
+from .evaluation.settings import EvaluationSettings
+from .models.settings import ModelSettings
+from .settings import Settings
+from .tokens.settings import TokenizerSettings
+from .training.settings import TrainSettings
+
+
+class Recipe(Settings):
+    """One model's life. Every section but `[corpus]` and `[train]` may be left out."""
+
+    corpus: CorpusSettings
+    """Where the text comes from, and how it is cleaned and split."""
+
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    """How text becomes tokens."""
+
+    model: ModelSettings = ModelSettings()
+    """The model's shape."""
+
+    train: TrainSettings
+    """How long and how it learns."""
+
+    evaluate: EvaluationSettings = EvaluationSettings()
+    """How it is judged."""
+
+    def to_toml(self) -> str:
+        """The whole recipe, defaults included, as TOML. Fields without a value are left out: TOML has no null."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True), multiline_strings=True)
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply overrides such as `train.steps=500`. Raises RecipeError with all mistakes at once."""
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        near = nearest(path.name, [other.name for other in sorted(path.parent.glob("*.toml"))])
+        raise RecipeError(f"there is no recipe {path}{near}") from error
+    except IsADirectoryError as error:
+        raise RecipeError(f"{path} is a folder; give a recipe, a .toml file") from error
+    except PermissionError as error:
+        raise RecipeError(f"{path} can't be read: no permission") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"{path} is not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    problems = [problem for override in overrides for problem in _apply(values, override)]
+    if problems:
+        raise RecipeError(*problems)
+    return check_recipe(values, str(path))
+
+
+def check_recipe(values: dict[str, Any], where: str) -> Recipe:
+    """A Recipe from plain values. Raises RecipeError with all mistakes at once."""
+    try:
+        recipe = Recipe.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise RecipeError(*dict.fromkeys(f"{where}: {_explain(mistake)}" for mistake in error.errors())) from None
+    recipe.model.decoder_config(
+        recipe.tokenizer.vocabulary_size
+    )  # a shape that doesn't fit is told now, not in an hour
+    return recipe
+
+
+def _apply(values: dict[str, Any], override: str) -> Iterator[str]:
+    """Put one `section.key=value` into `values`; yields what is wrong with it."""
+    key, equals, text = override.partition("=")
+    path = key.strip().split(".")
+    if not equals or len(path) != 2 or not all(path):
+        yield f"--set {override}: write section.key=value, such as train.steps=500"
+        return
+    section, name = path
+    if not isinstance(values.setdefault(section, {}), dict):
+        yield f"--set {override}: {section} is not a section of the recipe"
+        return
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word, such as a path or a time
+    values[section][name] = value
+
+
+def _explain(mistake: Any) -> str:
+    """One of pydantic's mistakes in the recipe's own terms."""
+    names: list[str] = []
+    settings: type[Settings] | None = Recipe
+    field = None
+    for part in mistake["loc"]:
+        known = settings.model_fields if settings is not None else {}
+        if mistake["type"] == "extra_forbidden" and part not in known:
+            where = ".".join([*names, str(part)])
+            kind = "key" if names else "section"
+            return f"unknown {kind} {where}{nearest(str(part), known)} (known: {', '.join(known)})"
+        if part not in known:
+            break  # pydantic names the branch of a union here
+        names.append(str(part))
+        field = known[part]
+        annotation = field.annotation
+        settings = annotation if isinstance(annotation, type) and issubclass(annotation, Settings) else None
+    where = ".".join(names)
+    if mistake["type"] == "missing":
+        what = f"{where} is missing"
+    else:
+        message = mistake["msg"].removeprefix("Value error, ")
+        what = f"{where}: {message[0].lower()}{message[1:]}"
+        if not isinstance(mistake["input"], dict):
+            what += f"; found {mistake['input']!r}"
+    meaning = " ".join((field.description or "").split()) if field is not None and settings is None else ""
+    return f"{what}. {where.rpartition('.')[2]}: {meaning}" if meaning else what
+
+
+def describe_fields(section: str | None = None) -> Iterator[tuple[str, str, str, str]]:
+    """(key, type, default, documentation) of each field, as `textmill recipe` prints them."""
+    sections = {name: field.annotation for name, field in Recipe.model_fields.items()}
+    if section is not None and section not in sections:
+        raise RecipeError(
+            f"there is no section {section!r}{nearest(section, sections)}; write one of {', '.join(sections)}"
+        )
+    for name, settings in sections.items():
+        if section in (None, name):
+            for key, field in settings.model_fields.items():  # type: ignore[union-attr]
+                kind = str(field.annotation if not isinstance(field.annotation, type) else field.annotation.__name__)
+                kind = kind.replace("typing.", "").replace("NoneType", "None")
+                default = "required" if field.is_required() else repr(field.default)
+                yield f"{name}.{key}", kind, default, " ".join((field.description or "").split())

@@ -1,0 +1,126 @@
+"""The run folder: which stages of a model's life are done, which are to do, and what each took.
+
+    runs/NAME/  recipe.toml  manifest.json  corpus/  tokenizer/  tokens/
+                choices.json  checkpoints/  metrics.jsonl  model/  evaluation.json
+
+A stage whose inputs haven't changed isn't run again. The manifest is written after a stage's output, so that a stage
+that was killed is simply done again, or, in training, gone on with.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import stages
+from .errors import RunError, nearest
+from .files import fingerprint, folder_lock, read_json, remove_partial, write_json, write_text
+from .progress import format_seconds
+from .recipe import Recipe
+
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: the sections of the recipe it reads, the stages it builds on, what it writes, and how.
+
+    `make` returns a summary for the manifest whose `hash` stands for everything written.
+    """
+
+    name: str
+    sections: tuple[str, ...]
+    needs: tuple[str, ...]
+    writes: tuple[str, ...]
+    make: Callable[["stages.Workplace"], dict[str, Any]]
+    extra_inputs: Callable[["stages.Workplace"], Any] = lambda place: None
+    """What else the stage depends on: the source files."""
+    already: Callable[["stages.Workplace"], str | None] = lambda place: None
+    """Why an output made from other inputs will do all the same."""
+
+
+STAGES = (
+    Stage("corpus", ("corpus",), (), ("corpus",), stages.make_corpus, stages.source_identity),
+    Stage("tokenizer", ("tokenizer",), ("corpus",), ("tokenizer",), stages.make_tokenizer),
+    Stage("tokens", (), ("corpus", "tokenizer"), ("tokens",), stages.make_tokens),
+    Stage(
+        "train", ("model", "train"), ("tokens",), ("checkpoints", "choices.json"), stages.make_checkpoints,
+        already=stages.trained_long_enough,
+    ),
+    Stage("model", (), ("train", "tokenizer"), ("model",), stages.make_model),
+    Stage("evaluate", ("evaluate",), ("model", "corpus"), ("evaluation.json",), stages.make_evaluation),
+)  # fmt: skip
+
+
+def run_recipe(
+    recipe: Recipe, folder: str | Path, until: str = STAGES[-1].name, restart: bool = False
+) -> dict[str, Any]:
+    """Do every stage not yet done, up to `until`. Returns the manifest.
+
+    `restart` throws away what was trained before. Raises RunError where the folder is in use or can't be written.
+    """
+    names = [stage.name for stage in STAGES]
+    if until not in names:
+        raise RunError(f"there is no stage {until!r}{nearest(until, names)}; write one of {', '.join(names)}")
+    folder = Path(folder)
+    with folder_lock(folder):
+        remove_partial(folder)
+        manifest = _read_manifest(folder)
+        if restart:
+            _forget_training(folder, manifest)
+        write_text(folder / "recipe.toml", recipe.to_toml())
+        place = stages.Workplace(recipe, folder, manifest)
+        for stage in STAGES[: names.index(until) + 1]:
+            _do(stage, place)
+        return manifest
+
+
+def _do(stage: Stage, place: "stages.Workplace") -> None:
+    """Run one stage, unless its output is there and was made from the same inputs."""
+    inputs = fingerprint(
+        {
+            "sections": {name: getattr(place.recipe, name).model_dump(mode="json") for name in stage.sections},
+            "stages": {name: place.manifest["stages"][name]["hash"] for name in stage.needs},
+            "extra": stage.extra_inputs(place),
+        }
+    )
+    entry = place.manifest["stages"].get(stage.name)
+    there = entry is not None and all((place.folder / path).exists() for path in stage.writes)
+    if there and entry["inputs"] == inputs:
+        print(f"{stage.name}: done before ({format_seconds(entry['seconds'])}), inputs unchanged")
+        return
+    reason = stage.already(place) if there else None
+    if reason:
+        print(f"{stage.name}: {reason}")
+        return
+    print(f"{stage.name}: " + ("inputs changed, done again" if there else "to do"))
+    started = time.perf_counter()
+    summary = stage.make(place)
+    place.manifest["stages"][stage.name] = {
+        "inputs": inputs,
+        "hash": summary.pop("hash"),
+        "seconds": round(time.perf_counter() - started, 3),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "summary": summary,
+    }
+    write_json(place.folder / "manifest.json", place.manifest)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    manifest = read_json(path) if path.is_file() else {"version": MANIFEST_VERSION, "stages": {}}
+    if manifest.get("version") != MANIFEST_VERSION:
+        raise RunError(
+            f"{path} is of version {manifest.get('version')!r}, this textmill writes version {MANIFEST_VERSION}; "
+            "give a new run folder with --out"
+        )
+    return manifest
+
+
+def _forget_training(folder: Path, manifest: dict[str, Any]) -> None:
+    manifest["stages"].pop("train", None)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    for name in ("choices.json", "metrics.jsonl"):
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,30 @@
+"""Every number that textmill reports about quality is a Score: value, interval, count, and how it was made."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measured number.
+
+    `low` and `high` bound the 95 % interval, `count` says over how many independent units (documents, say) it was
+    taken, and `signature` holds whatever someone needs to make the same number again: data hash, tokenizer, settings,
+    version.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    count: int
+    unit: str = ""
+    signature: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{unit} (n = {self.count})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)

@@ -1,0 +1,118 @@
+"""From the tokenized corpus to batches: batch `step` is a pure function of (data, plan, seed, step).
+
+So a resumed run, another number of processes, or a question asked out of order all see the same batches.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .data import TokenData
+from .plans import BlockPlan
+
+IGNORED = -100  # a target that doesn't count; what torch's cross_entropy ignores by default
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B rows of T tokens, on the CPU.
+
+    `inputs` and `targets` (B, T) int64: the target is the token after the input, or IGNORED. `positions` (B, T) int64
+    count from the beginning of the row or, where attention stays inside documents, of the document. `segments` (B, T)
+    int32 number the documents within a row; None where attention crosses them. `source` (B,) int32: which of the
+    loader's corpora a row was read from. `continues` (B,) bool: the row goes on where the same row of the batch before
+    ended. `tokens`: how many targets count.
+    """
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    positions: torch.Tensor
+    segments: torch.Tensor | None
+    source: torch.Tensor
+    continues: torch.Tensor
+    tokens: int
+
+    def rows(self, begin: int, end: int) -> "Batch":
+        """Rows `[begin, end)` as a batch of their own: a micro-batch, or one process's share. Views, not copies."""
+        targets = self.targets[begin:end]
+        return Batch(
+            inputs=self.inputs[begin:end],
+            targets=targets,
+            positions=self.positions[begin:end],
+            segments=None if self.segments is None else self.segments[begin:end],
+            source=self.source[begin:end],
+            continues=self.continues[begin:end],
+            tokens=_counted(targets),
+        )
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch on another device, fetched without waiting where the memory is pinned."""
+
+        def moved(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        return Batch(
+            inputs=moved(self.inputs),
+            targets=moved(self.targets),
+            positions=moved(self.positions),
+            segments=None if self.segments is None else moved(self.segments),
+            source=self.source,
+            continues=moved(self.continues),
+            tokens=self.tokens,
+        )
+
+
+class Loader:
+    """The batches of one corpus under one plan and seed.
+
+    Raises CorpusError where the corpus is too small for the plan.
+    """
+
+    def __init__(self, data: TokenData, plan: BlockPlan, seed: int):
+        self.data, self.plan, self.seed = data, plan, seed
+        self.rows_per_epoch = plan.rows_per_epoch(data.tokens)
+
+    def batch(self, step: int) -> Batch:
+        """Batch number `step`, counted from 0; epochs follow each other without a gap."""
+        starts = self.plan.rows(self.data.tokens, self.seed, step)
+        stretches = [self.data.read(int(start), self.plan.context + 1) for start in starts]
+        tokens = torch.from_numpy(np.stack(stretches).astype(np.int64))
+        segments, positions = self._segments(starts) if self.plan.document_attention else (None, self._positions())
+        targets = tokens[:, 1:].contiguous()
+        return Batch(
+            inputs=tokens[:, :-1].contiguous(),
+            targets=targets,
+            positions=torch.from_numpy(positions),
+            segments=None if segments is None else torch.from_numpy(segments),
+            source=torch.zeros(len(starts), dtype=torch.int32),
+            continues=torch.zeros(len(starts), dtype=torch.bool),
+            tokens=_counted(targets),
+        )
+
+    def unread_tokens(self, epoch: int) -> int:
+        """How many of the corpus's tokens are never a target in this epoch."""
+        return self.plan.unread_tokens(self.data.tokens, epoch)
+
+    def _positions(self) -> np.ndarray:
+        shape = (self.plan.batch_size, self.plan.context)
+        return np.broadcast_to(np.arange(self.plan.context, dtype=np.int64), shape).copy()
+
+    def _segments(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Segments (B, T) int32 and positions (B, T) int64 for attention inside documents.
+
+        The separator before a document belongs to it, as its BOS: so the document before is asked for its EOS, this one
+        for its first token after nothing but BOS, and no target has to be left out.
+        """
+        begins = np.zeros((len(starts), self.plan.context), dtype=bool)
+        for row, start in enumerate(starts):
+            separators = self.data.document_starts(int(start) + 1, self.plan.context) - 1
+            begins[row, separators - start] = True
+        begins[:, 0] = True
+        places = np.arange(self.plan.context, dtype=np.int64)
+        latest = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+        return (np.cumsum(begins, axis=1) - 1).astype(np.int32), places - latest
+
+
+def _counted(targets: torch.Tensor) -> int:
+    return int((targets != IGNORED).sum())

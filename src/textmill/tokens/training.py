@@ -1,0 +1,189 @@
+"""How each kind of vocabulary is learnt: from counts of runs, so that memory and time are bounded.
+
+The same splitter cuts the text in training and in use; the document separator is token 0 in every kind.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, processors, trainers
+
+from ..errors import TokenizerError
+from ..progress import Progress
+from .counting import (
+    RunCounts,
+    Sample,
+    count_characters,
+    count_runs,
+    most_common,
+    repeated,
+    sample_text,
+    split_outside,
+)
+from .settings import TokenizerSettings
+from .splitting import LONGEST_RUN, byte_level_splitter, splitter
+from .tokenizer import END_OF_TEXT, UNKNOWN, Tokenizer
+
+SEEN_AT_LEAST = 2  # a merge seen once is a quotation, not a rule
+COVERAGE = 0.9995  # share of the text whose characters get a piece of their own (Kudo & Richardson 2018, SentencePiece)
+ALPHABET_SHARE = 0.75  # of the vocabulary at most, so that Chinese leaves room for longer pieces
+LONGEST_UNIGRAM = 16  # characters, SentencePiece's default
+
+
+def train_tokenizer(settings: TokenizerSettings, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
+    """Learn a tokenizer from the texts, read once. `progress` is advanced by bytes.
+
+    Raises TokenizerError where the texts hold nothing, or too little for so many tokens. The same texts, in any order,
+    give the same tokenizer; but for `unigram`, whose scores the library sums in a random
+    order, so that rare pieces and near-ties between two ways to cut may change from run to run.
+    """
+    if settings.kind == "byte":
+        return Tokenizer(_assemble(settings, _bytes_alone(), frozenset()), {"kind": "byte"})
+    sample = sample_text(texts, settings.training_bytes, progress)
+    if not sample.pieces:
+        raise TokenizerError(
+            f"the {sample.offered_texts} texts to train the tokenizer on hold no characters; give text, "
+            "or kind = 'byte', which needs none"
+        )
+    # Characters are the same wherever the runs are cut, and longer runs are counted sooner.
+    runs = count_runs(sample, splitter("bpe" if settings.kind == "character" else settings.kind))
+    alphabet = _alphabet(settings, runs.counts)
+    model = _train_model(settings, runs.counts, alphabet)
+    return Tokenizer(_assemble(settings, model, alphabet), _account(settings, sample, runs, alphabet))
+
+
+def _train_model(settings: TokenizerSettings, counts: Counter[str], alphabet: frozenset[str]) -> models.Model:
+    match settings.kind:
+        case "bpe":
+            return _train_bpe(settings, counts)
+        case "wordpiece":
+            return _train_wordpiece(settings, split_outside(counts, alphabet), alphabet)
+        case "unigram":
+            return _train_unigram(settings, split_outside(counts, alphabet), alphabet)
+        case "word":
+            words = most_common(counts, settings.vocabulary_size - 2)
+            _refuse_shortfall(settings, len(words) + 2)
+            return _lookup(words)
+        case _:
+            return _lookup(most_common(count_characters(counts), settings.vocabulary_size - 2))
+
+
+def _train_bpe(settings: TokenizerSettings, counts: Counter[str]) -> models.Model:
+    trainer = trainers.BpeTrainer(
+        vocab_size=settings.vocabulary_size,
+        min_frequency=SEEN_AT_LEAST,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        special_tokens=[END_OF_TEXT],
+        show_progress=False,
+    )
+    learner = tokenizers.Tokenizer(models.BPE())
+    learner.pre_tokenizer = byte_level_splitter("byte")
+    learner.train_from_iterator(repeated(counts), trainer)
+    _refuse_shortfall(settings, learner.get_vocab_size())
+    return learner.model
+
+
+def _train_wordpiece(settings: TokenizerSettings, counts: Counter[str], alphabet: frozenset[str]) -> models.Model:
+    """Longest match from the left. No `##`: a piece that begins a word is known by the space it begins with."""
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=settings.vocabulary_size,
+        min_frequency=SEEN_AT_LEAST,
+        initial_alphabet=sorted(alphabet),
+        special_tokens=[END_OF_TEXT, UNKNOWN],
+        continuing_subword_prefix="",
+        show_progress=False,
+    )
+    learner = tokenizers.Tokenizer(models.WordPiece(unk_token=UNKNOWN, continuing_subword_prefix=""))
+    learner.train_from_iterator(repeated(counts), trainer)
+    _refuse_shortfall(settings, learner.get_vocab_size())
+    vocabulary = learner.get_vocab()
+    return models.WordPiece(
+        vocabulary, unk_token=UNKNOWN, continuing_subword_prefix="", max_input_chars_per_word=LONGEST_RUN
+    )
+
+
+def _train_unigram(settings: TokenizerSettings, counts: Counter[str], alphabet: frozenset[str]) -> models.Model:
+    trainer = trainers.UnigramTrainer(
+        vocab_size=settings.vocabulary_size,
+        initial_alphabet=sorted(alphabet),
+        special_tokens=[END_OF_TEXT, UNKNOWN],
+        unk_token=UNKNOWN,
+        max_piece_length=LONGEST_UNIGRAM,
+        show_progress=False,
+    )
+    learner = tokenizers.Tokenizer(models.Unigram())
+    learner.train_from_iterator(repeated(counts), trainer)
+    _refuse_shortfall(settings, learner.get_vocab_size())
+    # The trainer sums in an order that changes from run to run, and so do its scores, in the third decimal. Sorted by
+    # the piece rather than by the score, a piece has at least the same number each time. And the library doesn't read
+    # back every double as it wrote it; six decimals it does.
+    scored = json.loads(learner.to_str())["model"]["vocab"]
+    pieces = sorted((piece, round(score, 6)) for piece, score in scored if piece not in (END_OF_TEXT, UNKNOWN))
+    return models.Unigram([(END_OF_TEXT, 0.0), (UNKNOWN, 0.0), *pieces], unk_id=1, byte_fallback=False)
+
+
+def _bytes_alone() -> models.Model:
+    pieces = [END_OF_TEXT, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    return models.BPE({piece: id for id, piece in enumerate(pieces)}, merges=[])
+
+
+def _lookup(pieces: list[str]) -> models.Model:
+    return models.WordLevel({piece: id for id, piece in enumerate([END_OF_TEXT, UNKNOWN, *pieces])}, unk_token=UNKNOWN)
+
+
+def _alphabet(settings: TokenizerSettings, counts: Counter[str]) -> frozenset[str]:
+    """The most frequent characters, for the kinds whose longer pieces are made of them."""
+    if settings.kind not in ("wordpiece", "unigram"):
+        return frozenset()
+    characters = count_characters(counts)
+    alphabet, covered, enough = [], 0, COVERAGE * characters.total()
+    for character in most_common(characters, int(ALPHABET_SHARE * settings.vocabulary_size)):
+        if covered >= enough:
+            break
+        alphabet.append(character)
+        covered += characters[character]
+    return frozenset(alphabet)
+
+
+def _refuse_shortfall(settings: TokenizerSettings, found: int) -> None:
+    if found < settings.vocabulary_size:
+        raise TokenizerError(
+            f"the text is too small for vocabulary_size = {settings.vocabulary_size}: {found} different tokens were "
+            f"found for kind = '{settings.kind}'; give more text, write vocabulary_size = {found} or less, or take "
+            "kind = 'byte'"
+        )
+
+
+def _assemble(settings: TokenizerSettings, model: models.Model, alphabet: frozenset[str]) -> tokenizers.Tokenizer:
+    """The model with everything that a tokenizer.json says beside it."""
+    byte_level = settings.kind in ("bpe", "byte")
+    backend = tokenizers.Tokenizer(model)
+    backend.pre_tokenizer = byte_level_splitter(settings.kind) if byte_level else splitter(settings.kind, alphabet)
+    backend.decoder = decoders.ByteLevel() if byte_level else decoders.Fuse()
+    backend.add_special_tokens([END_OF_TEXT] if byte_level else [END_OF_TEXT, UNKNOWN])
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{END_OF_TEXT} $A",
+        pair=f"{END_OF_TEXT} $A {END_OF_TEXT}:1 $B:1",
+        special_tokens=[(END_OF_TEXT, backend.token_to_id(END_OF_TEXT))],
+    )
+    return backend
+
+
+def _account(settings: TokenizerSettings, sample: Sample, runs: RunCounts, alphabet: frozenset[str]) -> dict[str, Any]:
+    """What the tokenizer was made from, for its card: everything left out has its number."""
+    account = settings.model_dump() | {
+        "offered_texts": sample.offered_texts,
+        "offered_bytes": sample.offered_bytes,
+        "read_bytes": sample.bytes,
+        "runs": runs.counts.total(),
+        "different_runs": len(runs.counts),
+        "runs_forgotten": runs.forgotten,
+    }
+    if alphabet:
+        characters = count_characters(runs.counts)
+        outside = sum(count for character, count in characters.items() if character not in alphabet)
+        account |= {"alphabet": len(alphabet), "characters_outside_alphabet": outside}
+    return account

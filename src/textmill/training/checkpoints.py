@@ -1,0 +1,125 @@
+"""Checkpoints: all that a step reads or writes, in folders that appear whole or not at all.
+
+`checkpoints/step-00001200/` holds `model.safetensors`, `optimizer.safetensors` and `state.json` with their hashes.
+Never a pickle. The two newest are kept, and the one at which the learning rate began to fall, from where a run can be
+prolonged.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import nn
+
+from ..errors import RunError
+from ..files import atomic_folder, read_json, sha256_of_file, write_json
+from .optimizers import Optimizer
+
+KEPT = 2
+TENSOR_FILES = ("model.safetensors", "optimizer.safetensors")
+
+
+@dataclass
+class TrainState:
+    """All that a training step reads or writes. `step` counts the steps done, `seconds` the wall time spent on them."""
+
+    step: int
+    model: nn.Module
+    optimizer: Optimizer
+    carry: Any = None
+    seconds: float = 0.0
+    skipped_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A saved TrainState: where, at which step, of which training, and how long that training was to be."""
+
+    folder: Path
+    step: int
+    steps: int
+    decay_start: int
+    lineage: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, state: TrainState, lineage: dict[str, Any], steps: int, decay_start: int) -> None:
+    """Write the state, then drop checkpoints that are no longer of use."""
+    with atomic_folder(folder / f"step-{state.step:08d}") as new:
+        model = {name: parameter.detach().contiguous() for name, parameter in state.model.named_parameters()}
+        safetensors.torch.save_file(model, new / "model.safetensors")
+        safetensors.torch.save_file(
+            {name: tensor.contiguous() for name, tensor in state.optimizer.state().items()},
+            new / "optimizer.safetensors",
+        )
+        write_json(
+            new / "state.json",
+            {
+                "step": state.step,
+                "steps": steps,
+                "decay_start": decay_start,
+                "seconds": state.seconds,
+                "skipped_steps": state.skipped_steps,
+                "lineage": lineage,
+                "sha256": {name: sha256_of_file(new / name) for name in TENSOR_FILES},
+            },
+        )
+    found = list_checkpoints(folder)
+    at_decay = [checkpoint for checkpoint in found if checkpoint.step <= checkpoint.decay_start]
+    for checkpoint in found[:-KEPT]:
+        if checkpoint not in at_decay[-1:]:
+            shutil.rmtree(checkpoint.folder)
+
+
+def list_checkpoints(folder: Path) -> list[Checkpoint]:
+    """The checkpoints in `folder`, oldest first."""
+    found = []
+    for path in sorted(folder.glob("step-*")):
+        state = read_json(path / "state.json")
+        found.append(Checkpoint(path, state["step"], state["steps"], state["decay_start"], state["lineage"]))
+    return found
+
+
+def differences(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What makes a checkpoint one of another model or another training, key by key."""
+    return [
+        f"{key} was {saved.get(key)!r} and is now {wanted.get(key)!r}"
+        for key in sorted(saved.keys() | wanted.keys())
+        if saved.get(key) != wanted.get(key)
+    ]
+
+
+def restore(
+    folder: Path, state: TrainState, lineage: dict[str, Any], steps: int, decay_start: int
+) -> Checkpoint | None:
+    """Fill `state` from the newest sound checkpoint that a run of `steps` steps passes through; None without one.
+
+    Raises RunError where the folder holds the checkpoints of another training.
+    """
+    for checkpoint in reversed(list_checkpoints(folder)):
+        changed = differences(checkpoint.lineage, lineage)
+        if changed:
+            raise RunError(
+                f"{folder} holds the checkpoints of another training: {'; '.join(changed)}. "
+                "Give a new run folder with --out, or throw these checkpoints away with --restart"
+            )
+        same_length = checkpoint.steps == steps
+        if same_length or checkpoint.step <= min(checkpoint.decay_start, decay_start):
+            saved = read_json(checkpoint.folder / "state.json")
+            if any(
+                not (checkpoint.folder / name).is_file() or sha256_of_file(checkpoint.folder / name) != digest
+                for name, digest in saved["sha256"].items()
+            ):
+                continue  # damaged: the one before it is taken
+            _fill(state, checkpoint.folder, saved)
+            return checkpoint
+    return None
+
+
+def _fill(state: TrainState, folder: Path, saved: dict[str, Any]) -> None:
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    for name, parameter in state.model.named_parameters():
+        parameter.data.copy_(tensors[name])
+    state.optimizer.load(safetensors.torch.load_file(folder / "optimizer.safetensors"))
+    state.step, state.seconds, state.skipped_steps = saved["step"], saved["seconds"], saved["skipped_steps"]

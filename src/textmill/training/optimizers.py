@@ -1,0 +1,127 @@
+"""The optimizer: Muon for the matrices of the layers, AdamW for embedding, head and norms.
+
+Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) replaces a matrix's momentum by the nearest
+orthogonal matrix, so that all its directions are learnt at one speed. Matrices of one shape are stepped as one stack.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .settings import TrainSettings
+
+# Five steps that push every singular value towards 1 (Amsel et al. 2025, "The Polar Express").
+POLAR_EXPRESS = (
+    (8.28721201814563, -23.595886519098837, 17.300387312530933),
+    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
+    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+)
+MOMENTUM_START, MOMENTUM_END, MOMENTUM_STEPS = 0.85, 0.95, 300
+ADAM_BETAS = (0.8, 0.95)
+ADAM_EPSILON = 1e-10  # gradients are means over a batch and can be tiny; torch's 1e-8 would drown them
+
+
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Of each matrix in (n, rows, columns) roughly U·Vᵀ, where U·S·Vᵀ is its singular value decomposition."""
+    wide = matrices.size(-2) <= matrices.size(-1)
+    x = matrices if wide else matrices.mT
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.01 + 1e-7)
+    for a, b, c in POLAR_EXPRESS:
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x if wide else x.mT
+
+
+@dataclass
+class MatrixStack:
+    """Matrices of one shape and their shared momentum buffer, (n, rows, columns)."""
+
+    names: list[str]
+    parameters: list[nn.Parameter]
+    momentum: Tensor
+
+
+class Optimizer:
+    """Steps a model's parameters from their gradients. `state` and `load` give and take all that it remembers."""
+
+    def __init__(self, model: nn.Module, settings: TrainSettings):
+        self.settings = settings
+        parameters = dict(model.named_parameters())
+        matrices = {
+            name: parameter
+            for name, parameter in parameters.items()
+            if settings.optimizer == "muon" and parameter.dim() == 2 and name.startswith("blocks.")
+        }
+        by_shape: dict[torch.Size, list[str]] = {}
+        for name, parameter in matrices.items():
+            by_shape.setdefault(parameter.shape, []).append(name)
+        self.stacks = [
+            MatrixStack(
+                names,
+                [parameters[name] for name in names],
+                torch.zeros(len(names), *shape, device=parameters[names[0]].device),
+            )
+            for shape, names in by_shape.items()
+        ]
+        self.others = {name: parameter for name, parameter in parameters.items() if name not in matrices}
+        groups = [
+            {"params": [p for p in self.others.values() if p.dim() > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in self.others.values() if p.dim() == 1], "weight_decay": 0.0},
+        ]
+        self.adamw = torch.optim.AdamW(
+            groups, lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=True
+        )
+
+    def step(self, step: int, rate: float) -> None:
+        """One update. `step` counts from 0; `rate` is the schedule's factor."""
+        for group in self.adamw.param_groups:
+            group["lr"] = self.settings.learning_rate * rate
+        self.adamw.step()
+        warm = min(1.0, step / MOMENTUM_STEPS)
+        momentum = MOMENTUM_START + (MOMENTUM_END - MOMENTUM_START) * warm
+        for stack in self.stacks:
+            self._step_stack(stack, momentum, self.settings.matrix_learning_rate * rate)
+
+    @torch.no_grad()
+    def _step_stack(self, stack: MatrixStack, momentum: float, learning_rate: float) -> None:
+        gradients = torch.stack([parameter.grad for parameter in stack.parameters])  # type: ignore[misc]
+        stack.momentum.lerp_(gradients, 1 - momentum)
+        updates = orthogonalise(gradients.lerp_(stack.momentum, momentum))  # Nesterov's look ahead
+        rows, columns = updates.shape[-2:]
+        # An orthogonal update of a tall matrix is smaller per output than that of a square one.
+        scaled = learning_rate * max(1.0, rows / columns) ** 0.5
+        for parameter, update in zip(stack.parameters, updates):
+            parameter.mul_(1 - learning_rate * self.settings.weight_decay).sub_(update, alpha=scaled)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All that is optimised."""
+        return [*self.others.values(), *(parameter for stack in self.stacks for parameter in stack.parameters)]
+
+    def zero_gradients(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the optimizer remembers, one tensor a name."""
+        tensors = {}
+        for stack in self.stacks:
+            for name, momentum in zip(stack.names, stack.momentum):
+                tensors[f"muon.momentum.{name}"] = momentum
+        for name, parameter in self.others.items():
+            for key, value in self.adamw.state[parameter].items():
+                tensors[f"adamw.{key}.{name}"] = value
+        return tensors
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what `state` gave."""
+        for stack in self.stacks:
+            stack.momentum.copy_(torch.stack([tensors[f"muon.momentum.{name}"] for name in stack.names]))
+        for name, parameter in self.others.items():
+            keys = ("step", "exp_avg", "exp_avg_sq")
+            found = {key: tensors.get(f"adamw.{key}.{name}") for key in keys}
+            if found["step"] is not None:  # absent before the first step
+                self.adamw.state[parameter] = {key: value.clone() for key, value in found.items() if value is not None}

@@ -1,0 +1,53 @@
+"""What many tests share: a tiny decoder with random weights, and a tokenizer trained on the standard library's text."""
+
+from collections.abc import Callable, Iterator
+from pydoc_data.topics import topics
+
+import pytest
+import torch
+
+from textmill.models.decoder import Decoder, DecoderConfig
+from textmill.tokens.settings import TokenizerSettings
+from textmill.tokens.tokenizer import Tokenizer
+from textmill.tokens.training import train_tokenizer
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    """Real English prose that every Python has: its own language topics."""
+    return [text for _, text in sorted(topics.items())]
+
+
+@pytest.fixture(scope="session")
+def tokenizer(texts: list[str]) -> Tokenizer:
+    """A byte-level BPE of 512 tokens."""
+    return train_tokenizer(TokenizerSettings(vocabulary_size=512), texts)
+
+
+@pytest.fixture
+def make_decoder() -> Callable[..., Decoder]:
+    """Makes a decoder whose every weight is random: freshly initialised ones have zeros that would hide mistakes."""
+
+    def make(**changes: object) -> Decoder:
+        shape = {
+            "vocabulary_size": 512, "context_length": 64, "layers": 3, "width": 48, "heads": 4, "key_value_heads": 2, "head_dim": 16,
+            "feed_forward_width": 96,
+        }  # fmt: skip
+        model = Decoder(DecoderConfig(**(shape | changes)))  # type: ignore[arg-type]
+        generator = torch.Generator().manual_seed(7)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(0.0, 0.3, generator=generator)
+                if parameter.dim() == 1:
+                    parameter.add_(1.0)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def same_thread_count() -> Iterator[None]:
+    """Training sets torch's thread count for the whole process; no test sees what another one chose."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)

@@ -1,0 +1,26 @@
+"""Words are counted in any script."""
+
+import pytest
+
+from textmill.evaluation.words import count_words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", 0),
+        (" … — !", 0),
+        ("Don't panic: it's only 42.", 5),
+        ("‘quoted’ naïve cafe\u0301", 3),
+        ("语言模型", 4),
+        ("用GPT写2篇", 5),
+        ("ひらがな カタカナ", 5),
+        ("한국어 문장", 2),
+        ("हिन्दी भाषा", 2),
+        ("می\u200cخواهم", 1),
+        ("ภาษา\u200bไทย", 2),
+        ("\U00020000\U00020001", 2),
+    ],
+)
+def test_words_of_many_scripts(text: str, words: int) -> None:
+    assert count_words(text) == words

@@ -1,0 +1,50 @@
+"""The counts of parameters and operations are those of the live module and of PyTorch's own counter."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from textmill.models.count import count, state_bytes
+from textmill.models.settings import PRESETS, ModelSettings
+
+SHAPES = [{}, {"tied_embeddings": True}, {"key_value_heads": 1, "heads": 2, "head_dim": 32}, {"layers": 1, "width": 64}]
+
+
+@pytest.mark.parametrize("changes", SHAPES)
+def test_parameters_and_operations(make_decoder, changes: dict) -> None:
+    model = make_decoder(**changes)
+    cost = count(model.config)
+    assert cost.parameters == sum(parameter.numel() for parameter in model.parameters())
+    model.set_eager_attention(True)
+    inputs = torch.zeros(2, model.config.context_length, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        model(inputs)
+    assert counter.get_total_flops() == cost.forward_flops * inputs.numel()
+
+
+def test_training_operations(make_decoder) -> None:
+    model = make_decoder()
+    model.set_eager_attention(True)
+    inputs = torch.zeros(2, 64, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        torch.nn.functional.cross_entropy(model(inputs).flatten(0, 1), inputs.flatten()).backward()
+    assert counter.get_total_flops() == count(model.config).training_flops * inputs.numel()
+
+
+def test_bytes_of_the_state(make_decoder) -> None:
+    model = make_decoder()
+    state = model.new_state(rows=1)
+    model(torch.zeros(1, 64, dtype=torch.long), state=state)
+    held = sum(buffer.numel() * buffer.element_size() for buffer in [*state._keys, *state._values])
+    assert held == state_bytes(model.config, 64)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_have_the_size_they_are_named_by(name: str) -> None:
+    config = ModelSettings(preset=name).decoder_config(vocabulary_size=32_768)
+    cost = count(config)
+    in_layers = cost.parameters - 2 * cost.embedding_parameters
+    named = float(name[:-1]) * {"m": 1e6, "b": 1e9}[name[-1]]
+    assert in_layers == pytest.approx(named, rel=0.25)
+    assert config.head_dim in (64, 128)
+    assert named < 10e6 or config.width % 256 == 0
