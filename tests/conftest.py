@@ -1,5 +1,6 @@
 """What many tests share: a tiny decoder with random weights, and a tokenizer trained on the standard library's text."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pydoc_data.topics import topics
 
@@ -29,11 +30,17 @@ def make_decoder() -> Callable[..., Decoder]:
     """Makes a decoder whose every weight is random: freshly initialised ones have zeros that would hide mistakes."""
 
     def make(**changes: object) -> Decoder:
-        shape = {
-            "vocabulary_size": 512, "context_length": 64, "layers": 3, "width": 48, "heads": 4, "key_value_heads": 2, "head_dim": 16,
-            "feed_forward_width": 96,
-        }  # fmt: skip
-        model = Decoder(DecoderConfig(**(shape | changes)))  # type: ignore[arg-type]
+        shape = DecoderConfig(
+            vocabulary_size=512,
+            context_length=64,
+            layers=3,
+            width=48,
+            heads=4,
+            key_value_heads=2,
+            head_dim=16,
+            feed_forward_width=96,
+        )
+        model = Decoder(dataclasses.replace(shape, **changes))  # type: ignore[arg-type]
         generator = torch.Generator().manual_seed(7)
         with torch.no_grad():
             for parameter in model.parameters():

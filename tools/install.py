@@ -76,8 +76,9 @@ def announce_torch(pip_arguments):
     known = sum(size for size in sizes if size)
     cuda = [p for p in packages if p["metadata"]["name"].startswith(("nvidia", "cuda", "triton"))]
     total = "%.1f GB" % (known / 1e9) if known >= 1e9 else "%.0f MB" % (known / 1e6)
-    print("torch %s and what it needs: %d packages, %s to fetch%s" % (
-        torch[0] if torch else "(as installed)", len(packages), total, " at least" if None in sizes else ""))  # fmt: skip
+    if None in sizes:
+        total += " at least"
+    print("torch %s and what it needs: %d packages, %s to fetch" % ("".join(torch), len(packages), total))
     if cuda:
         print(
             "  %d of them are for NVIDIA GPUs. Without such a GPU, stop here (Ctrl-C) and take the CPU build:\n"

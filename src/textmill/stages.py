@@ -45,7 +45,7 @@ GLANCE_CHARACTERS = 6_000
 XZ_BYTES = 8_000_000  # xz reads its training text anew for every document
 SAMPLE_TOKENS = 60
 # What may differ between two trainings of which one is the beginning of the other.
-LENGTH_SETTINGS = {"time", "steps", "tokens", "validations", "sample_prompt"}
+LENGTH_SETTINGS = {"time", "steps", "tokens", "validations", "sample_prompt", "checkpoint_steps"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,10 @@ def make_tokens(place: Workplace) -> dict[str, Any]:
     with atomic_folder(place.folder / "tokens") as folder:
         shards = write_shards(folder, place.tokenizer(), place.train_documents())
     print(f"  {format_count(shards['tokens'])} tokens in {shards['documents']:,} documents")
-    return {"hash": fingerprint(shards), **{key: shards[key] for key in ("documents", "tokens", "bytes", "lost_bytes")}}
+    return {
+        "hash": fingerprint(shards),
+        **{key: shards[key] for key in ("documents", "tokens", "text_bytes", "lost_bytes")},
+    }
 
 
 def _lineage(place: Workplace) -> dict[str, Any]:
@@ -189,7 +192,7 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
             objective=CausalObjective(),
             loader=loader,
             count=cost,
-            bytes_per_token=data.manifest["utf8_bytes"] / data.tokens,
+            bytes_per_token=data.manifest["text_bytes"] / data.tokens,
             validate=validate,  # type: ignore[arg-type]
             sample=sample,  # type: ignore[arg-type]
             folder=place.folder,

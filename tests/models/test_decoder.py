@@ -96,7 +96,7 @@ def test_fresh_model_predicts_the_uniform_distribution_and_depends_on_the_seed_a
 
 def test_more_tokens_than_the_context_is_an_error_with_both_numbers(make_decoder) -> None:
     model = make_decoder()
-    with pytest.raises(ModelError, match="65 tokens .* context of 64"):
+    with pytest.raises(ModelError, match=r"65 tokens .* context of 64"):
         model(tokens(1, 65))
 
 

@@ -24,10 +24,21 @@ from ..progress import Progress
 SAMPLES = ("wikipedia", "standard-library")
 WIKIPEDIA_SHA256 = "a53f4648dec40467ebdcbc7a1307eddb51fe6e28e9309f6ebde81ba0d04bea2d"
 _MEMBER = "gensim/test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
-_DOWNLOAD = (
-    "--no-deps --only-binary=:all: --python-version 3.13 --implementation cp --abi cp313 "
-    "--platform manylinux_2_28_x86_64 --disable-pip-version-check --no-input gensim==4.4.0"
-).split()
+_DOWNLOAD = [
+    "--no-deps",
+    "--only-binary=:all:",
+    "--python-version",
+    "3.13",
+    "--implementation",
+    "cp",
+    "--abi",
+    "cp313",
+    "--platform",
+    "manylinux_2_28_x86_64",
+    "--disable-pip-version-check",
+    "--no-input",
+    "gensim==4.4.0",
+]
 _NOT_DOCUMENTED = frozenset(
     {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "__phello__"}
 )

@@ -34,7 +34,8 @@ class CorpusSettings(Settings):
 
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     """The share of documents held back for validation: above 0, below 1. A hash of the title decides, so a document
-    stays on its side when others are added. A tenth is enough for a few hundred documents; of millions, hold back less."""
+    stays on its side when others are added. A tenth is enough for a few hundred documents; of millions, hold back
+    less."""
 
     minimum_characters: int = Field(50, ge=1)
     """Documents with fewer characters after cleaning are dropped and counted: 1 or more. Shorter ones are mostly

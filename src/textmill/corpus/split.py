@@ -13,5 +13,5 @@ def split_of(document: Document, validation_fraction: float) -> Split:
 
     Documents of one title stay together. A larger fraction moves documents from train to validation only.
     """
-    digest = hashlib.sha256((document.title or document.id).encode()).digest()
-    return "validation" if int.from_bytes(digest[:8]) < validation_fraction * 2**64 else "train"
+    digest = hashlib.blake2b((document.title or document.id).encode(), digest_size=8).digest()
+    return "validation" if int.from_bytes(digest, "big") < validation_fraction * 2**64 else "train"

@@ -68,7 +68,7 @@ def _decompressed(raw: IO[bytes], suffix: str) -> Iterator[bytes]:
 
 
 def _zstandard_chunks(raw: IO[bytes]) -> Iterator[bytes]:
-    """All frames of a zstandard file. Its stream reader takes a truncated file for a whole one, so we look ourselves."""
+    """All frames of a zstandard file. Its stream reader takes a truncated file for a whole one, so we look."""
     frame = None
     pending = b""
     while pending or (pending := raw.read(ZSTD_INPUT_BYTES)):

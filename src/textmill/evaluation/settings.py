@@ -22,5 +22,5 @@ class EvaluationSettings(Settings):
     bootstrap_samples: int = pydantic.Field(10_000, ge=100)
     """Resamples behind each 95 % interval."""
 
-    prompts: list[str] = [""]
+    prompts: tuple[str, ...] = ("",)
     """What the finished model goes on from, to show how it writes; an empty one is the start of a document."""

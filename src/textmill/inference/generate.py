@@ -85,7 +85,7 @@ def _write_on(
 ) -> Iterator[Piece]:
     state = model.new_state(rows=1)
     stream = tokenizer.decode_stream()
-    logits = _next_logits(model, read, state)
+    logits = _next_logits(model, read, state, tokenizer.unknown_id)
     for written in range(1, max_tokens + 1):
         token = pick(logits, read, sampling, position=written - 1)
         if token == tokenizer.eos_id:
@@ -105,13 +105,16 @@ def _write_on(
             return
         if shown:
             yield Piece(shown, written)
-        logits = _next_logits(model, [token], state)
+        logits = _next_logits(model, [token], state, tokenizer.unknown_id)
 
 
-def _next_logits(model: Decoder, tokens: list[int], state: KeyValueState) -> torch.Tensor:
+def _next_logits(model: Decoder, tokens: list[int], state: KeyValueState, unknown_id: int | None) -> torch.Tensor:
     """Logits (V,) after the last of `tokens`; only that position passes through the head."""
     hidden = model.hidden(torch.tensor([tokens], device=model.device), state=state)
-    return model.head(hidden[0, -1]).float()
+    logits = model.head(hidden[0, -1]).float()
+    if unknown_id is not None:
+        logits[unknown_id] = -torch.inf  # it stands for text that the tokenizer can't spell, so it can't be written
+    return logits
 
 
 def complete(

@@ -1,8 +1,7 @@
 """The decoder: rotary positions, RMSNorm before each sub-layer, normalised queries and keys, SwiGLU, grouped queries.
 
 Exactly what `Qwen3ForCausalLM` of transformers holds, so that a trained folder loads there without our code.
-Sources: RMSNorm, Zhang & Sennrich 2019; SwiGLU, Shazeer 2020; QK-norm, Henry et al. 2020; grouped queries, Ainslie et
-al. 2023.
+Sources: SwiGLU, Shazeer 2020; QK-norm, Henry et al. 2020; grouped queries, Ainslie et al. 2023.
 """
 
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import ModelError
 from .attention import causal_mask, eager_attention, fused_attention
 from .loss import cross_entropy_sum, token_cross_entropy
+from .normalization import RMSNorm
 from .rotary import Rotary, rotate
 from .state import KeyValueState
 
@@ -46,18 +46,6 @@ class DecoderConfig:
             problems.append(f"head_dim must be even, since rotary positions turn pairs; found {self.head_dim}")
         if problems:
             raise ModelError(*problems)
-
-
-class RMSNorm(nn.Module):
-    """x / root-mean-square(x) * weight, over the last dimension."""
-
-    def __init__(self, width: int, epsilon: float):
-        super().__init__()
-        self.epsilon = epsilon
-        self.weight = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (x.size(-1),), self.weight, self.epsilon)
 
 
 class Attention(nn.Module):

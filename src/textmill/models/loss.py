@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 IGNORED = -100  # a target that doesn't count, torch's own convention
-LOGIT_BYTES = 32 * 2**20  # small enough to stay near the cache, large enough that a product fills the machine
+LOGIT_BYTES = 8 * 2**20  # small enough to stay in a cache, large enough that a product fills the machine
 
 
 def _chunks(rows: int, vocabulary: int) -> list[slice]:
@@ -36,21 +36,27 @@ class _CrossEntropySum(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         hidden_gradient = torch.empty_like(hidden)
-        weight_gradient = torch.zeros_like(weight, dtype=torch.float32)
         head = weight.to(hidden.dtype)
-        for rows in _chunks(len(targets), len(weight)):
-            logits = (hidden[rows] @ head.T).float()  # (n, V)
-            counted = targets[rows] != IGNORED
+        weight_gradient = torch.zeros_like(head)
+        chunks = _chunks(len(targets), len(weight))
+        buffer = hidden.new_empty(
+            chunks[0].stop, len(weight)
+        )  # one for all chunks: fresh memory would cost page faults
+        for rows in chunks:
+            counted = (targets[rows] != IGNORED)[:, None]
             target = targets[rows].clamp_min(0)[:, None]
-            normaliser = logits.logsumexp(dim=-1, keepdim=True)
-            total += ((normaliser - logits.gather(1, target)).squeeze(1) * counted).sum()
+            logits = torch.mm(hidden[rows], head.T, out=buffer[: len(target)]).float()  # (n, V)
+            chosen = logits.gather(1, target)
+            largest = logits.amax(dim=1, keepdim=True)
+            exponentials = logits.sub_(largest).exp_()
+            denominator = exponentials.sum(dim=1, keepdim=True)
+            total += ((denominator.log() + largest - chosen) * counted).sum()
             # d nats / d logits = softmax - onehot(target)
-            gradient = logits.sub_(normaliser).exp_()
-            gradient.scatter_add_(1, target, torch.full_like(target, -1, dtype=gradient.dtype))
-            gradient.mul_(counted[:, None])
+            gradient = exponentials.mul_(counted / denominator)
+            gradient.scatter_add_(1, target, -counted.to(gradient.dtype))
             gradient = gradient.to(hidden.dtype)
             torch.mm(gradient, head, out=hidden_gradient[rows])
-            weight_gradient += gradient.T @ hidden[rows]
+            weight_gradient.addmm_(gradient.T, hidden[rows])
         ctx.save_for_backward(hidden_gradient, weight_gradient.to(weight.dtype))
         return total
 

@@ -67,8 +67,7 @@ class Measured:
         for _ in range(steps + 1):
             before = time.perf_counter()
             batch = self.loader.batch(self.step)
-            # A rate near 0 keeps the copy's weights sane however many candidates are tried.
-            run_step(runner, self.optimizer, self.objective, batch, None, kernels, self.step, rate=1e-6)
+            run_step(runner, self.optimizer, self.objective, batch, None, kernels, self.step, rate=0.1)
             synchronize(torch.device(kernels.device))
             taken.append(time.perf_counter() - before)
             self.step += 1
@@ -200,11 +199,14 @@ def plan_steps(settings: TrainSettings, tokens_per_step: int, choices: Choices) 
     if timed < 1:
         raise TrainingError(
             f"train.time = {settings.time!r} is too short: measuring, validation and saving take "
-            f"{format_seconds(fixed)} here and one step {choices.seconds_per_step:.2f} s; give more time or a smaller model"
+            f"{format_seconds(fixed)} here and one step {choices.seconds_per_step:.2f} s; "
+            "give more time or a smaller model"
         )
     return min(steps, timed)
 
 
-def checkpoint_interval(choices: Choices) -> int:
+def checkpoint_interval(settings: TrainSettings, choices: Choices) -> int:
     """Steps between two checkpoints."""
+    if isinstance(settings.checkpoint_steps, int):
+        return settings.checkpoint_steps
     return max(1, round(CHECKPOINT_SECONDS / choices.seconds_per_step))

@@ -85,7 +85,7 @@ def train(training: Training) -> TrainingSummary:
     if restored:
         print(f"Going on from step {state.step:,} of {steps:,} ({restored.folder.name}).")
     runner = choices.kernels.prepare(training.model)
-    interval = checkpoint_interval(choices)
+    interval = checkpoint_interval(settings, choices)
     saved_at, bad_steps = state.step, 0
     started = time.perf_counter() - (state.seconds or choices.setup_seconds)
     tokens = loader.plan.tokens_per_step

@@ -70,6 +70,9 @@ class TrainSettings(Settings):
     validations: Annotated[int, pydantic.Field(ge=0)] = 8
     """How often, evenly over the run, bits per byte are measured on a part of the validation documents."""
 
+    checkpoint_steps: Annotated[int, pydantic.Field(ge=1)] | Literal["auto"] = "auto"
+    """Steps between two checkpoints; auto: as many as take half a minute, so that this much is lost at most."""
+
     sample_prompt: str = ""
     """What the samples shown during training go on from; empty: the start of a document."""
 

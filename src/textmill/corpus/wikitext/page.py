@@ -35,6 +35,7 @@ CLOSING_SECTIONS = frozenset(
 """Sections that hold links and sources rather than prose, in the languages with the largest wikis."""
 
 _HEADING = re.compile(rf"^[ {marks.HOLE}]*(={{1,6}})([^\n]+?)\1[ \t{marks.HOLE}]*$", re.MULTILINE)
+_APOSTROPHES = re.compile("'{2,}")  # bold and italic
 _BRACES = re.compile(r"\{\{|\}\}|\[\[|\]\]")
 _UNFINISHED = re.compile(
     r"[^{}\[\]|\n]{0,100}\|"
@@ -71,6 +72,7 @@ def prose(wikitext: str, hidden_namespaces: frozenset[str] = HIDDEN_NAMESPACES) 
     result = Prose("")
     extensions = Extensions(result.removed)
     text = extensions.take_out(_NOT_OURS.sub("", wikitext))
+    text = _APOSTROPHES.sub(_plain_apostrophes, text)
     sections = _leave_out_closing(_cut_into_sections(text), result.removed)
     renderer = _Renderer(hidden_namespaces, result.removed)
     shown: list[str] = []
@@ -111,6 +113,11 @@ def _leave_out_closing(sections: list[_Section], removed: Counter[str]) -> list[
     return sections[:end]
 
 
+def _plain_apostrophes(run: re.Match[str]) -> str:
+    """What a run of apostrophes shows besides turning bold or italic on: of four one, of more than five the rest."""
+    return "'" * (1 if len(run[0]) == 4 else max(0, len(run[0]) - 5))
+
+
 def _plain(heading: str) -> str:
     return re.sub(rf"['\[\]:{marks.HOLE}]", "", heading).strip().lower()
 
@@ -123,7 +130,7 @@ class _Renderer:
         self.removed = removed
 
     def section(self, text: str) -> str:
-        text = _LINK_OUT.sub(r"\1", self._without_tables(text))
+        text = _LINK_OUT.sub(lambda link: link[1] or marks.HOLE, self._without_tables(text))
         text = _balance_braces(_UNFINISHED_LINK_OUT.sub("", text))
         if not re.search(r"\[\[|\{\{|&", text):
             return text

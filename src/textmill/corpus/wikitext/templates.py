@@ -59,7 +59,7 @@ def words_of(name: str, arguments: Arguments) -> str | None:
 
 _LANGUAGES = dict(
     pair.split("=")
-    for pair in (
+    for pair in (  # noqa: SIM905
         "af=Afrikaans ar=Arabic az=Azerbaijani be=Belarusian ber=Berber bg=Bulgarian bn=Bengali ca=Catalan cs=Czech "
         "cu=Slavonic cy=Welsh da=Danish de=German el=Greek en=English es=Spanish et=Estonian eu=Basque fa=Persian "
         "fi=Finnish fr=French ga=Irish gd=Gaelic gl=Galician grc=Greek he=Hebrew hi=Hindi hr=Croatian hu=Hungarian "
@@ -152,8 +152,29 @@ def _inflated(values: list[str], named: dict[str, str]) -> str:
     return COMPUTED + units.group_digits(values[1]) if len(values) > 1 else ""
 
 
+def _number(values: list[str], named: dict[str, str]) -> str:
+    """A number with its digits grouped; a computed one stays marked as such."""
+    text = _first(values, named)
+    mark = COMPUTED if COMPUTED in text else ""
+    return mark + units.group_digits(text.replace(COMPUTED, ""))
+
+
+def _citation(values: list[str], named: dict[str, str]) -> str:
+    """`Smith (2001)`: an author named in the sentence."""
+    return f"{values[0]} ({', '.join(values[1:])})" if len(values) > 1 else _first(values, named)
+
+
 def _ship(prefix: str) -> Words:
     return lambda values, named: f"{prefix} {values[0]}".strip() if values else ""
+
+
+def _ship_with_prefix(values: list[str], named: dict[str, str]) -> str:
+    return " ".join(value for value in values[:2] if value)
+
+
+def _gauge(values: list[str], named: dict[str, str]) -> str:
+    """`1435mm` as `1435 mm`."""
+    return re.sub(r"(?<=\d)(?=mm$)", " ", _first(values, named))
 
 
 def _subscript_and_superscript(values: list[str], named: dict[str, str]) -> str:
@@ -178,30 +199,41 @@ def _under_names(words: Words, names: str) -> dict[str, Words]:
 _WORDS: dict[str, Words] = {
     **_under_names(
         _text_or_first,
-        "nowrap|nobr|nobreak|j|small|smaller|smalldiv|large|larger|big|huge|abbr|tooltip|vanchor|visible anchor|sc|sc1|smallcaps|"
-        "nobold|normal|noitalic|nocaps|mono|code|kbd|key|var|mvar|math|bigmath|em|strong|flag|flagu|flagcountry|noflag|country|"
+            "nowrap|nobr|nobreak|j|small|smaller|smalldiv|large|larger|big|huge|abbr|tooltip|vanchor|"
+            "visible anchor|sc|sc1|smallcaps|"
+            "nobold|normal|noitalic|nocaps|mono|code|kbd|key|var|mvar|math|bigmath|em|strong|flag|flagu|"
+            "flagcountry|noflag|country|"
         "center|centre|longitem|sic|not a typo|typo|proper name|strikethrough|overline|underline|vr|as written|"
-        "block indent|indent|poem|poemquote|ruby|color box text|pipe link|plain link|larger font|sub-title|currency|height",
+            "block indent|indent|poem|poemquote|ruby|color box text|pipe link|plain link|larger font|"
+            "sub-title|currency|height",
     ),
-    **_under_names(_second, "resize|font|font color|color|colour|hover title|lang|rtl-lang|script|native name|native phrase|nativename|wikt-lang"),
-    **_under_names(_last, "transl|transliteration|translit|nastaliq|ublc|script/hebrew|script/arabic|script/nastaliq|script/greek"),
+    **_under_names(_second,
+        "resize|font|font color|color|colour|hover title|lang|rtl-lang|script|native name|native phrase|"
+        "nativename|wikt-lang"),
+    **_under_names(_last,
+        "transl|transliteration|translit|nastaliq|ublc|script/hebrew|script/arabic|script/nastaliq|"
+        "script/greek"),
     **_under_names(_joined(""), "linktext|gaps|digits"),
     **_under_names(_joined("+"), "keypress|key press|key top"),
     **_under_names(_joined(" · "), "hlist|flatlist|flat list"),
-    **_under_names(_list, "plainlist|plain list|unbulleted list|ubl|vunblist|bulleted list|ordered list|collapsible list"),
+    **_under_names(_list,
+        "plainlist|plain list|unbulleted list|ubl|vunblist|bulleted list|ordered list|collapsible list"),
     **_under_names(_columns, "columns-list|columns|col-list|div col content|multicol content"),
     **_under_names(
         _quote,
-        "quote|quotation|cquote|bquote|blockquote|quote box|quotebox|rquote|centered quote|block quote|pull quote|quote frame|pquote",
+            "quote|quotation|cquote|bquote|blockquote|quote box|quotebox|rquote|centered quote|"
+            "block quote|pull quote|quote frame|pquote",
     ),
     **_under_names(_nihongo, "nihongo|nihongo2|nihongo3|korean|vietnamese"),
     **_under_names(_chinese, "zh|zh-full|lang-zh|chinese"),
     **_under_names(_interwiki, "ill|interlanguage link|link-interwiki|ill2|interlanguage link multi"),
     **_under_names(_inflated, "inflation"),
-    **_under_names(lambda values, named: units.group_digits(_first(values, named)), "nts|number table sorting|formatnum|format price|formatprice|rnd|round|val2"),
+    **_under_names(_number, "nts|number table sorting|formatnum|format price|formatprice|rnd|round|val2"),
     **_under_names(units.measure, "convert|cvt|conv"),
-    **_under_names(units.date, "birth date|birth-date|dob|bda|birth date and age|birth date and given age|death date|death-date|"
-                   "death date and age|death date and given age|birth year and age|start date|start-date|start date and age|"
+    **_under_names(units.date,
+        "birth date|birth-date|dob|bda|birth date and age|birth date and given age|death date|death-date|"
+                       "death date and age|death date and given age|birth year and age|start date|"
+                       "start-date|start date and age|"
                    "end date|end-date|film date|dts|date|release date|birth year|death year|death year and age"),
     **_under_names(units.as_of, "as of|asof|since"),
     **_under_names(units.fraction, "frac|sfrac|fraction|fracn|half"),
@@ -214,37 +246,49 @@ _WORDS: dict[str, Words] = {
     **_under_names(lambda values, named: superscript(_first(values, named)), "sup"),
     **_under_names(lambda values, named: subscript(_first(values, named)), "sub"),
     **_under_names(lambda values, named: _in_language(_first(values, named), values[1:]), "langx"),
-    **_under_names(lambda values, named: f"{_first(values, named)} ({', '.join(values[1:])})" if len(values) > 1 else _first(values, named), "harvtxt"),
+    **_under_names(_citation, "harvtxt"),
     **_under_names(_around("⟨", "⟩"), "angbr|angle bracket|grapheme"),
     **_under_names(_around("c. "), "circa|c.|ca."), **_under_names(_around("fl. "), "floruit|fl."),
-    **_under_names(_around("r. "), "reign|r."), **_under_names(_around("√"), "sqrt|radic"), **_under_names(_around("|", "|"), "abs|pipe abs"),
-    **_under_names(_around("$"), "$|usd2"), **_under_names(_around("US$"), "us$|usd"), **_under_names(_around("A$"), "aud|a$"),
+    **_under_names(_around("r. "), "reign|r."), **_under_names(_around("√"), "sqrt|radic"),
+    **_under_names(_around("|", "|"), "abs|pipe abs"),
+    **_under_names(_around("$"), "$|usd2"), **_under_names(_around("US$"), "us$|usd"),
+    **_under_names(_around("A$"), "aud|a$"),
     **_under_names(_around("£"), "gbp|£|pound sterling"), **_under_names(_around("€"), "eur|euro|€"),
     **_under_names(_around("₹"), "inr|indian rupee"), **_under_names(_around("¥"), "jpy|cny|yen|¥"),
     **_under_names(_around("No. "), "numero|no.|number sign"), **_under_names(_around("", "%"), "percent|pct"),
-    **{prefix: _ship(prefix.upper()) for prefix in ("uss", "hms", "ss", "rms", "hmas", "hmcs", "mv", "usns", "sms", "ijn")},
-    **_under_names(lambda values, named: " ".join(value for value in values[:2] if value), "ship|sclass|sclass2|sclass-"),
-    **_under_names(lambda values, named: _first(values, named).replace("mm", " mm"), "railgauge|track gauge|rail gauge"),
+    **{prefix: _ship(prefix.upper()) for prefix in ("uss", "hms", "ss", "rms", "hmas", "hmcs", "mv", "usns", "sms")},
+    **_under_names(_ship_with_prefix, "ship|sclass|sclass2|sclass-"),
+    **_under_names(_gauge, "railgauge|track gauge|rail gauge"),
 }  # fmt: skip
 
 _CONSTANTS = {
-    "'": "'", "'s": "'s", "' \"": "' \"", "\" '": "\" '", "'\"": "'\"", "\"'": "\"'", "-'": "'", "'-": "'", "`": "`",
-    "=": "=", "!": "|", "pipe": "|", "·": " · ", "•": " • ", "middot": " · ", "dot": " · ", "bull": " • ", "\\": " / ",
+    "'": "'", "'s": "'s", "' \"": "' \"", "\" '": "\" '", "'\"": "'\"", "\"'": "\"'", "-'": "'", "'-": "'",
+    "`": "`",
+    "=": "=", "!": "|", "pipe": "|", "·": " · ", "•": " • ", "middot": " · ", "dot": " · ", "bull": " • ",
+    "\\": " / ",
     "ndash": "–", "–": "–", "en dash": "–", "nsndns": "–", "mdash": "—", "—": "—", "em dash": "—", "mdashb": "—",
-    "emdash": "—", "spaced ndash": " – ", "snd": " – ", "snds": " – ", "spnd": " – ", "spndash": " – ", "spaced en dash": " – ",
-    "dash": " – ", "spaced mdash": " — ", "nbsp": " ", "nbhyph": "-", "thinsp": " ", "hairsp": " ", "spaces": " ", "space": " ",
-    "zwsp": "", "wbr": "", "shy": "", "zwj": "\u200d", "zwnj": "\u200c", "nbnd": "–", "minus": "−", "eqm": "⇌", "times": "×",
-    "pi": "π", "tau": "τ", "!!": "||", "(": "{{", ")": "}}", "*": "*", "colon": ":", "sharp": "♯", "flat": "♭", "natural": "♮",
-    "degree": "°", "deg": "°", "ellipsis": "…", "...": "…", "ayin": "ʿ", "hamza": "ʾ", "okina": "ʻ", "'okina": "ʻ", "clear": "\n",
-    "col-begin": "\n", "col-break": "\n", "col-end": "\n", "div col": "\n", "div col end": "\n", "colbegin": "\n", "colend": "\n",
+    "emdash": "—", "spaced ndash": " – ", "snd": " – ", "snds": " – ", "spnd": " – ", "spndash": " – ",
+    "spaced en dash": " – ",
+    "dash": " – ", "spaced mdash": " — ", "nbsp": " ", "nbhyph": "-", "thinsp": " ", "hairsp": " ",
+    "spaces": " ", "space": " ",
+    "zwsp": "", "wbr": "", "shy": "", "zwj": "\u200d", "zwnj": "\u200c", "nbnd": "–", "minus": "−",
+    "eqm": "⇌", "times": "×",
+    "pi": "π", "tau": "τ", "!!": "||", "(": "{{", ")": "}}", "*": "*", "colon": ":", "sharp": "♯",
+    "flat": "♭", "natural": "♮",
+    "degree": "°", "deg": "°", "ellipsis": "…", "...": "…", "ayin": "ʿ", "hamza": "ʾ", "okina": "ʻ",
+    "'okina": "ʻ", "clear": "\n",
+    "col-begin": "\n", "col-break": "\n", "col-end": "\n", "div col": "\n", "div col end": "\n",
+    "colbegin": "\n", "colend": "\n",
     "break": "\n", "crlf": "\n", "pb": "\n", "paragraph break": "\n",
 }  # fmt: skip
 
-_CONSTANTS |= dict.fromkeys("age|age in years|age in days|time ago|years ago|currentyear|localyear".split("|"), COMPUTED)
+_CONSTANTS |= dict.fromkeys(
+    ["age", "age in years", "age in days", "time ago", "years ago", "currentyear", "localyear"], COMPUTED
+)
 _CONSTANTS |= {"carbon": "C", "hydrogen": "H", "oxygen": "O", "nitrogen": "N"}  # the symbols, used within formulas
 
 _PARSER_FUNCTIONS: dict[str, Callable[[str], str]] = {
-    "formatnum": lambda text: COMPUTED + units.group_digits(text.replace(COMPUTED, "")) if COMPUTED in text else units.group_digits(text),
+    "formatnum": lambda text: _number([text], {}),
     "lc": str.lower,
     "uc": str.upper,
     "lcfirst": lambda text: text[:1].lower() + text[1:],

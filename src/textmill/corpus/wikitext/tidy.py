@@ -26,7 +26,6 @@ _LOWERED = re.compile(f"{SUBSCRIPT_OPEN}([^{SUBSCRIPT_OPEN}{SUBSCRIPT_CLOSE}]*){
 
 _CONVERSION = re.compile(r"-\{(?!\{)([^{}]*)\}-")  # Chinese script conversion: -{zh-hans:计算机;zh-hant:電腦}-
 _STRAY = re.compile(r"\{\{\{?[^{}|\n]{0,60}\||\[\[[^\[\]|\n]{0,200}\||\{\{+|\}\}+|\[\[|\]\]|<!--|-->")
-_APOSTROPHES = re.compile("'{2,}")
 
 _BRACKETS = re.compile(r"[ \t]*([(\[（])([^()\[\]（）\n]*[" + HOLE + COMPUTED + r"][^()\[\]（）\n]*)([)\]）])")
 _LINKING = r"(?:or|and|also|from|pronounced|pronunciation|listen|IPA|English|locally)\b:?"
@@ -45,7 +44,6 @@ def tidy(text: str) -> str:
     text = _SWITCHES.sub("", text.translate(_BLANKS))
     text = _CONVERSION.sub(_choose_script, text)
     text = _STRAY.sub("", text)
-    text = _APOSTROPHES.sub(lambda run: "'" * {4: 1}.get(len(run[0]), max(0, len(run[0]) - 5)), text)
     text = _RAISED.sub(lambda match: _shift(match[1], _RAISED_CHARACTERS), text)
     text = _LOWERED.sub(lambda match: _shift(match[1], _LOWERED_CHARACTERS), text)
     text = re.sub(f"[{SUPERSCRIPT_OPEN}{SUPERSCRIPT_CLOSE}{SUBSCRIPT_OPEN}{SUBSCRIPT_CLOSE}]", "", text)

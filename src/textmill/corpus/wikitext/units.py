@@ -11,13 +11,18 @@ MONTHS = (
     "January February March April May June July August September October November December".split()  # noqa: SIM905
 )
 _RANGES = {
-    "to": " to ", "-": "–", "–": "–", "and": " and ", "&": " and ", "or": " or ", "x": " × ", "×": " × ", "by": " by ",
-    "*": " × ", "xx": " × ", "to(-)": " to ", "+/-": " ± ", "±": " ± ", "+-": " ± ", "and(-)": " and ", "to about": " to about ",
+    "to": " to ", "-": "–", "–": "–", "and": " and ", "&": " and ", "or": " or ", "x": " × ", "×": " × ",
+    "by": " by ",
+    "*": " × ", "xx": " × ", "to(-)": " to ", "+/-": " ± ", "±": " ± ", "+-": " ± ", "and(-)": " and ",
+    "to about": " to about ",
 }  # fmt: skip
 _UNITS = {
-    "C": "°C", "F": "°F", "K": "K", "sqmi": "square miles", "sqft": "square feet", "sqyd": "square yards", "mi2": "square miles",
-    "ft2": "square feet", "kph": "km/h", "cuft": "cubic feet", "cuyd": "cubic yards", "acre": "acres", "usgal": "US gallons",
-    "impgal": "imperial gallons", "long ton": "long tons", "short ton": "short tons", "lb-f": "lbf", "mile": "miles",
+    "C": "°C", "F": "°F", "K": "K", "sqmi": "square miles", "sqft": "square feet", "sqyd": "square yards",
+    "mi2": "square miles",
+    "ft2": "square feet", "kph": "km/h", "cuft": "cubic feet", "cuyd": "cubic yards", "acre": "acres",
+    "usgal": "US gallons",
+    "impgal": "imperial gallons", "long ton": "long tons", "short ton": "short tons", "lb-f": "lbf",
+    "mile": "miles",
     "foot": "feet", "inch": "inches", "pd/sqmi": "people per square mile", "/sqmi": "per square mile",
     "pd/km2": "people per km²", "/km2": "per km²", "inhabitants/km2": "inhabitants per km²",
 }  # fmt: skip

@@ -1,0 +1,5 @@
+"""`python -m textmill` is `textmill`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,95 @@
+"""Wikitext becomes prose: words and numbers stay, markup goes, broken markup costs no more than itself."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textmill.corpus.wikitext import prose
+
+
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("'''Bold''' and ''italic'' and '''''both'''''", "Bold and italic and both"),
+        ("a [[dog]], [[dog|hound]]s, [[dog (animal)|]] and [[:Category:Dogs|all]]", "a dog, hounds, dog and all"),
+        ("[[File:A.jpg|thumb|A [[dog]] and {{lang|fr|chien}}]]Text.[[Category:Dogs]]", "Text."),
+        ("[[fr:Chien]][[zh-min-nan:Káu]]Text", "Text"),
+        ("See [http://example.org the site] or [http://example.org].", "See the site or."),
+        ("{{convert|5|km|mi}}", "5 km"),
+        ("{{convert|5|to|10|km|mi}} and {{cvt|5|ft|8|in|m}}", "5 to 10 km and 5 ft 8 in"),
+        ("{{convert|2381741|km2|sqmi}} at {{convert|-5|C|F}}", "2,381,741 km² at -5 °C"),
+        ("{{convert|1.5|e6acre}}", "1.5 million acres"),
+        ("{{lang|la|[[cogito]]}} {{transl|ar|DIN|al-Jazā'ir}}", "cogito al-Jazā'ir"),
+        ("{{lang-grc|Φοῖβος}}", "Greek: Φοῖβος"),
+        ("{{Nihongo|'''Aikido'''|合気道|Aikidō}}", "Aikido (合気道, Aikidō)"),
+        ("{{formatnum:1234567}} {{frac|1|2|3}} {{val|1.5|0.2|e=6|u=kg}}", "1,234,567 1²⁄₃ 1.5 ± 0.2×10⁶ kg"),
+        ("{{birth date|1809|2|12}} {{birth date|1809|2|12|df=yes}}", "February 12, 1809 12 February 1809"),
+        ("{{As of|2014|5}} and {{as of|2014|lc=y}} {{circa|1500}}", "As of May 2014 and as of 2014 c. 1500"),
+        ("''Eagle''{{'s}} 1914{{ndash}}1918{{snd}}war{{mdash}}peace", "Eagle's 1914–1918 – war—peace"),
+        ("H<sub>2</sub>O, 10<sup>−5</sup>, {{chem|SO|4|2-}}, 1<sup>st</sup>", "H₂O, 10⁻⁵, SO₄²⁻, 1st"),
+        ("{{quote|Be kind.|[[Ada]]}}", "Be kind.\n— Ada"),
+        ("'''Name''' ({{IPAc-en|n|eɪ|m}}) is", "Name is"),
+        ("Name ({{IPAc-en|n}} or {{IPAc-en|m}}; born 1900) is", "Name (born 1900) is"),
+        ("Name ({{lang-la|Nomen}} {{IPA-la|n}}) is", "Name (Latin: Nomen) is"),
+        ("worth $5 (${{inflation|US|5|1929}} in {{CURRENTYEAR}} dollars).", "worth $5."),
+        ("A fact.{{citation needed|date=May 2014}} Another {{cn}}, too", "A fact. Another, too"),
+        ("A fact.<ref name=a>{{cite web|url=x}}</ref><ref name=a /> More", "A fact. More"),
+        ("before <!-- hidden\n== not a heading == --> after", "before after"),
+        ("* one\n** two\n# three\n: four\n; five : six", "- one\n- two\n- three\nfour\nfive : six"),
+        ("Text\n{| class=wikitable\n|-\n| a || {{small|b}}\n{|\n| inner\n|}\n|}\nMore", "Text\nMore"),
+        ("{{Infobox x|name={{convert|5|km}}|a=[[b]]}}\nText", "Text"),
+        ("x&nbsp;=&nbsp;1 &ndash; &lt;b&gt;", "x = 1 – <b>"),
+        ("<nowiki>{{a}} [[b|c]] ''d''</nowiki>", "{{a}} [[b|c]] ''d''"),
+        ("<math>x^{{a}}\n|y|</math> if a <b and c> d", "$x^{{a}} |y|$ if a <b and c> d"),
+        ("call <code>f()</code> and a || b (sic)", "call f() and a || b (sic)"),
+        ("-{zh-hans:计算机;zh-hant:電腦}-与-{数学}-", "计算机与数学"),
+        ("__NOTOC__Text", "Text"),
+    ],
+)
+def test_markup_becomes_words(markup: str, expected: str) -> None:
+    assert prose(markup).text == expected
+
+
+def test_headings_stand_alone_and_empty_ones_go() -> None:
+    page = "Lead.\n== History ==\n=== Early ===\nOld.\n== Gallery ==\n<gallery>\nA.jpg\n</gallery>\n== Now ==\nNew."
+    assert prose(page).text == "Lead.\n\nHistory\n\nEarly\n\nOld.\n\nNow\n\nNew."
+
+
+def test_link_sections_go_at_the_end_only_and_are_counted() -> None:
+    page = "Lead.\n== Notes ==\nNotes of a scale.\n== Uses ==\nMany.\n"
+    page += "== See also ==\n* [[A]]\n== References ==\n=== Books ===\n* B"
+    result = prose(page)
+    assert result.text == "Lead.\n\nNotes\n\nNotes of a scale.\n\nUses\n\nMany."
+    assert result.removed["closing sections"] == len("See also\n* [[A]]\nReferences\nBooks\n* B")
+    assert prose("文。\n== 参考文献 ==\n* 书").text == "文。"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["{{cite|a", "[[dog|b", "{|\n| cell", "<ref>x", "<!-- y", "}}", "]]", "<div class=a>", "'''", "{{{1|", "<math>"],
+)
+def test_broken_markup_never_swallows_the_rest(broken: str) -> None:
+    text = prose(f"First {broken}\n\nSecond {{{{convert|5|km}}}} stays.\n== H ==\nThird stays.").text
+    assert "Second 5 km stays." in text
+    assert "Third stays." in text
+    assert not any(trace in text for trace in ("{{", "}}", "[[", "]]"))
+
+
+@pytest.mark.parametrize(
+    "unit", ["{{", "[[a|", "{{a|", "{|\n", "{{{a|", "[http://a ", "{{a|[[b|<i>{|\n|", '{{a|<i x="{{b|" [[', "<ref>"]
+)
+def test_hostile_markup_ends(unit: str) -> None:
+    prose(unit * 5_000)
+    assert prose(unit * 500 + "\n== H ==\nThe end.").text.endswith("The end.")
+
+
+@pytest.mark.parametrize(
+    "text", ["他说：“你好，世界！”（笑）１２３", "مرحبا بالعالم، كيف حالك؟", "สวัสดีชาวโลก", "👩‍👩‍👧 naïve 𝒳 می‌خواهم"]
+)
+def test_scripts_pass_untouched(text: str) -> None:
+    assert prose(text).text == text
+
+
+@given(st.text(alphabet="{}[]|'<>/=!-*#:; \nabé中refmath&", max_size=200))
+def test_any_markup_gives_text_without_control_characters(markup: str) -> None:
+    assert not any(ord(character) < 32 and character != "\n" for character in prose(markup).text)

@@ -1,0 +1,78 @@
+"""A model folder is what stock transformers loads: same ids, same logits, same continuation; damage is noticed."""
+
+import json
+
+import pytest
+import torch
+import transformers
+
+from textmill import load
+from textmill.errors import ModelError
+from textmill.formats.model_folder import save_model_folder
+from textmill.inference.generate import complete
+from textmill.inference.sampling import Sampling
+
+SHAPES = [{}, {"tied_embeddings": True, "key_value_heads": 4}, {"head_dim": 24, "rope_theta": 500_000.0}]
+
+
+@pytest.fixture(params=SHAPES, ids=["grouped", "tied", "wide heads"])
+def folder(request, tmp_path, make_decoder, tokenizer):
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size, **request.param)
+    save_model_folder(tmp_path / "model", model, tokenizer, {"recipe": "a test"})
+    return tmp_path / "model", model
+
+
+def test_stock_transformers_gives_the_same_logits_ids_and_continuation(folder, tokenizer, texts) -> None:
+    path, model = folder
+    stock = transformers.AutoModelForCausalLM.from_pretrained(path)
+    stock_tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+    assert type(stock).__name__ == "Qwen3ForCausalLM"
+    text = texts[3][:150]
+    ids = stock_tokenizer(text)["input_ids"]
+    assert ids == [tokenizer.bos_id, *tokenizer.encode(text)]
+    ids = torch.tensor([ids[:64]])
+    with torch.no_grad():
+        torch.testing.assert_close(stock(ids).logits, model(ids), atol=1e-4, rtol=1e-4)
+    written = stock.generate(ids[:, :20], max_new_tokens=30, do_sample=False)[0, 20:]
+    prompt = tokenizer.decode(ids[0, 1:20].tolist())
+    assert [tokenizer.bos_id, *tokenizer.encode(prompt)] == ids[0, :20].tolist()
+    expected = stock_tokenizer.decode(written, skip_special_tokens=True)
+    assert complete(model, tokenizer, prompt, Sampling(temperature=0), max_tokens=30) == expected
+
+
+def test_loading_gives_back_every_bit(folder, tokenizer) -> None:
+    path, model = folder
+    loaded = load(path)
+    assert loaded.model.config == model.config
+    assert loaded.lineage == {"recipe": "a test"}
+    assert loaded.tokenizer.hash == tokenizer.hash
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor), name
+
+
+def test_what_is_wrong_is_told(folder, tmp_path) -> None:
+    path, _ = folder
+    weights = (path / "model.safetensors").read_bytes()
+    config = json.loads((path / "config.json").read_text())
+
+    def error_of(where=path) -> str:
+        with pytest.raises(ModelError) as error:
+            load(where)
+        return str(error.value)
+
+    assert "did you mean" in error_of(tmp_path)
+    assert "is not a folder" in error_of(tmp_path / "nothing")
+    (path / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    assert "safetensors" in error_of()
+    (path / "model.safetensors").rename(path / "model.bin")
+    assert "pickle" in error_of()
+    (path / "model.safetensors").write_bytes(weights)
+    (path / "config.json").write_text(json.dumps({**config, "intermediate_size": 32, "num_hidden_layers": 2}))
+    text = error_of()
+    assert "has shape" in text and "not one of this model's" in text
+    (path / "config.json").write_text(json.dumps({**config, "model_type": "gpt2"}))
+    assert "'gpt2'" in error_of()
+    (path / "config.json").write_text(json.dumps({**config, "attention_bias": True, "hidden_act": "gelu"}))
+    assert "attention_bias" in error_of() and "hidden_act" in error_of()
+    (path / "config.json").write_text("{")
+    assert "not valid JSON" in error_of()

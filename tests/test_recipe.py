@@ -1,0 +1,110 @@
+"""Recipes: what is right is read, what is wrong is told all at once, with what was found and what to write instead."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textmill.errors import RecipeError
+from textmill.recipe import Recipe, check_recipe, describe_fields, load_recipe
+
+RECIPES = sorted(Path(__file__).parents[1].glob("recipes/*.toml"))
+SECTIONS = {name: field.annotation.model_fields for name, field in Recipe.model_fields.items()}  # type: ignore[union-attr]
+SMALL = {"corpus": {"source": "a.txt"}, "train": {"steps": 1}}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_shipped_recipes_are_read_and_written_back_unchanged(path: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(path)
+    (tmp_path / "again.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    assert load_recipe(tmp_path / "again.toml") == recipe
+
+
+def test_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('[corpus]\nsource = "a.txt"\n[train]\nsteps = 1\n')
+    recipe = load_recipe(path, ["train.steps=7", "corpus.source=my notes/x.txt", "train.time=5m", "model.layers=2"])
+    assert (recipe.train.steps, recipe.corpus.source, recipe.train.time) == (7, "my notes/x.txt", "5m")
+    assert recipe.model.layers == 2
+
+
+@given(st.sampled_from([(section, key) for section, fields in SECTIONS.items() for key in fields]), st.data())
+def test_any_typo_is_named_with_the_nearest_key(place: tuple[str, str], data: st.DataObject) -> None:
+    section, key = place
+    position = data.draw(st.integers(0, len(key) - 1))
+    typo = key[:position] + data.draw(st.sampled_from("xqz")) + key[position + data.draw(st.integers(0, 1)) :]
+    if typo in SECTIONS[section]:
+        return
+    values = {**SMALL, section: {**SMALL.get(section, {}), typo: 1}}
+    with pytest.raises(RecipeError) as error:
+        check_recipe(values, "recipe.toml")
+    (problem,) = [problem for problem in error.value.problems if typo in problem]
+    assert f"unknown key {section}.{typo}" in problem
+    assert "did you mean" in problem or len(key) < 5
+
+
+def test_all_mistakes_are_told_together() -> None:
+    values = {
+        "corpus": {"source": "a.txt", "validation_fraction": 2.0, "encoding": "utf-9"},
+        "modle": {},
+        "train": {"time": "5 minutes", "batch_size": 0, "optimiser": "muon"},
+    }
+    with pytest.raises(RecipeError) as error:
+        check_recipe(values, "recipe.toml")
+    text = str(error.value)
+    for part in (
+        "corpus.validation_fraction", "found 2.0", "corpus.encoding", "'utf-9'", "unknown section modle",
+        "did you mean 'model'", "train.time", "90s, 5m, 2h", "train.batch_size", "found 0", "train.optimiser",
+        "did you mean 'optimizer'",
+    ):  # fmt: skip
+        assert part in text, part
+    assert len(error.value.problems) == 6
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"train": {}}, "at least one of time"),
+        ({"train": {"steps": 1, "batch_size": 6, "micro_batch": 4}}, "micro_batch (4) must divide batch_size (6)"),
+        ({"model": {"preset": "30"}}, "did you mean '30m'"),
+        ({"model": {"heads": 3, "key_value_heads": 2}}, "multiple of key_value_heads"),
+        ({"tokenizer": {"vocabulary_size": 100}}, "tokenizer"),
+        ({"tokenizer": {"kind": "bpee"}}, "found 'bpee'"),
+    ],
+)
+def test_values_that_do_not_fit(changes: dict, expected: str) -> None:
+    with pytest.raises(Exception) as error:
+        check_recipe({**SMALL, **changes}, "recipe.toml")
+    assert expected in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "override, expected",
+    [("train.steps", "write section.key=value"), ("steps=3", "write section.key=value"), ("train.stepz=3", "'steps'")],
+)
+def test_wrong_overrides(tmp_path: Path, override: str, expected: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('[corpus]\nsource = "a.txt"\n[train]\nsteps = 1\n')
+    with pytest.raises(RecipeError, match=expected):
+        load_recipe(path, [override])
+
+
+def test_files_that_are_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "wikipedia.toml").write_text("[corpus\n")
+    (tmp_path / "latin.toml").write_bytes(b"# caf\xe9\n")
+    for name, expected in [
+        ("wikipedia.toml", "not valid TOML"),
+        ("wikipedai.toml", "did you mean 'wikipedia.toml'"),
+        ("latin.toml", "not UTF-8 text: byte 0xe9 at 5"),
+        (".", "is a folder"),
+    ]:
+        with pytest.raises(RecipeError) as error:
+            load_recipe(tmp_path / name)
+        assert expected in str(error.value)
+
+
+def test_every_field_is_documented() -> None:
+    described = list(describe_fields())
+    assert {key for key, *_ in described} == {f"{section}.{key}" for section, keys in SECTIONS.items() for key in keys}
+    assert all(len(meaning) > 20 for *_, meaning in described)
