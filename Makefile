@@ -5,7 +5,7 @@
 # TORCH_INDEX=…       a further index to take torch from: the CPU build on Linux without an NVIDIA GPU
 # RUN_ARGUMENTS=…     added to `textmill run`, such as --set train.time=20s
 
-PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3 python) python3)
+PYTHON ?= $(or $(shell for name in python3.13 python3.12 python3.11 python3 python; do command -v $$name && break; done),python3)
 RECIPE ?= recipes/wikipedia-sample.toml
 BIN := .venv/bin
 INSTALL = $(PYTHON) tools/install.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))

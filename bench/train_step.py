@@ -41,8 +41,7 @@ def measure(preset: str, steps: int, device: torch.device) -> dict[str, float]:
         taken.append(time.perf_counter() - before)
     seconds = statistics.median(taken[1:])
     cost = count(config)
-    # Half of the attention is masked by causality and not counted; nor is the optimizer's own work.
-    flops = 3 * (2 * cost.matrix_parameters + cost.attention_flops / 2) * rows * context
+    flops = cost.needed_training_flops * rows * context  # the optimizer's own work isn't counted
     return {"parameters": cost.parameters, "tokens_per_second": rows * context / seconds, "flops": flops / seconds}
 
 

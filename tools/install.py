@@ -25,9 +25,7 @@ def fail(text):
 def check_python():
     """A Python that is too old, or has no venv, is answered with the command that mends it."""
     if sys.version_info < NEEDED:
-        newer = (
-            "brew install python@3.12" if sys.platform == "darwin" else "sudo apt install python3.12 python3.12-venv"
-        )
+        newer = "brew install python@3.12" if sys.platform == "darwin" else "sudo apt install python3.12 python3.12-venv"
         if os.name == "nt":
             newer = "winget install Python.Python.3.12"
         fail(
@@ -93,9 +91,12 @@ def main():
     parser.add_argument("--torch-index", default="", help="a further package index to take torch from")
     arguments = parser.parse_args()
     check_python()
-    if not os.path.exists(venv_python()):
+    sound = os.path.exists(venv_python()) and not subprocess.call(
+        [venv_python(), "-m", "pip", "--version"], stdout=subprocess.DEVNULL
+    )
+    if not sound:
         print("Making %s with Python %d.%d" % ((VENV,) + sys.version_info[:2]))
-        if subprocess.call([sys.executable, "-m", "venv", VENV]):
+        if subprocess.call([sys.executable, "-m", "venv", "--clear", VENV]):
             fail("%s could not be made; is the disk full, or the folder not yours?" % VENV)
     pip_arguments = ["--disable-pip-version-check", "-c", "constraints.txt"]
     if arguments.torch_index:

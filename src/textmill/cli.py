@@ -3,13 +3,17 @@
 Nothing heavy is imported before a verb needs it, so that --help answers at once.
 """
 
+import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import TextmillError
+from .errors import GenerationError, TextmillError
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
 
 app = typer.Typer(
     name="textmill",
@@ -29,7 +33,7 @@ OutFolder = Annotated[Path | None, typer.Option("--out", help="The run folder; d
 Restart = Annotated[bool, typer.Option("--restart", help="Throw away what was trained before in the run folder.")]
 
 
-def _run(recipe_path: Path, overrides: list[str] | None, out: Path | None, restart: bool, until: str) -> Path:
+def _run(recipe_path: Path, overrides: list[str] | None, out: Path | None, restart: bool, until: str) -> tuple[Path, "Recipe"]:
     from .recipe import load_recipe
 
     recipe = load_recipe(recipe_path, overrides or [])
@@ -37,7 +41,7 @@ def _run(recipe_path: Path, overrides: list[str] | None, out: Path | None, resta
     from .run import run_recipe
 
     run_recipe(recipe, folder, until, restart)
-    return folder
+    return folder, recipe
 
 
 @app.command()
@@ -51,11 +55,11 @@ def run(
     ] = "evaluate",
 ) -> None:
     """Do the whole life of a model: every stage of a recipe that isn't done yet."""
-    folder = _run(recipe, overrides, out, restart, until)
+    folder, whole = _run(recipe, overrides, out, restart, until)
     if until == "evaluate":
         from .closing import closing_words
 
-        print(closing_words(recipe, folder))
+        print(closing_words(recipe, folder, whole.train))
 
 
 @app.command()
@@ -84,9 +88,7 @@ def train(recipe: RecipePath, overrides: Overrides = None, out: OutFolder = None
 
 @app.command()
 def recipe(
-    section: Annotated[
-        str | None, typer.Argument(help="One section: corpus, tokenizer, model, train, evaluate.")
-    ] = None,
+    section: Annotated[str | None, typer.Argument(help="One section: corpus, tokenizer, model, train, evaluate.")] = None,
 ) -> None:
     """Explain every key that a recipe can have: type, default, meaning."""
     from .recipe import describe_fields
@@ -110,13 +112,9 @@ def generate(
     max_tokens: Annotated[int, typer.Option(help="Most tokens to write.")] = 200,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token; higher is wilder.")] = 0.8,
     top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest tokens only.")] = None,
-    top_p: Annotated[
-        float, typer.Option(help="Draw from the likeliest tokens that together have this probability.")
-    ] = 0.95,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that together have this probability.")] = 0.95,
     min_p: Annotated[float, typer.Option(help="Leave out tokens less likely than this share of the likeliest.")] = 0.0,
-    repetition_penalty: Annotated[
-        float, typer.Option(help="Above 1: tokens of the text so far become less likely.")
-    ] = 1.0,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1: tokens of the text so far become less likely.")] = 1.0,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given many times.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same text.")] = 0,
 ) -> None:
@@ -124,10 +122,12 @@ def generate(
     from . import load
     from .inference.generate import generate as write_on
     from .inference.sampling import Sampling
+    from .machine import best_device
 
     sampling = Sampling(repetition_penalty, temperature, top_k, top_p, min_p, seed)
     folder = load(model)
-    text = sys.stdin.read() if prompt == "-" else prompt
+    folder.model.to(best_device())
+    text = _standard_input() if prompt == "-" else prompt
     pieces = write_on(folder.model, folder.tokenizer, text, sampling, max_tokens, stop or [])
     sys.stdout.write(text)
     for piece in pieces:
@@ -138,16 +138,28 @@ def generate(
         print(f"(the model's context of {folder.model.config.context_length} tokens is full)", file=sys.stderr)
 
 
+def _standard_input() -> str:
+    content = sys.stdin.buffer.read()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise GenerationError(
+            f"standard input is not UTF-8: byte {content[error.start]:#04x} at {error.start}; convert it first"
+        ) from error
+
+
 def main() -> None:
     """Run the command line. A user's mistake is told in plain words, with exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a sample's character that a terminal can't show ends no training
     try:
         app()
     except TextmillError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(141)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}; nothing that was finished before is lost", file=sys.stderr)
+        sys.exit(2)

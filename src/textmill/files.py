@@ -68,12 +68,28 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
         _flush_to_disk(path.parent)
     finally:
+        if replaced.exists() and not path.exists():
+            os.replace(replaced, path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that it is there whole or not at all, even if the process is killed on the way."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    os.replace(path, hidden)
+    shutil.rmtree(hidden)
+
+
 def remove_partial(folder: str | Path) -> None:
-    """Sweep what killed processes left half-written below `folder`. Call it while holding the folder's lock."""
+    """Sweep what killed processes left half-written below `folder`. Call it while holding the folder's lock.
+
+    A folder that was killed between giving way and being replaced is put back.
+    """
+    for replaced in Path(folder).rglob(".*.replaced"):
+        original = replaced.with_name(replaced.name[1:].rsplit(".", 2)[0])
+        if not original.exists():
+            os.replace(replaced, original)
     for leftover in [*Path(folder).rglob(".*.partial"), *Path(folder).rglob(".*.replaced")]:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)

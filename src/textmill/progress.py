@@ -1,5 +1,6 @@
 """How far a long job is, how fast, and how long it still takes: a live line in a terminal, sparse lines in a log."""
 
+import shutil
 import sys
 import time
 from types import TracebackType
@@ -85,14 +86,13 @@ class Progress:
 
     def _show(self) -> None:
         if self.live:
-            self.stream.write("\r\x1b[2K" + self.line())
+            width = shutil.get_terminal_size().columns - 1  # a wrapped line could not be redrawn in place
+            self.stream.write("\r\x1b[2K" + self.line()[:width])
         else:
             self.stream.write(self.line() + "\n")
         self.stream.flush()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.live:
             self.stream.write("\r\x1b[2K")
             self.stream.flush()

@@ -56,9 +56,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except PermissionError as error:
         raise RecipeError(f"{path} can't be read: no permission") from error
     except UnicodeDecodeError as error:
-        raise RecipeError(
-            f"{path} is not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}"
-        ) from error
+        raise RecipeError(f"{path} is not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}") from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
     problems = [problem for override in overrides for problem in _apply(values, override)]
@@ -73,9 +71,7 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
         recipe = Recipe.model_validate(values)
     except pydantic.ValidationError as error:
         raise RecipeError(*dict.fromkeys(f"{where}: {_explain(mistake)}" for mistake in error.errors())) from None
-    recipe.model.decoder_config(
-        recipe.tokenizer.vocabulary_size
-    )  # a shape that doesn't fit is told now, not in an hour
+    recipe.model.decoder_config(recipe.tokenizer.vocabulary_size)  # a shape that doesn't fit is told now, not in an hour
     return recipe
 
 
@@ -130,9 +126,7 @@ def describe_fields(section: str | None = None) -> Iterator[tuple[str, str, str,
     """(key, type, default, documentation) of each field, as `textmill recipe` prints them."""
     sections = {name: field.annotation for name, field in Recipe.model_fields.items()}
     if section is not None and section not in sections:
-        raise RecipeError(
-            f"there is no section {section!r}{nearest(section, sections)}; write one of {', '.join(sections)}"
-        )
+        raise RecipeError(f"there is no section {section!r}{nearest(section, sections)}; write one of {', '.join(sections)}")
     for name, settings in sections.items():
         if section in (None, name):
             for key, field in settings.model_fields.items():  # type: ignore[union-attr]

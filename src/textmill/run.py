@@ -20,7 +20,7 @@ from .files import fingerprint, folder_lock, read_json, remove_partial, write_js
 from .progress import format_seconds
 from .recipe import Recipe
 
-MANIFEST_VERSION = 1
+MANIFEST, MANIFEST_VERSION = "manifest.json", 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Stage:
     make: Callable[["stages.Workplace"], dict[str, Any]]
     extra_inputs: Callable[["stages.Workplace"], Any] = lambda place: None
     """What else the stage depends on: the source files."""
-    already: Callable[["stages.Workplace"], str | None] = lambda place: None
+    kept_because: Callable[["stages.Workplace"], str | None] = lambda place: None
     """Why an output made from other inputs will do all the same."""
 
 
@@ -47,16 +47,14 @@ STAGES = (
     Stage("tokens", (), ("corpus", "tokenizer"), ("tokens",), stages.make_tokens),
     Stage(
         "train", ("model", "train"), ("tokens",), ("checkpoints", "choices.json"), stages.make_checkpoints,
-        already=stages.trained_long_enough,
+        kept_because=stages.trained_long_enough,
     ),
     Stage("model", (), ("train", "tokenizer"), ("model",), stages.make_model),
     Stage("evaluate", ("evaluate",), ("model", "corpus"), ("evaluation.json",), stages.make_evaluation),
 )  # fmt: skip
 
 
-def run_recipe(
-    recipe: Recipe, folder: str | Path, until: str = STAGES[-1].name, restart: bool = False
-) -> dict[str, Any]:
+def run_recipe(recipe: Recipe, folder: str | Path, until: str = STAGES[-1].name, restart: bool = False) -> dict[str, Any]:
     """Do every stage not yet done, up to `until`. Returns the manifest.
 
     `restart` throws away what was trained before. Raises RunError where the folder is in use or can't be written.
@@ -70,14 +68,15 @@ def run_recipe(
         manifest = _read_manifest(folder)
         if restart:
             _forget_training(folder, manifest)
-        write_text(folder / "recipe.toml", recipe.to_toml())
         place = stages.Workplace(recipe, folder, manifest)
+        stages.refuse_changed_training(place)
+        write_text(folder / "recipe.toml", recipe.to_toml())
         for stage in STAGES[: names.index(until) + 1]:
-            _do(stage, place)
+            _run_stage(stage, place)
         return manifest
 
 
-def _do(stage: Stage, place: "stages.Workplace") -> None:
+def _run_stage(stage: Stage, place: "stages.Workplace") -> None:
     """Run one stage, unless its output is there and was made from the same inputs."""
     inputs = fingerprint(
         {
@@ -91,7 +90,7 @@ def _do(stage: Stage, place: "stages.Workplace") -> None:
     if there and entry["inputs"] == inputs:
         print(f"{stage.name}: done before ({format_seconds(entry['seconds'])}), inputs unchanged")
         return
-    reason = stage.already(place) if there else None
+    reason = stage.kept_because(place) if there else None
     if reason:
         print(f"{stage.name}: {reason}")
         return
@@ -105,11 +104,11 @@ def _do(stage: Stage, place: "stages.Workplace") -> None:
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "summary": summary,
     }
-    write_json(place.folder / "manifest.json", place.manifest)
+    write_json(place.folder / MANIFEST, place.manifest)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     manifest = read_json(path) if path.is_file() else {"version": MANIFEST_VERSION, "stages": {}}
     if manifest.get("version") != MANIFEST_VERSION:
         raise RunError(
@@ -120,7 +119,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _forget_training(folder: Path, manifest: dict[str, Any]) -> None:
+    """Throw away what was trained. The manifest goes first: a kill on the way must not leave it saying `done`."""
     manifest["stages"].pop("train", None)
+    write_json(folder / MANIFEST, manifest)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     for name in ("choices.json", "metrics.jsonl"):
         (folder / name).unlink(missing_ok=True)

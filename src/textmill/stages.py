@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
+
 from . import __version__
 from .corpus.build import build_corpus
 from .corpus.document import Document
+from .corpus.readers import name_of
 from .corpus.sources import list_sources
 from .corpus.store import read_corpus
+from .errors import RecipeError, TrainingError
 from .evaluation.bits_per_byte import evaluate_scorers, validation_bits_per_byte
 from .evaluation.scorers import ModelScorer, NgramScorer, Scorer, XzScorer
 from .evaluation.selection import choose_documents
@@ -22,10 +26,11 @@ from .files import atomic_folder, fingerprint, read_json, sha256_of_file, write_
 from .formats.model_folder import load_model_folder, save_model_folder
 from .inference.generate import complete
 from .inference.sampling import Sampling
+from .machine import best_device
 from .models.count import count
 from .models.decoder import Decoder
 from .models.ngram import NgramModel
-from .progress import format_count
+from .progress import Progress, format_count
 from .recipe import Recipe
 from .tokens.card import tokenizer_card
 from .tokens.data import TokenData
@@ -34,18 +39,22 @@ from .tokens.plans import BlockPlan
 from .tokens.shards import write_shards
 from .tokens.tokenizer import Tokenizer
 from .tokens.training import train_tokenizer
-from .training.calibration import Choices, plan_steps
-from .training.checkpoints import differences, list_checkpoints
+from .training.checkpoints import checkpoint_folder, differences, list_checkpoints, refuse_other_training
+from .training.choices import load_choices, plan_steps
 from .training.loop import Training, train
 from .training.objectives import CausalObjective
 
 # Held-out text looked at during training: the beginning of some documents. The final score reads all of more of them.
-GLANCE_DOCUMENTS = 16
-GLANCE_CHARACTERS = 6_000
+EXCERPTS = 16
+EXCERPT_CHARACTERS = 6_000
+CARD_BYTES = 2_000_000  # of validation text that the tokenizer's card is measured on
 XZ_BYTES = 8_000_000  # xz reads its training text anew for every document
 SAMPLE_TOKENS = 60
+LINEAGE_SECTIONS = ("corpus", "tokenizer", "model", "train")
 # What may differ between two trainings of which one is the beginning of the other.
-LENGTH_SETTINGS = {"time", "steps", "tokens", "validations", "sample_prompt", "checkpoint_steps"}
+NOT_LINEAGE = {"corpus.source"} | {
+    f"train.{key}" for key in ("time", "steps", "tokens", "validations", "sample_prompt", "checkpoint_steps")
+}
 
 
 @dataclass(frozen=True)
@@ -59,10 +68,16 @@ class Workplace:
     def train_documents(self) -> Iterator[Document]:
         return read_corpus(self.folder / "corpus" / "train.jsonl.zst")
 
-    def validation_documents(self) -> list[Document]:
-        """The documents to judge by: no more of them than the recipe allows."""
-        documents = read_corpus(self.folder / "corpus" / "validation.jsonl.zst")
-        return choose_documents(documents, self.recipe.evaluate.maximum_bytes).documents
+    def validation_documents(self, maximum_bytes: int) -> list[Document]:
+        """Held-out documents, chosen by their hashes, of `maximum_bytes` together; one at least, however long."""
+        path = self.folder / "corpus" / "validation.jsonl.zst"
+        shortest = min(len(document.text.encode()) for document in read_corpus(path)) + 1
+        return choose_documents(read_corpus(path), max(maximum_bytes, shortest)).documents
+
+    def text_progress(self, label: str) -> Progress:
+        """A progress line over the bytes of the training text."""
+        card = read_json(self.folder / "corpus" / "card.json")
+        return Progress(label, card["kept"]["train"]["bytes"], "bytes")
 
     def tokenizer(self) -> Tokenizer:
         return Tokenizer.load(self.folder / "tokenizer")
@@ -76,7 +91,9 @@ def source_identity(place: Workplace) -> dict[str, str]:
     memory_file = place.folder / "sources.json"
     memory = read_json(memory_file) if memory_file.is_file() else {}
     seen = {}
-    for path in list_sources(place.recipe.corpus):
+    with Progress("sources", None, "bytes") as progress:
+        paths = list_sources(place.recipe.corpus, progress)
+    for path in paths:
         status = path.stat()
         known = memory.get(str(path), {})
         if (known.get("size"), known.get("modified")) != (status.st_size, status.st_mtime_ns):
@@ -84,13 +101,14 @@ def source_identity(place: Workplace) -> dict[str, str]:
         seen[str(path)] = known
     if seen != memory:
         write_json(memory_file, seen)
-    return {Path(path).name: known["sha256"] for path, known in seen.items()}
+    return {name_of(Path(path), place.recipe.corpus): known["sha256"] for path, known in seen.items()}
 
 
 def make_corpus(place: Workplace) -> dict[str, Any]:
     """Sources -> clean documents, split; and what was dropped, by which rule."""
-    with atomic_folder(place.folder / "corpus") as folder:
-        card = build_corpus(place.recipe.corpus, folder)
+    folder = place.folder / "corpus"
+    folder.mkdir(exist_ok=True)
+    card = build_corpus(place.recipe.corpus, folder)  # which writes atomically
     kept = card["kept"]
     print(
         f"  {card['read']:,} documents read: {kept['train']['documents']:,} kept for training, "
@@ -105,11 +123,12 @@ def make_corpus(place: Workplace) -> dict[str, Any]:
 
 def make_tokenizer(place: Workplace) -> dict[str, Any]:
     """Training text -> tokenizer, and its card measured on the validation text."""
-    tokenizer = train_tokenizer(place.recipe.tokenizer, (document.text for document in place.train_documents()))
+    with place.text_progress("  tokenizer") as progress:
+        texts = (document.text for document in place.train_documents())
+        tokenizer = train_tokenizer(place.recipe.tokenizer, texts, progress)
     with atomic_folder(place.folder / "tokenizer") as folder:
         tokenizer.save(folder)
-        texts = (document.text for document in place.validation_documents())
-        card = tokenizer_card(tokenizer, texts)
+        card = tokenizer_card(tokenizer, (document.text for document in place.validation_documents(CARD_BYTES)))
         write_json(folder / "card.json", card)
     print(
         f"  {tokenizer.kind}, {tokenizer.vocabulary_size:,} tokens, {card['bytes_per_token']:.2f} bytes per token "
@@ -120,8 +139,10 @@ def make_tokenizer(place: Workplace) -> dict[str, Any]:
 
 def make_tokens(place: Workplace) -> dict[str, Any]:
     """Training text -> memory-mapped token shards."""
-    with atomic_folder(place.folder / "tokens") as folder:
-        shards = write_shards(folder, place.tokenizer(), place.train_documents())
+    with place.text_progress("  tokens") as progress:
+        shards = write_shards(
+            place.folder / "tokens", place.tokenizer(), place.train_documents(), progress=progress
+        )  # which writes atomically
     print(f"  {format_count(shards['tokens'])} tokens in {shards['documents']:,} documents")
     return {
         "hash": fingerprint(shards),
@@ -129,16 +150,27 @@ def make_tokens(place: Workplace) -> dict[str, Any]:
     }
 
 
-def _lineage(place: Workplace) -> dict[str, Any]:
-    """All that makes two trainings the same, apart from their length, key by key as the recipe spells it."""
-    recipe = place.recipe
-    settings = {f"model.{key}": value for key, value in recipe.model.model_dump(mode="json").items()}
-    settings |= {
-        f"train.{key}": value
-        for key, value in recipe.train.model_dump(mode="json").items()
-        if key not in LENGTH_SETTINGS
+def _recipe_lineage(place: Workplace) -> dict[str, Any]:
+    """What makes two trainings the same, apart from their length, key by key as the recipe spells it."""
+    sections = {name: getattr(place.recipe, name).model_dump(mode="json") for name in LINEAGE_SECTIONS}
+    settings = {
+        f"{section}.{key}": value
+        for section, values in sections.items()
+        for key, value in values.items()
+        if f"{section}.{key}" not in NOT_LINEAGE
     }
-    return {**settings, "tokens": place.hash("tokens")}
+    return {**settings, "source text": fingerprint(source_identity(place))[:12]}
+
+
+def _lineage(place: Workplace) -> dict[str, Any]:
+    """The same, with the tokens that came of it."""
+    return {**_recipe_lineage(place), "tokenized text": place.hash("tokens")[:12]}
+
+
+def refuse_changed_training(place: Workplace) -> None:
+    """Raise RunError, before any stage has touched a file, where the run folder holds a training of something else."""
+    if list_checkpoints(place.folder / "checkpoints"):
+        refuse_other_training(place.folder / "checkpoints", _recipe_lineage(place))
 
 
 def trained_long_enough(place: Workplace) -> str | None:
@@ -147,8 +179,14 @@ def trained_long_enough(place: Workplace) -> str | None:
     if not done or done[-1].step != done[-1].steps or differences(done[-1].lineage, _lineage(place)):
         return None
     settings = place.recipe.train
-    tokens_per_step = settings.batch_size * place.recipe.model.context_length
-    wanted = plan_steps(settings, tokens_per_step, Choices.from_dict(read_json(place.folder / "choices.json")))
+    choices = load_choices(place.folder)
+    if choices is None:
+        return None
+    plan = BlockPlan(place.recipe.model.context_length, settings.batch_size)
+    try:
+        wanted = plan_steps(settings, plan.tokens_per_step, choices)
+    except TrainingError:  # a time too short for one step is shorter than what is there
+        wanted = 0
     if wanted > done[-1].steps:
         return None
     return (
@@ -164,21 +202,22 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
     config = recipe.model.decoder_config(tokenizer.vocabulary_size)
     data = TokenData.open(place.folder / "tokens")
     plan = BlockPlan(config.context_length, settings.batch_size, settings.document_attention)
+    loader = Loader(data, plan, settings.seed)
+    _check_prompts(place, tokenizer)
     model = Decoder(config)
     model.initialise(settings.seed)
     cost = count(config)
-    loader = Loader(data, plan, settings.seed)
     print(
         f"  decoder of {format_count(cost.parameters)} parameters, {format_count(cost.training_flops)}FLOP a token; "
         f"{loader.unread_tokens(0):,} of {data.tokens:,} tokens are in no block of the first epoch"
     )
-    glance = [
-        dataclasses.replace(document, text=document.text[:GLANCE_CHARACTERS])
-        for document in place.validation_documents()[:GLANCE_DOCUMENTS]
+    excerpts = [
+        dataclasses.replace(document, text=document.text[:EXCERPT_CHARACTERS])
+        for document in place.validation_documents(EXCERPTS * 100_000)[:EXCERPTS]
     ]
 
     def validate(model: Decoder) -> float:
-        return validation_bits_per_byte(_scorer(model, tokenizer, settings.batch_size), glance)
+        return validation_bits_per_byte(_scorer(model, tokenizer, settings.batch_size), excerpts)
 
     def sample(model: Decoder) -> str:
         return settings.sample_prompt + complete(
@@ -199,12 +238,25 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
             lineage=_lineage(place),
         )
     )
-    newest = list_checkpoints(place.folder / "checkpoints")[-1]
     return {
-        "hash": sha256_of_file(newest.folder / "model.safetensors"),
+        "hash": sha256_of_file(checkpoint_folder(place.folder / "checkpoints", summary.steps) / "model.safetensors"),
         "parameters": cost.parameters,
         **dataclasses.asdict(summary),
     }
+
+
+def _check_prompts(place: Workplace, tokenizer: Tokenizer) -> None:
+    """Raise RecipeError for prompts that leave no room for an answer, before the time for training is spent."""
+    room = place.recipe.model.context_length - 2
+    prompts = {"train.sample_prompt": place.recipe.train.sample_prompt}
+    prompts |= {f"evaluate.prompts, number {n}": text for n, text in enumerate(place.recipe.evaluate.prompts, start=1)}
+    problems = [
+        f"{key} is {length} tokens long, and model.context_length leaves room for {room}; shorten it"
+        for key, text in prompts.items()
+        if (length := len(tokenizer.encode(text))) > room
+    ]
+    if problems:
+        raise RecipeError(*problems)
 
 
 def _scorer(model: Decoder, tokenizer: Tokenizer, rows: int) -> ModelScorer:
@@ -213,12 +265,11 @@ def _scorer(model: Decoder, tokenizer: Tokenizer, rows: int) -> ModelScorer:
 
 def make_model(place: Workplace) -> dict[str, Any]:
     """The last checkpoint -> a model folder that stock transformers loads."""
-    import safetensors.torch
-
     tokenizer = place.tokenizer()
     model = Decoder(place.recipe.model.decoder_config(tokenizer.vocabulary_size))
-    newest = list_checkpoints(place.folder / "checkpoints")[-1]
-    tensors = safetensors.torch.load_file(newest.folder / "model.safetensors")
+    step = place.manifest["stages"]["train"]["summary"]["steps"]
+    folder = checkpoint_folder(place.folder / "checkpoints", step)
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
     for name, parameter in model.named_parameters():
         parameter.data.copy_(tensors[name])
     save_model_folder(
@@ -232,14 +283,15 @@ def make_model(place: Workplace) -> dict[str, Any]:
             "training": place.manifest["stages"]["train"]["summary"],
         },
     )
-    return {"hash": sha256_of_file(place.folder / "model" / "model.safetensors"), "step": newest.step}
+    return {"hash": sha256_of_file(place.folder / "model" / "model.safetensors"), "step": step}
 
 
 def make_evaluation(place: Workplace) -> dict[str, Any]:
     """The model folder's bits per byte beside blind baselines on the same documents, and samples of its writing."""
     settings = place.recipe.evaluate
     folder = load_model_folder(place.folder / "model")
-    documents = place.validation_documents()
+    documents = place.validation_documents(settings.maximum_bytes)
+    folder.model.to(best_device())
 
     def training_texts() -> Iterator[str]:
         return (document.text for document in place.train_documents())

@@ -35,9 +35,7 @@ def test_counts_add_up_whatever_comes_in(texts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         always = [f"document number {number}, kept for certain" for number in range(60)]
-        card = build(
-            write_lines(folder / "in.jsonl", texts + always), folder, minimum_characters=5, validation_fraction=0.5
-        )
+        card = build(write_lines(folder / "in.jsonl", texts + always), folder, minimum_characters=5, validation_fraction=0.5)
         train, validation = (
             list(read_corpus(folder / "train.jsonl.zst")),
             list(read_corpus(folder / "validation.jsonl.zst")),
@@ -72,9 +70,7 @@ def test_an_empty_side_is_an_error_that_changes_nothing(tmp_path: Path) -> None:
     long = "long enough to be kept, since it has more than fifty characters"
     with pytest.raises(CorpusError, match=r"no document is left of 2 \(2 too short\).*minimum_characters"):
         build(write_lines(tmp_path / "in.jsonl", ["a", "b"]), tmp_path)
-    with pytest.raises(
-        CorpusError, match=r"none of the 1 documents fell to validation; raise corpus.validation_fraction"
-    ):
+    with pytest.raises(CorpusError, match=r"none of the 1 documents fell to validation; raise corpus.validation_fraction"):
         build(write_lines(tmp_path / "in.jsonl", [long]), tmp_path, validation_fraction=1e-9)
     with pytest.raises(CorpusError, match=r"none of the 1 documents fell to train; lower corpus.validation_fraction"):
         build(write_lines(tmp_path / "in.jsonl", [long]), tmp_path, validation_fraction=1 - 1e-9)

@@ -105,9 +105,7 @@ def test_a_dump_counts_what_it_passes_over(tmp_path: Path) -> None:
 
 
 def test_jsonl_fields(tmp_path: Path) -> None:
-    path = write(
-        tmp_path, "a.jsonl", '{"body": "x\\ud83d\\ude00\\ud800", "name": 5}\r\n\n{"body": "y", "title": "Y"}\n'
-    )
+    path = write(tmp_path, "a.jsonl", '{"body": "x\\ud83d\\ude00\\ud800", "name": 5}\r\n\n{"body": "y", "title": "Y"}\n')
     first, second = read(path, text_field="body", id_field="name")
     assert isinstance(first, Document) and isinstance(second, Document)
     assert (first.text, first.id) == ("x😀\ufffd", "5")
@@ -138,9 +136,7 @@ def test_other_encodings_and_byte_order_marks(tmp_path: Path) -> None:
     assert isinstance(document, Document) and document.text == "汉字"
     (document,) = read(write(tmp_path, "b.txt", b"\xef\xbb\xbfabc"))
     assert isinstance(document, Document) and document.text == "abc"
-    assert "byte 0xe5 at offset 3 (line 1): unexpected end of data" in problem(
-        write(tmp_path, "c.txt", "汉字".encode()[:-1])
-    )
+    assert "byte 0xe5 at offset 3 (line 1): unexpected end of data" in problem(write(tmp_path, "c.txt", "汉字".encode()[:-1]))
 
 
 @pytest.mark.parametrize("ending", [".gz", ".bz2", ".zst"])

@@ -161,9 +161,7 @@ def test_checkpoints_of_another_training_are_refused_and_survive(place: Path) ->
     assert "model.width was 32 and is now 48" in changed.stderr and "train.seed was 0 and is now 1" in changed.stderr
     assert list((place / "runs" / "recipe" / "checkpoints").glob("step-*"))
     assert (
-        textmill(
-            place, "train", "recipe.toml", "--set", "model.width=48", "--set", "train.steps=5", "--restart"
-        ).returncode
+        textmill(place, "train", "recipe.toml", "--set", "model.width=48", "--set", "train.steps=5", "--restart").returncode
         == 0
     )
 

@@ -6,6 +6,7 @@ import torch
 import textmill.models.loss as loss
 from textmill.errors import ModelError
 from textmill.models.decoder import DecoderConfig
+from textmill.tokens.loader import IGNORED
 
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}
 
@@ -59,7 +60,7 @@ def test_compiled_is_eager(make_decoder) -> None:
 @pytest.mark.parametrize("tied", [False, True])
 def test_loss_in_chunks_is_the_loss_at_once(make_decoder, monkeypatch, tied: bool) -> None:
     model, inputs, targets = make_decoder(tied_embeddings=tied), tokens(3, 64), tokens(3, 64, seed=1)
-    targets[0, :40] = targets[2, 3] = loss.IGNORED
+    targets[0, :40] = targets[2, 3] = IGNORED
     plain = torch.nn.functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), reduction="sum")
     plain.backward()
     expected = [parameter.grad.clone() for parameter in model.parameters()]
@@ -72,7 +73,7 @@ def test_loss_in_chunks_is_the_loss_at_once(make_decoder, monkeypatch, tied: boo
         torch.testing.assert_close(parameter.grad, 2 * gradient, atol=1e-3, rtol=1e-4)
     nats = model.token_nats(inputs, targets)
     torch.testing.assert_close(nats.sum(), plain.detach(), **TOLERANCE)
-    assert not nats[targets == loss.IGNORED].any()
+    assert not nats[targets == IGNORED].any()
 
 
 def test_a_token_never_sees_its_future(make_decoder) -> None:

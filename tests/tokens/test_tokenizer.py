@@ -17,9 +17,7 @@ shared_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fix
 
 any_text = st.text() | st.text(alphabet="ab学习中文 \n\t.,'sé<|>0123\u0301\U0001f600", max_size=60)
 real_words = st.lists(
-    st.sampled_from(
-        ["the", " the", " value", "\n", "\n\n", "  ", "中文", "学习", "。", "мир", END_OF_TEXT, UNKNOWN, "’s"]
-    )
+    st.sampled_from(["the", " the", " value", "\n", "\n\n", "  ", "中文", "学习", "。", "мир", END_OF_TEXT, UNKNOWN, "’s"])
 ).map("".join)
 
 
@@ -68,9 +66,7 @@ def test_pieces_have_the_tokens_of_the_whole(tokenizer: Tokenizer, text: str, le
 
 @shared_fixture
 @given(data=st.data())
-def test_a_stream_gives_whole_characters_and_in_the_end_all_of_the_text(
-    tokenizer: Tokenizer, data: st.DataObject
-) -> None:
+def test_a_stream_gives_whole_characters_and_in_the_end_all_of_the_text(tokenizer: Tokenizer, data: st.DataObject) -> None:
     text = data.draw(any_text)
     stream = tokenizer.decode_stream()
     steps = [stream.step(id) for id in tokenizer.encode(text)]
@@ -119,9 +115,7 @@ def test_loaded_is_what_was_saved(tokenizer: Tokenizer, texts: list[str], tmp_pa
 
 
 def test_kinds_are_told_apart(tokenizers_by_kind: dict[str, Tokenizer]) -> None:
-    assert {kind: tokenizer.kind for kind, tokenizer in tokenizers_by_kind.items()} == {
-        k: k for k in tokenizers_by_kind
-    }
+    assert {kind: tokenizer.kind for kind, tokenizer in tokenizers_by_kind.items()} == {k: k for k in tokenizers_by_kind}
     assert len({tokenizer.hash for tokenizer in tokenizers_by_kind.values()}) == len(tokenizers_by_kind)
     assert {tokenizer.bos_id for tokenizer in tokenizers_by_kind.values()} == {0}
 
@@ -147,9 +141,7 @@ class TestLoadErrors:
         with pytest.raises(TokenizerError, match=r"no tokenizer\.json"):
             Tokenizer.load(tmp_path / "nowhere")
 
-    @pytest.mark.parametrize(
-        "content", [b"", b"{}", b"not json", b"[1, 2]", b'{"model": {"type": "BPE"}}', b"\xff\xfe"]
-    )
+    @pytest.mark.parametrize("content", [b"", b"{}", b"not json", b"[1, 2]", b'{"model": {"type": "BPE"}}', b"\xff\xfe"])
     def test_other_content(self, folder, content: bytes) -> None:
         (folder / "tokenizer.json").write_bytes(content)
         with pytest.raises(TokenizerError, match=r"tokenizer\.json"):

@@ -117,9 +117,7 @@ class _Dump:
                 self._page.id = value
 
 
-def read_mediawiki(
-    path: Path, name: str, settings: CorpusSettings, advance: Advance | None
-) -> Iterator[Document | Drop]:
+def read_mediawiki(path: Path, name: str, settings: CorpusSettings, advance: Advance | None) -> Iterator[Document | Drop]:
     """The articles of a dump as prose. Other namespaces, redirects and empty pages are Drops."""
     dump = _Dump(path)
     drops: Counter[str] = Counter()

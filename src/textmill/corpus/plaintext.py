@@ -15,9 +15,7 @@ _BLANK_LINE = re.compile(r"\n[ \t\r\u3000]*\n\s*")
 _SENTENCE_END = re.compile(r"[.!?。！？…]['\"”’」』]?\s*")
 
 
-def read_plain_text(
-    path: Path, name: str, settings: CorpusSettings, advance: Advance | None
-) -> Iterator[Document | Drop]:
+def read_plain_text(path: Path, name: str, settings: CorpusSettings, advance: Advance | None) -> Iterator[Document | Drop]:
     """The pieces `name#1`, `name#2`… of a .txt or .md file. Where they are cut depends on the text before only."""
     number, buffer = 0, ""
     for chunk in text_chunks(path, settings.encoding, advance):

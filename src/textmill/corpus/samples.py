@@ -39,9 +39,7 @@ _DOWNLOAD = [
     "--no-input",
     "gensim==4.4.0",
 ]
-_NOT_DOCUMENTED = frozenset(
-    {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "__phello__"}
-)
+_NOT_DOCUMENTED = frozenset({"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "__phello__"})
 
 
 def fetch_sample(name: str, progress: Progress | None = None, cache_folder: Path | None = None) -> Path:
@@ -129,9 +127,7 @@ def _modules() -> Iterator[tuple[str, str, str]]:
             yield f"module:{module}", module, f"{module}\n\n{text}"
 
 
-def _documentation(
-    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, name: str
-) -> Iterator[str]:
+def _documentation(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[str]:
     """What `node` and all below it say of themselves, each under its signature."""
     if docstring := ast.get_docstring(node):
         signature = f"({ast.unparse(node.args)})" if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else ""

@@ -10,9 +10,7 @@ from .samples import fetch_sample
 from .settings import CorpusSettings
 
 
-def list_sources(
-    settings: CorpusSettings, progress: Progress | None = None, cache_folder: Path | None = None
-) -> list[Path]:
+def list_sources(settings: CorpusSettings, progress: Progress | None = None, cache_folder: Path | None = None) -> list[Path]:
     """The files that hold the corpus, in a fixed order.
 
     Raises CorpusError with all problems: missing, empty, unreadable, of unknown format.
@@ -83,6 +81,4 @@ def _empty_folder(folder: Path, others: list[Path]) -> str:
     if not others:
         return f"{folder} is an empty folder; put .txt, .md, .jsonl or .xml files into it"
     names = ", ".join(path.name for path in others[:5]) + (", …" if len(others) > 5 else "")
-    return f"{folder} holds no file of a known format, only {len(others):,} others ({names}); " + unknown_format(
-        others[0]
-    )
+    return f"{folder} holds no file of a known format, only {len(others):,} others ({names}); " + unknown_format(others[0])

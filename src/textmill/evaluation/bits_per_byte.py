@@ -5,7 +5,6 @@ that both have scored.
 """
 
 import hashlib
-import importlib.metadata
 import json
 import math
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import __version__
 from ..corpus.document import Document
 from ..score import Score
 from .bootstrap import bootstrap_ratio, paired_bootstrap
@@ -80,8 +80,7 @@ def evaluate_scorers(
         for scorer, scores in zip(scorers, results)
     ]
     differences = [
-        _difference(systems[0], results[0], other, scores, samples, seed)
-        for other, scores in zip(systems[1:], results[1:])
+        _difference(systems[0], results[0], other, scores, samples, seed) for other, scores in zip(systems[1:], results[1:])
     ]
     return Evaluation(systems, differences)
 
@@ -107,7 +106,7 @@ def _system_scores(
         "lost_bytes": sum(score.lost_bytes for score in scores),
         "bootstrap_samples": samples,
         "seed": seed,
-        "textmill": importlib.metadata.version("textmill"),
+        "textmill": __version__,
     }
 
     def perplexity(name: str, counts: np.ndarray) -> Score:
@@ -171,6 +170,5 @@ def _exponential(value: float) -> float:
 def _plain(score: Score) -> dict[str, Any]:
     """A score as JSON values, which know neither NaN nor infinity."""
     return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in score.to_dict().items()
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in score.to_dict().items()
     }

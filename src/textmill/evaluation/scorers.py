@@ -20,6 +20,7 @@ import torch
 from ..corpus.document import Document
 from ..errors import CorpusError, ModelError
 from ..models.ngram import NgramModel, take_bytes
+from ..tokens.loader import IGNORED
 from .words import count_words
 
 NATS_PER_BYTE = 8 * math.log(2)  # what a byte costs when nothing is known of it
@@ -29,7 +30,6 @@ XZ_SMALLEST_DICTIONARY = 4096  # LZMA2 takes no less
 XZ_THREADS = 2
 
 BATCHES_SORTED_TOGETHER = 16  # more means less padding, and more windows in memory
-NO_TARGET = -100  # where a model predicts nothing
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,7 @@ def hash_order(document: Document) -> bytes:
 
     The id's hash decides; the text's only between documents of different sources that share an id.
     """
-    return b"".join(
-        hashlib.sha256(part.encode(errors="backslashreplace")).digest() for part in (document.id, document.text)
-    )
+    return b"".join(hashlib.sha256(part.encode(errors="backslashreplace")).digest() for part in (document.id, document.text))
 
 
 class NgramScorer:
@@ -234,7 +232,7 @@ class ModelScorer:
                 batch = pool[start : start + self.batch_size]
                 for window, cost in zip(batch, self._window_nats(batch)):
                     nats[window.document] += cost
-                    tokens[window.document] += int(np.count_nonzero(window.targets != NO_TARGET))
+                    tokens[window.document] += int(np.count_nonzero(window.targets != IGNORED))
             # The last document may go on in the next pool; the ones before it are complete.
             for place in range(finished, reached):
                 yield self._finish(documents[place], nats.pop(place), tokens.pop(place))
@@ -257,7 +255,7 @@ class ModelScorer:
                 stop = min(max(self.context, scored + self.context // 2), len(targets))
                 start = max(0, stop - self.context)
                 window_targets = targets[start:stop].copy()
-                window_targets[: scored - start] = NO_TARGET
+                window_targets[: scored - start] = IGNORED
                 yield _Window(place, inputs[start:stop], window_targets)
                 scored = stop
 
@@ -265,7 +263,7 @@ class ModelScorer:
         """The cost of each window's targets. Padding stands at the right, where no token of a causal model looks."""
         length = max(len(window.inputs) for window in batch)
         inputs = np.full((len(batch), length), self.tokenizer.eos_id, dtype=np.int64)
-        targets = np.full((len(batch), length), NO_TARGET, dtype=np.int64)
+        targets = np.full((len(batch), length), IGNORED, dtype=np.int64)
         for row, window in enumerate(batch):
             inputs[row, : len(window.inputs)] = window.inputs
             targets[row, : len(window.targets)] = window.targets

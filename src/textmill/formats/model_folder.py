@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 
 from ..errors import ModelError
-from ..files import atomic_folder, write_json
+from ..files import atomic_folder, read_json, write_json
 from ..models.decoder import Decoder
 from ..tokens.tokenizer import Tokenizer
 from . import qwen3
@@ -33,9 +33,7 @@ class ModelFolder:
 def save_model_folder(path: str | Path, model: Decoder, tokenizer: Tokenizer, lineage: dict[str, Any]) -> None:
     """Write the whole folder, atomically. `lineage` says what the model was made of: recipe, data hashes, scores."""
     with atomic_folder(path) as folder:
-        tensors = {
-            name: tensor.contiguous() for name, tensor in qwen3.to_stock(model.state_dict(), model.config).items()
-        }
+        tensors = {name: tensor.contiguous() for name, tensor in qwen3.to_stock(model.state_dict(), model.config).items()}
         safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         write_json(folder / "config.json", qwen3.stock_config(model.config, tokenizer.bos_id, tokenizer.eos_id))
         write_json(
@@ -72,8 +70,7 @@ def load_model_folder(path: str | Path) -> ModelFolder:
     _check_tensors(folder, model, tensors)
     model.load_state_dict(tensors)
     model.eval()
-    lineage_file = folder / "textmill.json"
-    lineage = json.loads(lineage_file.read_text(encoding="utf-8")) if lineage_file.is_file() else {}
+    lineage = read_json(folder / "textmill.json") if (folder / "textmill.json").is_file() else {}
     tokenizer = Tokenizer.load(folder)
     if tokenizer.vocabulary_size > config.vocabulary_size:
         raise ModelError(

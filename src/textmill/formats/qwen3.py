@@ -89,10 +89,9 @@ def config_from_stock(stock: dict[str, Any], where: str) -> DecoderConfig:
         "use_sliding_window": (stock.get("use_sliding_window", False), False),
         "hidden_act": (stock.get("hidden_act", "silu"), "silu"),
         "rope_type": (rope.get("rope_type", "default"), "default"),
+        "rope_scaling": (stock.get("rope_scaling"), None),
     }
-    problems = [
-        f"{where}: {key} is {found!r}; only {can!r} is held" for key, (found, can) in refused.items() if found != can
-    ]
+    problems = [f"{where}: {key} is {found!r}; only {can!r} is held" for key, (found, can) in refused.items() if found != can]
     required = [
         "vocab_size",
         "hidden_size",

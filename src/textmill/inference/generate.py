@@ -46,9 +46,7 @@ class StopStrings:
             return shown, True
         # The longest end that could still grow into a stop string waits.
         longest = min(len(self.held), max((len(stop) - 1 for stop in self.stops), default=0))
-        waiting = next(
-            (n for n in range(longest, 0, -1) if any(stop.startswith(self.held[-n:]) for stop in self.stops)), 0
-        )
+        waiting = next((n for n in range(longest, 0, -1) if any(stop.startswith(self.held[-n:]) for stop in self.stops)), 0)
         shown, self.held = self.held[: len(self.held) - waiting], self.held[len(self.held) - waiting :]
         return shown, False
 
@@ -111,7 +109,7 @@ def _write_on(
 def _next_logits(model: Decoder, tokens: list[int], state: KeyValueState, unknown_id: int | None) -> torch.Tensor:
     """Logits (V,) after the last of `tokens`; only that position passes through the head."""
     hidden = model.hidden(torch.tensor([tokens], device=model.device), state=state)
-    logits = model.head(hidden[0, -1]).float()
+    logits = model.head(hidden[0, -1]).float().cpu()  # tokens are picked in float64, which not every device has
     if unknown_id is not None:
         logits[unknown_id] = -torch.inf  # it stands for text that the tokenizer can't spell, so it can't be written
     return logits

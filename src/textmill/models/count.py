@@ -31,6 +31,11 @@ class Count:
         """Operations for one token of training: forward, and twice that backward."""
         return 3 * self.forward_flops
 
+    @property
+    def needed_training_flops(self) -> int:
+        """Operations for one token of training that are needed: half of the attention is masked by causality."""
+        return 3 * (2 * self.matrix_parameters + self.attention_flops // 2)
+
     def decode_bytes(self, bytes_per_weight: float = 4.0) -> float:
         """Bytes of weights that must be read to decode one token alone (the state's bytes come on top)."""
         return self.matrix_parameters * bytes_per_weight

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-IGNORED = -100  # a target that doesn't count, torch's own convention
+from ..tokens.loader import IGNORED
+
 LOGIT_BYTES = 8 * 2**20  # small enough to stay in a cache, large enough that a product fills the machine
 
 
@@ -23,9 +24,7 @@ def token_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tens
     with torch.no_grad():
         for rows in _chunks(len(targets), len(weight)):
             logits = (hidden[rows] @ weight.to(hidden.dtype).T).float()
-            nats[rows] = torch.nn.functional.cross_entropy(
-                logits, targets[rows], ignore_index=IGNORED, reduction="none"
-            )
+            nats[rows] = torch.nn.functional.cross_entropy(logits, targets[rows], ignore_index=IGNORED, reduction="none")
     return nats
 
 
@@ -37,11 +36,9 @@ class _CrossEntropySum(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         hidden_gradient = torch.empty_like(hidden)
         head = weight.to(hidden.dtype)
-        weight_gradient = torch.zeros_like(head)
+        weight_gradient = torch.zeros_like(weight)
         chunks = _chunks(len(targets), len(weight))
-        buffer = hidden.new_empty(
-            chunks[0].stop, len(weight)
-        )  # one for all chunks: fresh memory would cost page faults
+        buffer = hidden.new_empty(chunks[0].stop, len(weight))  # one for all chunks: fresh memory would cost page faults
         for rows in chunks:
             counted = (targets[rows] != IGNORED)[:, None]
             target = targets[rows].clamp_min(0)[:, None]
@@ -56,8 +53,11 @@ class _CrossEntropySum(torch.autograd.Function):
             gradient.scatter_add_(1, target, -counted.to(gradient.dtype))
             gradient = gradient.to(hidden.dtype)
             torch.mm(gradient, head, out=hidden_gradient[rows])
-            weight_gradient.addmm_(gradient.T, hidden[rows])
-        ctx.save_for_backward(hidden_gradient, weight_gradient.to(weight.dtype))
+            if head.dtype == weight.dtype:
+                weight_gradient.addmm_(gradient.T, hidden[rows])
+            else:  # the sum over the chunks is kept in the weight's own precision
+                weight_gradient += gradient.T @ hidden[rows]
+        ctx.save_for_backward(hidden_gradient, weight_gradient)
         return total
 
     @staticmethod
@@ -72,6 +72,8 @@ def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor
 
     hidden (N, D), weight (V, D), targets (N,) -> a scalar with gradients to hidden and weight.
     """
+    if torch.is_autocast_enabled(hidden.device.type):
+        hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
     if not torch.is_grad_enabled():
         return token_cross_entropy(hidden, weight, targets).sum()
     return _CrossEntropySum.apply(hidden, weight, targets)

@@ -38,9 +38,7 @@ class _Level:
 class NgramModel:
     """Modified Kneser–Ney (Chen & Goodman 1998) over bytes and the document's end. Made by `NgramModel.train`."""
 
-    def __init__(
-        self, levels: list[_Level], documents_read: int, bytes_read: int, limit_reached: bool, training_sha256: str
-    ):
+    def __init__(self, levels: list[_Level], documents_read: int, bytes_read: int, limit_reached: bool, training_sha256: str):
         self.order = len(levels)
         self.documents_read = documents_read
         self.bytes_read = bytes_read

@@ -27,7 +27,7 @@ class _RMSNorm(torch.autograd.Function):
         product = gradient * normalised
         weight_gradient = product.flatten(0, -2).sum(dim=0)
         # d/dx = (g·w - n · mean(g·w·n)) / rms, where n is the normalised x
-        mean = product @ (weight / x.size(-1))  # (…)
+        mean = product @ (weight / x.size(-1)).to(product.dtype)  # (…)
         x_gradient = (gradient * weight).addcmul_(normalised, mean.unsqueeze(-1), value=-1).mul_(inverse.to(x.dtype))
         return x_gradient, weight_gradient, None
 

@@ -36,7 +36,8 @@ class _Rotate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return _turned(gradients[0], *ctx.saved_tensors, direction=-1), None, None
+        cosine, sine = ctx.saved_tensors
+        return _turned(gradients[0], cosine, sine, direction=-1), None, None
 
 
 def _turned(x: Tensor, cosine: Tensor, sine: Tensor, direction: int) -> Tensor:

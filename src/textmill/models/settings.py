@@ -1,5 +1,9 @@
 """The `[model]` section of a recipe, and the named sizes to start from."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from ..errors import RecipeError, nearest
 from ..settings import Settings
 from .decoder import DecoderConfig
@@ -27,39 +31,38 @@ class ModelSettings(Settings):
     preset: str = "3m"
     """Named size to start from: 0.5m, 1m, 3m, 5m, 12m, 30m, 60m, 85m, 300m, 500m or 1b (parameters in the layers)."""
 
-    context_length: int = 256
+    context_length: Annotated[int, Field(ge=8)] = 256
     """Tokens that the model can look back over, 8 or more. Short contexts train faster; 256 are some 200 words."""
 
-    layers: int | None = None
+    layers: Annotated[int, Field(ge=1)] | None = None
     """Number of layers; default: the preset's."""
 
-    width: int | None = None
+    width: Annotated[int, Field(ge=1)] | None = None
     """Width of the residual stream; default: the preset's. Best a multiple of 64."""
 
-    heads: int | None = None
+    heads: Annotated[int, Field(ge=1)] | None = None
     """Attention heads; default: width / head_dim."""
 
-    key_value_heads: int | None = None
+    key_value_heads: Annotated[int, Field(ge=1)] | None = None
     """Heads of keys and values, a divisor of heads; fewer make decoding cheaper. Default: the preset's share."""
 
-    head_dim: int | None = None
+    head_dim: Annotated[int, Field(ge=2)] | None = None
     """Dimensions of a head, even; default: the preset's."""
 
-    feed_forward_width: int | None = None
+    feed_forward_width: Annotated[int, Field(ge=1)] | None = None
     """Inner width of the feed-forward layers; default: 8/3 of the width, rounded up to a multiple of 64."""
 
     tied_embeddings: bool = False
     """Use one matrix as embedding table and as head. Saves memory; at small sizes untied ones learn faster."""
 
-    rope_theta: float = 10_000.0
+    rope_theta: Annotated[float, Field(gt=1)] = 10_000.0
     """Base of the rotary positions' wavelengths; raise it for contexts of many thousand tokens."""
 
     def decoder_config(self, vocabulary_size: int) -> DecoderConfig:
         """The whole shape, for a vocabulary of that size. Raises RecipeError where it doesn't fit together."""
         if self.preset not in PRESETS:
             raise RecipeError(
-                f"model.preset: {self.preset!r} is unknown{nearest(self.preset, PRESETS)}; "
-                f"write one of {', '.join(PRESETS)}"
+                f"model.preset: {self.preset!r} is unknown{nearest(self.preset, PRESETS)}; write one of {', '.join(PRESETS)}"
             )
         layers, width, head_dim, share = PRESETS[self.preset]
         width, head_dim = self.width or width, self.head_dim or head_dim

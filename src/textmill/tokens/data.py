@@ -81,9 +81,7 @@ def _check_manifest(path: Path, manifest: Any) -> None:
         )
     content = {key: value for key, value in manifest.items() if key != "fingerprint"}
     if manifest.get("fingerprint") != fingerprint(content):
-        raise RunError(
-            f"{path} was changed after it was written; delete the folder, and run again to have it made anew"
-        )
+        raise RunError(f"{path} was changed after it was written; delete the folder, and run again to have it made anew")
 
 
 def _damage(folder: Path, file: dict[str, Any], verify: bool) -> str:

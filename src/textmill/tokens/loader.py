@@ -47,10 +47,11 @@ class Batch:
         )
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The batch on another device, fetched without waiting where the memory is pinned."""
+        """The batch on another device; to a GPU through pinned memory, without waiting."""
+        pinned = torch.device(device).type == "cuda"
 
         def moved(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor.to(device, non_blocking=True)
+            return (tensor.pin_memory() if pinned else tensor).to(device, non_blocking=pinned)
 
         return Batch(
             inputs=moved(self.inputs),

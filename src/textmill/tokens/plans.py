@@ -32,8 +32,8 @@ class BlockPlan:
         """How many blocks a corpus of `tokens` has, the same in every epoch. Raises CorpusError where it has none."""
         if tokens <= self.context:
             raise CorpusError(
-                f"the corpus has {tokens} tokens, one block of context = {self.context} needs {self.context + 1}; "
-                f"write context = {max(tokens - 1, 1)} or less, or give more text"
+                f"the corpus has {tokens} tokens, one block of model.context_length = {self.context} needs {self.context + 1}; "
+                f"write model.context_length = {max(tokens - 1, 1)} or less, or give more text"
             )
         # One block less than would fit leaves room for the offset; a corpus of a single block has none to spare.
         return max(1, tokens // self.context - 1)

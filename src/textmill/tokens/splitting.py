@@ -15,9 +15,7 @@ LONGEST_RUN = 256  # characters: longer runs without a split are cut, so that ti
 # Words with the space before them, digits one by one, punctuation, white space. Published with Qwen2
 # (arXiv:2407.10671); llama.cpp knows it by the name `qwen2`, so an exported model is read without a patch. Qwen2's
 # NFC normaliser is left out: it would change texts, and the corpus is in NFC already.
-QWEN2 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 # Scripts written without spaces have no words that a pattern could find: each of their letters is one, with its marks.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"

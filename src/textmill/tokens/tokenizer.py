@@ -88,9 +88,7 @@ class Tokenizer:
     def token_bytes(self, id: int) -> bytes:
         """What one token adds to the text: nothing for a special token. Raises TokenizerError for an unused number."""
         if not 0 <= id < self.vocabulary_size:
-            raise TokenizerError(
-                f"token {id} is outside the vocabulary; this tokenizer has 0 to {self.vocabulary_size - 1}"
-            )
+            raise TokenizerError(f"token {id} is outside the vocabulary; this tokenizer has 0 to {self.vocabulary_size - 1}")
         return self._bytes[id]
 
     def save(self, folder: str | Path, model_max_length: int | None = None) -> None:
@@ -125,9 +123,7 @@ class Tokenizer:
         except FileNotFoundError as error:
             raise TokenizerError(f"there is no {TOKENIZER_FILE} in {folder}; give the folder that holds it") from error
         except UnicodeDecodeError as error:
-            raise TokenizerError(
-                f"{path} is not UTF-8 text (byte {error.start}); have the tokenizer made anew"
-            ) from error
+            raise TokenizerError(f"{path} is not UTF-8 text (byte {error.start}); have the tokenizer made anew") from error
         except OSError as error:
             raise TokenizerError(f"cannot read {path}: {error.strerror}") from error
         except Exception as error:  # the library raises a bare Exception for any content it can't read

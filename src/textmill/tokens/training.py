@@ -100,9 +100,7 @@ def _train_wordpiece(settings: TokenizerSettings, counts: Counter[str], alphabet
     learner.train_from_iterator(repeated(counts), trainer)
     _refuse_shortfall(settings, learner.get_vocab_size())
     vocabulary = learner.get_vocab()
-    return models.WordPiece(
-        vocabulary, unk_token=UNKNOWN, continuing_subword_prefix="", max_input_chars_per_word=LONGEST_RUN
-    )
+    return models.WordPiece(vocabulary, unk_token=UNKNOWN, continuing_subword_prefix="", max_input_chars_per_word=LONGEST_RUN)
 
 
 def _train_unigram(settings: TokenizerSettings, counts: Counter[str], alphabet: frozenset[str]) -> models.Model:

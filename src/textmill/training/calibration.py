@@ -1,6 +1,6 @@
-"""Before the first step: run a few steps on throw-away copies, choose what is fastest, and turn the time into steps.
+"""Before the first step: run a few steps on throw-away copies, choose what is fastest, and take the time of everything else.
 
-The choices are saved with the run, so that a resumed run computes the same bits. None of them changes the global batch.
+None of the choices changes the global batch.
 """
 
 import copy
@@ -17,44 +17,22 @@ from torch import nn
 from ..errors import TrainingError
 from ..machine import best_device, machine_name, matrix_flops, synchronize, usable_cores
 from ..progress import format_seconds
+from ..tokens.loader import Loader
 from .checkpoints import TrainState, save_checkpoint
+from .choices import Choices, steps_wanted
+from .objectives import Objective
 from .optimizers import Optimizer
 from .settings import TrainSettings, seconds_of
 from .step import Kernels, run_step
 
 COMPILE_WORTHWHILE = 1200.0  # seconds of training under which compiling (half a minute and more on a CPU) isn't tried
-CHECKPOINT_SECONDS = 30.0  # at most about this much work is lost with the power
-SAMPLE_MOMENTS = (10.0, 30.0, 60.0, 120.0, 300.0)  # seconds of training after which a sample is shown
-PROBE_SHARE = 0.1  # share of the time budget that may go into measuring
+PROBE_SHARE = 0.05  # share of the time budget that may go into trying alternatives
 
 
-@dataclasses.dataclass(frozen=True)
-class Choices:
-    """What was measured on this machine and fixed for the whole run. Times in seconds, `peak_flops` per second."""
-
-    machine: str
-    torch: str
-    kernels: Kernels
-    seconds_per_step: float
-    validation_seconds: float
-    sample_seconds: float
-    checkpoint_seconds: float
-    setup_seconds: float
-    peak_flops: float
-    reasons: list[str]
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, saved: dict[str, Any]) -> "Choices":
-        return cls(**{**saved, "kernels": Kernels(**saved["kernels"])})
-
-
-class Measured:
+class TrialTraining:
     """A throw-away copy of the training, on which candidates are timed."""
 
-    def __init__(self, settings: TrainSettings, model: nn.Module, objective: Any, loader: Any):
+    def __init__(self, settings: TrainSettings, model: nn.Module, objective: Objective, loader: Loader):
         self.settings, self.objective, self.loader = settings, objective, loader
         self.model = copy.deepcopy(model)
         self.optimizer = Optimizer(self.model, settings)
@@ -77,19 +55,64 @@ class Measured:
 def calibrate(
     settings: TrainSettings,
     model: nn.Module,
-    objective: Any,
-    loader: Any,
+    objective: Objective,
+    loader: Loader,
     validate: Callable[[nn.Module], Any],
     sample: Callable[[nn.Module], Any],
-    say: Callable[[str], None],
+    folder: Path,
+    lineage: dict[str, Any],
 ) -> Choices:
-    """Measure and choose. Takes some twenty steps, fewer where they are slow against the time budget."""
+    """Measure and choose. Takes some twenty steps, fewer where they are slow against the time budget.
+
+    `folder` is where checkpoints will be written. Raises TrainingError where not even one row fits into memory.
+    """
     started = time.perf_counter()
     budget = seconds_of(settings.time) if settings.time else None
     device = best_device()
-    measured = Measured(settings, model.to(device), objective, loader)
+    trial = TrialTraining(settings, model.to(device), objective, loader)
     reasons: list[str] = []
-    best = Kernels(
+    best, fastest = _first_guess(settings, trial, device, reasons)
+    for field, candidates in _candidates(settings, best).items():
+        for candidate in candidates:
+            if budget is not None and time.perf_counter() - started + 3 * fastest > PROBE_SHARE * budget:
+                reasons.append(f"{field} {candidate}: not tried, the time is short")
+                continue
+            kernels = dataclasses.replace(best, **{field: candidate})
+            try:
+                seconds = trial.seconds(kernels, steps=2)
+            except RuntimeError as error:  # out of memory, or a kernel that this machine doesn't have
+                reasons.append(f"{field} {candidate}: failed here ({str(error).splitlines()[0]})")
+                trial.optimizer.zero_gradients()
+                continue
+            old = getattr(best, field)
+            reasons.append(f"{field} {candidate}: {seconds:.3f} s a step, against {fastest:.3f} s with {field} {old}")
+            if seconds < 0.97 * fastest:  # less is noise
+                best, fastest = kernels, seconds
+    if settings.compile == "auto":
+        best = _consider_compiling(best, trial, fastest, settings, budget, reasons)
+    seconds_per_step = trial.seconds(best, steps=5)
+    choices = Choices(
+        lineage=lineage,
+        machine=machine_name(device),
+        torch=torch.__version__,
+        kernels=best,
+        seconds_per_step=seconds_per_step,
+        validation_seconds=_seconds(lambda: validate(trial.model)),
+        sample_seconds=_seconds(lambda: sample(trial.model)),
+        checkpoint_seconds=_checkpoint_seconds(trial, folder),
+        peak_flops=matrix_flops(device, getattr(torch, best.dtype)),
+        setup_seconds=time.perf_counter() - started,
+        reasons=reasons,
+    )
+    print(f"  measured on {choices.machine} in {format_seconds(choices.setup_seconds)}: {best}")
+    return choices
+
+
+def _first_guess(
+    settings: TrainSettings, trial: TrialTraining, device: torch.device, reasons: list[str]
+) -> tuple[Kernels, float]:
+    """What to start from, and its seconds a step: the whole batch at once, or the largest part that fits into memory."""
+    guess = Kernels(
         device=device.type,
         threads=settings.threads if isinstance(settings.threads, int) else usable_cores(),
         dtype=settings.dtype if settings.dtype != "auto" else "bfloat16" if device.type == "cuda" else "float32",
@@ -97,36 +120,18 @@ def calibrate(
         micro_batch=settings.micro_batch if isinstance(settings.micro_batch, int) else settings.batch_size,
         compile=settings.compile == "on",
     )
-    fastest = measured.seconds(best, steps=3)
-    for field, candidates in _candidates(settings, best).items():
-        for candidate in candidates:
-            if budget is not None and time.perf_counter() - started + 3 * fastest > PROBE_SHARE * budget:
-                reasons.append(f"{field} {candidate}: not tried, the time is short")
-                continue
-            trial = dataclasses.replace(best, **{field: candidate})
-            seconds = measured.seconds(trial, steps=2)
-            old = getattr(best, field)
-            reasons.append(f"{field} {candidate}: {seconds:.3f} s a step, against {fastest:.3f} s with {field} {old}")
-            if seconds < 0.97 * fastest:  # less is noise
-                best, fastest = trial, seconds
-    if settings.compile == "auto":
-        best = _consider_compiling(best, measured, fastest, settings, budget, reasons)
-    peak = matrix_flops(device, getattr(torch, best.dtype))
-    seconds_per_step = measured.seconds(best, steps=5)
-    choices = Choices(
-        machine=machine_name(device),
-        torch=torch.__version__,
-        kernels=best,
-        seconds_per_step=seconds_per_step,
-        validation_seconds=_seconds(lambda: validate(measured.model)),
-        sample_seconds=_seconds(lambda: sample(measured.model)),
-        checkpoint_seconds=_checkpoint_seconds(measured),
-        setup_seconds=time.perf_counter() - started,
-        peak_flops=peak,
-        reasons=reasons,
-    )
-    say(f"Measured on {choices.machine} in {format_seconds(choices.setup_seconds)}: {best}")
-    return choices
+    while True:
+        try:
+            return guess, trial.seconds(guess, steps=3)
+        except RuntimeError as error:
+            reasons.append(f"micro_batch {guess.micro_batch}: failed here ({str(error).splitlines()[0]})")
+            trial.optimizer.zero_gradients()
+            if settings.micro_batch != "auto" or guess.micro_batch % 2:
+                raise TrainingError(
+                    f"one step failed with {guess}: {str(error).splitlines()[0]}. Out of memory? Take a smaller model, a "
+                    "shorter model.context_length or a smaller train.micro_batch; else train.compile = 'off'"
+                ) from error
+            guess = dataclasses.replace(guess, micro_batch=guess.micro_batch // 2)
 
 
 def _candidates(settings: TrainSettings, best: Kernels) -> dict[str, list[Any]]:
@@ -134,26 +139,30 @@ def _candidates(settings: TrainSettings, best: Kernels) -> dict[str, list[Any]]:
     candidates: dict[str, list[Any]] = {}
     if settings.threads == "auto" and best.device == "cpu" and best.threads > 1:
         candidates["threads"] = sorted({best.threads // 2, 1}, reverse=True)
-    if settings.dtype == "auto":
-        candidates["dtype"] = ["float32" if best.dtype == "bfloat16" else "bfloat16"]
+    if settings.micro_batch == "auto":
+        candidates["micro_batch"] = [best.micro_batch // parts for parts in (2, 4) if best.micro_batch % parts == 0]
     if settings.attention == "auto":
         candidates["attention"] = ["eager"]
-    if settings.micro_batch == "auto":
-        halves = [settings.batch_size // parts for parts in (2, 4) if settings.batch_size % parts == 0]
-        candidates["micro_batch"] = halves
+    if settings.dtype == "auto":
+        candidates["dtype"] = ["float32" if best.dtype == "bfloat16" else "bfloat16"]
     return candidates
 
 
 def _consider_compiling(
-    best: Kernels, measured: Measured, fastest: float, settings: TrainSettings, budget: float | None, reasons: list[str]
+    best: Kernels,
+    trial: TrialTraining,
+    fastest: float,
+    settings: TrainSettings,
+    budget: float | None,
+    reasons: list[str],
 ) -> Kernels:
-    expected = budget or fastest * steps_wanted(settings, measured.loader.plan.tokens_per_step)
+    expected = budget or fastest * steps_wanted(settings, trial.loader.plan.tokens_per_step)
     if expected < COMPILE_WORTHWHILE:
         reasons.append(f"compile: not tried, a run of {format_seconds(expected)} is too short to win its time back")
         return best
     try:
         before = time.perf_counter()
-        compiled = measured.seconds(dataclasses.replace(best, compile=True), steps=2)
+        compiled = trial.seconds(dataclasses.replace(best, compile=True), steps=2)
         cost = time.perf_counter() - before
     except Exception as error:  # whatever torch, Triton or a C++ compiler raises: the plain path works
         reasons.append(f"compile: failed here ({type(error).__name__}: {str(error).splitlines()[0]}), so it is off")
@@ -169,44 +178,7 @@ def _seconds(action: Callable[[], Any]) -> float:
     return time.perf_counter() - before
 
 
-def _checkpoint_seconds(measured: Measured) -> float:
-    state = TrainState(0, measured.model, measured.optimizer)
-    with tempfile.TemporaryDirectory() as folder:
-        return _seconds(lambda: save_checkpoint(Path(folder), state, {}, 1, 0))
-
-
-def steps_wanted(settings: TrainSettings, tokens_per_step: int) -> int:
-    """Steps that the recipe's limits on steps and tokens allow; a number beyond any run where it sets neither."""
-    limits = [2**62]
-    if settings.steps is not None:
-        limits.append(settings.steps)
-    if settings.tokens is not None:
-        limits.append(max(1, settings.tokens // tokens_per_step))
-    return min(limits)
-
-
-def plan_steps(settings: TrainSettings, tokens_per_step: int, choices: Choices) -> int:
-    """How many steps the run has: a function of the recipe and the saved choices, so the same when it is resumed."""
-    steps = steps_wanted(settings, tokens_per_step)
-    if settings.time is None:
-        return steps
-    budget = seconds_of(settings.time)
-    moments = sum(moment <= budget for moment in SAMPLE_MOMENTS)
-    fixed = choices.setup_seconds + settings.validations * choices.validation_seconds
-    fixed += moments * choices.sample_seconds + 2 * choices.checkpoint_seconds
-    per_step = choices.seconds_per_step * (1 + choices.checkpoint_seconds / CHECKPOINT_SECONDS)
-    timed = int((budget - fixed) / per_step)
-    if timed < 1:
-        raise TrainingError(
-            f"train.time = {settings.time!r} is too short: measuring, validation and saving take "
-            f"{format_seconds(fixed)} here and one step {choices.seconds_per_step:.2f} s; "
-            "give more time or a smaller model"
-        )
-    return min(steps, timed)
-
-
-def checkpoint_interval(settings: TrainSettings, choices: Choices) -> int:
-    """Steps between two checkpoints."""
-    if isinstance(settings.checkpoint_steps, int):
-        return settings.checkpoint_steps
-    return max(1, round(CHECKPOINT_SECONDS / choices.seconds_per_step))
+def _checkpoint_seconds(trial: TrialTraining, folder: Path) -> float:
+    state = TrainState(0, trial.model, trial.optimizer)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=".partial") as place:
+        return _seconds(lambda: save_checkpoint(Path(place), state, {}, 1, 0))

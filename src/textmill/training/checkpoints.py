@@ -5,7 +5,6 @@ Never a pickle. The two newest are kept, and the one at which the learning rate 
 prolonged.
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import safetensors.torch
 from torch import nn
 
 from ..errors import RunError
-from ..files import atomic_folder, read_json, sha256_of_file, write_json
+from ..files import atomic_folder, read_json, remove_folder, sha256_of_file, write_json
 from .optimizers import Optimizer
 
 KEPT = 2
@@ -44,9 +43,14 @@ class Checkpoint:
     lineage: dict[str, Any]
 
 
+def checkpoint_folder(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return folder / f"step-{step:08d}"
+
+
 def save_checkpoint(folder: Path, state: TrainState, lineage: dict[str, Any], steps: int, decay_start: int) -> None:
     """Write the state, then drop checkpoints that are no longer of use."""
-    with atomic_folder(folder / f"step-{state.step:08d}") as new:
+    with atomic_folder(checkpoint_folder(folder, state.step)) as new:
         model = {name: parameter.detach().contiguous() for name, parameter in state.model.named_parameters()}
         safetensors.torch.save_file(model, new / "model.safetensors")
         safetensors.torch.save_file(
@@ -69,16 +73,26 @@ def save_checkpoint(folder: Path, state: TrainState, lineage: dict[str, Any], st
     at_decay = [checkpoint for checkpoint in found if checkpoint.step <= checkpoint.decay_start]
     for checkpoint in found[:-KEPT]:
         if checkpoint not in at_decay[-1:]:
-            shutil.rmtree(checkpoint.folder)
+            remove_folder(checkpoint.folder)
 
 
 def list_checkpoints(folder: Path) -> list[Checkpoint]:
     """The checkpoints in `folder`, oldest first."""
     found = []
     for path in sorted(folder.glob("step-*")):
-        state = read_json(path / "state.json")
+        try:
+            state = read_json(path / "state.json")
+        except (OSError, RunError):
+            continue  # damaged: the one before it is taken
         found.append(Checkpoint(path, state["step"], state["steps"], state["decay_start"], state["lineage"]))
     return found
+
+
+def discard_after(folder: Path, step: int) -> None:
+    """Drop the checkpoints beyond `step`: those of a shorter run that is being prolonged from before its end."""
+    for checkpoint in list_checkpoints(folder):
+        if checkpoint.step > step:
+            remove_folder(checkpoint.folder)
 
 
 def differences(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
@@ -90,20 +104,23 @@ def differences(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     ]
 
 
-def restore(
-    folder: Path, state: TrainState, lineage: dict[str, Any], steps: int, decay_start: int
-) -> Checkpoint | None:
-    """Fill `state` from the newest sound checkpoint that a run of `steps` steps passes through; None without one.
+def refuse_other_training(folder: Path, lineage: dict[str, Any]) -> None:
+    """Raise RunError, with every difference, where the folder holds the checkpoints of another training.
 
-    Raises RunError where the folder holds the checkpoints of another training.
+    Only what `lineage` names is compared.
     """
-    for checkpoint in reversed(list_checkpoints(folder)):
-        changed = differences(checkpoint.lineage, lineage)
-        if changed:
+    for checkpoint in list_checkpoints(folder):
+        saved = {key: value for key, value in checkpoint.lineage.items() if key in lineage}
+        if changed := differences(saved, lineage):
             raise RunError(
-                f"{folder} holds the checkpoints of another training: {'; '.join(changed)}. "
-                "Give a new run folder with --out, or throw these checkpoints away with --restart"
+                f"{folder.parent} holds another training: {'; '.join(changed)}. "
+                "Give a new run folder with --out, or throw that training away with --restart"
             )
+
+
+def restore(folder: Path, state: TrainState, steps: int, decay_start: int) -> Checkpoint | None:
+    """Fill `state` from the newest sound checkpoint that a run of `steps` steps passes through; None without one."""
+    for checkpoint in reversed(list_checkpoints(folder)):
         same_length = checkpoint.steps == steps
         if same_length or checkpoint.step <= min(checkpoint.decay_start, decay_start):
             saved = read_json(checkpoint.folder / "state.json")

@@ -4,7 +4,7 @@ Everything that reaches the weights is a function of the step, so a run that was
 bits as one that wasn't. What depends on the clock (samples, the progress line) only looks.
 """
 
-import json
+import math
 import signal
 import threading
 import time
@@ -12,22 +12,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from torch import nn
 
 from ..errors import TrainingError
-from ..files import read_json, write_json
 from ..models.count import Count
 from ..progress import Progress, format_count, format_seconds
 from ..tokens.loader import Loader
-from .calibration import SAMPLE_MOMENTS, Choices, calibrate, checkpoint_interval, plan_steps
-from .checkpoints import TrainState, restore, save_checkpoint
+from .calibration import calibrate
+from .checkpoints import TrainState, discard_after, list_checkpoints, refuse_other_training, restore, save_checkpoint
+from .choices import SAMPLE_MOMENTS, Choices, checkpoint_interval, fix_steps, load_choices, warn_of_another_machine
+from .metrics import metrics_writer
 from .objectives import Objective
 from .optimizers import Optimizer
 from .schedules import decay_start, rate
 from .settings import TrainSettings, seconds_of
-from .step import run_step
+from .step import StepResult, run_step
 
 SKIPPED_IN_A_ROW = 5  # bad steps one after the other, after which going on is no use
 
@@ -51,10 +52,18 @@ class Training:
     folder: Path
     lineage: dict[str, Any]
 
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def share_of_peak(self, choices: Choices, tokens_per_second: float) -> float:
+        """Share of the measured matrix peak that the model's own operations are."""
+        return tokens_per_second * self.count.needed_training_flops / choices.peak_flops
+
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What a finished training took."""
+    """What a finished training took. Its speed counts all its time, validation and saving included."""
 
     steps: int
     tokens: int
@@ -65,149 +74,146 @@ class TrainingSummary:
     share_of_peak: float
     skipped_steps: int
     resumed_from: int
-    choices: Choices
+    machine: str
 
 
 def train(training: Training) -> TrainingSummary:
     """Train to the end of the recipe's budget, from the newest checkpoint where there is one.
 
-    `folder` receives `checkpoints/` and `metrics.jsonl`. Raises TrainingError where training can't go on, and
-    KeyboardInterrupt, after a checkpoint, where the process was asked to stop.
+    `folder` receives `checkpoints/`, `choices.json` and `metrics.jsonl`. Raises TrainingError where training can't go on,
+    RunError where the folder belongs to another training, and KeyboardInterrupt, after a checkpoint, where the process
+    was asked to stop.
     """
-    settings, loader = training.settings, training.loader
+    settings, tokens = training.settings, training.loader.plan.tokens_per_step
+    refuse_other_training(training.checkpoints, training.lineage)
     choices = _choices(training)
-    steps = plan_steps(settings, loader.plan.tokens_per_step, choices)
+    steps, choices = fix_steps(settings, tokens, choices)
+    choices.save(training.folder)
     stable_until = decay_start(settings, steps)
-    checkpoints = training.folder / "checkpoints"
     state = TrainState(0, training.model.to(choices.kernels.device), Optimizer(training.model, settings))
-    restored = restore(checkpoints, state, training.lineage, steps, stable_until)
-    resumed_from = state.step
-    if restored:
-        print(f"Going on from step {state.step:,} of {steps:,} ({restored.folder.name}).")
+    _restore(training, state, steps, stable_until)
+    resumed_from = saved_at = state.step
     runner = choices.kernels.prepare(training.model)
     interval = checkpoint_interval(settings, choices)
-    saved_at, bad_steps = state.step, 0
     started = time.perf_counter() - (state.seconds or choices.setup_seconds)
-    tokens = loader.plan.tokens_per_step
+    bad_steps = 0
     with (
-        _metrics(training.folder / "metrics.jsonl", state.step) as record,
+        metrics_writer(training.folder, state.step) as record,
         Progress("train", steps * tokens, "tokens") as progress,
-        _asked_to_stop() as stop,
+        _asked_to_stop(progress) as stop,
     ):
         progress.start_from(state.step * tokens)
         while state.step < steps:
             training.model.train()
-            learning_rate = rate(settings, steps, state.step)
+            factor, batch = rate(settings, steps, state.step), training.loader.batch(state.step)
             result = run_step(
-                runner, state.optimizer, training.objective, loader.batch(state.step), state.carry, choices.kernels,
-                state.step, learning_rate,
-            )  # fmt: skip
+                runner, state.optimizer, training.objective, batch, state.carry, choices.kernels, state.step, factor
+            )
             state.carry = result.carry
             state.step += 1
             bad_steps = 0 if result.finite else bad_steps + 1
             state.skipped_steps += not result.finite
             if bad_steps == SKIPPED_IN_A_ROW:
-                raise TrainingError(
-                    f"the gradient was not finite in {bad_steps} steps in a row, up to step {state.step}; "
-                    "lower train.learning_rate and train.matrix_learning_rate, and run again"
-                )
+                raise _diverged(state.step)
             before, state.seconds = state.seconds, time.perf_counter() - started
-            bits_per_byte = result.loss / 0.6931471805599453 / training.bytes_per_token
+            bits_per_byte = result.loss / math.log(2) / training.bytes_per_token
             record("step", step=state.step, seconds=state.seconds, loss=result.loss, bits_per_byte=bits_per_byte,
-                   learning_rate=learning_rate, finite=result.finite)  # fmt: skip
-            progress.advance(
-                tokens, _detail(training, progress, choices, state.step, steps, result.loss, bits_per_byte)
-            )
+                   rate=factor, finite=result.finite)  # fmt: skip
+            progress.advance(tokens, _detail(training, choices, progress, state.step, steps, result, bits_per_byte))
 
             training.model.eval()
             if _due(state.step, steps, settings.validations):
                 validation = training.validate(training.model)
                 record("validation", step=state.step, seconds=state.seconds, bits_per_byte=validation)
-                progress.say(f"  step {state.step:,}: validation {validation:.3f} bits per byte")
-            for moment in SAMPLE_MOMENTS:
-                if before < moment <= state.seconds:
-                    text = training.sample(training.model)
-                    record("sample", step=state.step, seconds=state.seconds, text=text)
-                    progress.say(f"  after {format_seconds(state.seconds)} it writes: {_one_line(text)}")
+                progress.say(f"  step {state.step:,}: {validation:.3f} bits per byte on held-out text")
+            if any(before < moment <= state.seconds for moment in SAMPLE_MOMENTS):
+                text = training.sample(training.model)
+                record("sample", step=state.step, seconds=state.seconds, text=text)
+                progress.say(f"  after {format_seconds(state.seconds)} it writes: {' '.join(text.split())}")
             if state.step - saved_at >= interval or state.step in (stable_until, steps) or stop.is_set():
                 state.seconds = time.perf_counter() - started
-                save_checkpoint(checkpoints, state, training.lineage, steps, stable_until)
+                save_checkpoint(training.checkpoints, state, training.lineage, steps, stable_until)
                 saved_at = state.step
             if stop.is_set() and state.step < steps:
-                progress.say(f"Stopped at step {state.step:,} of {steps:,}; a checkpoint is written.")
+                progress.say(f"Stopped at step {state.step:,} of {steps:,}, saved. Without --restart, `textmill run` goes on.")
                 raise KeyboardInterrupt
-    return _summary(training, choices, state, steps, resumed_from, progress)
+    return _summary(training, choices, state, steps, resumed_from)
 
 
 def _choices(training: Training) -> Choices:
-    """The choices saved with the run, or freshly measured ones."""
-    path = training.folder / "choices.json"
-    if path.is_file():
-        return Choices.from_dict(read_json(path))
-    choices = calibrate(
+    """The choices saved with this training, or freshly measured ones."""
+    saved = load_choices(training.folder)
+    if saved is not None and saved.lineage == training.lineage:
+        warn_of_another_machine(saved)
+        return saved
+    return calibrate(
         training.settings,
         training.model,
         training.objective,
         training.loader,
         training.validate,
         training.sample,
-        print,
+        training.folder,
+        training.lineage,
     )
-    write_json(path, choices.to_dict())
-    return choices
+
+
+def _restore(training: Training, state: TrainState, steps: int, stable_until: int) -> None:
+    """Go on from a checkpoint where one fits, and say from where; checkpoints of a shorter, finished run give way."""
+    restored = restore(training.checkpoints, state, steps, stable_until)
+    beyond = [checkpoint for checkpoint in list_checkpoints(training.checkpoints) if checkpoint.step > state.step]
+    if beyond and beyond[-1].steps != steps and beyond[-1].step < beyond[-1].steps:
+        raise TrainingError(
+            f"{training.folder} holds a training stopped at step {beyond[-1].step:,} of {beyond[-1].steps:,}, and this one "
+            f"would have {steps:,}: finish it with the limits it was begun with, or throw it away with --restart"
+        )
+    if restored:
+        print(f"Going on from step {state.step:,} of {steps:,}.")
+    elif beyond:
+        print("Starting from step 0: no checkpoint is sound, or the schedule's first steps depend on the run's length.")
+    discard_after(training.checkpoints, state.step)
+
+
+def _diverged(step: int) -> TrainingError:
+    return TrainingError(
+        f"the gradient was not finite in {SKIPPED_IN_A_ROW} steps in a row, up to step {step}; lower train.learning_rate "
+        "and train.matrix_learning_rate, and train anew with --restart"
+    )
 
 
 def _detail(
-    training: Training, progress: Progress, choices: Choices, step: int, steps: int, loss: float, bits_per_byte: float
+    training: Training,
+    choices: Choices,
+    progress: Progress,
+    step: int,
+    steps: int,
+    result: StepResult,
+    bits_per_byte: float,
 ) -> str:
-    share = _share_of_peak(training, choices, progress.speed())
-    return f"step {step:,}/{steps:,}  loss {loss:.3f}  {bits_per_byte:.3f} bits/byte  {share:.0%} of peak"
-
-
-def _share_of_peak(training: Training, choices: Choices, tokens_per_second: float) -> float:
-    """Share of the measured matrix peak. Half of the attention is left out: causality masks it."""
-    flops_per_token = 3 * (2 * training.count.matrix_parameters + training.count.attention_flops / 2)
-    return tokens_per_second * flops_per_token / choices.peak_flops
+    share = training.share_of_peak(choices, progress.speed())
+    return f"step {step:,}/{steps:,}  loss {result.loss:.3f}  {bits_per_byte:.3f} bits/byte  {share:.0%} of peak"
 
 
 def _due(step: int, steps: int, times: int) -> bool:
-    """Whether the `times` even parts of a run include one that ends at this step."""
+    """Whether one of the `times` even parts of a run ends at this step."""
     return times > 0 and step * times // steps > (step - 1) * times // steps
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 @contextmanager
-def _metrics(path: Path, step: int) -> Iterator[Callable[..., None]]:
-    """Append records to metrics.jsonl, after dropping a torn line and those that a resumed run writes again."""
-    kept: list[str] = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
-            except ValueError:
-                break
-    path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    stream: IO[str]
-    with open(path, "a", encoding="utf-8", buffering=1) as stream:
-
-        def record(kind: str, **values: Any) -> None:
-            stream.write(json.dumps({"kind": kind, **values}, ensure_ascii=False) + "\n")
-
-        yield record
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
-    """Set on Ctrl-C or SIGTERM, so that the step at hand is finished and saved. Handlers are put back at the end."""
+def _asked_to_stop(progress: Progress) -> Iterator[threading.Event]:
+    """Set on Ctrl-C or SIGTERM, so that the step at hand is finished and saved; a second Ctrl-C stops at once."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event  # signals reach the main thread alone
         return
-    handlers = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(*_: object) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+        progress.say("Finishing this step and saving …")
+
+    handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield event
     finally:
@@ -215,30 +221,31 @@ def _asked_to_stop() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _summary(
-    training: Training, choices: Choices, state: TrainState, steps: int, resumed_from: int, progress: Progress
-) -> TrainingSummary:
-    tokens = steps * training.loader.plan.tokens_per_step
-    speed = progress.speed()
-    if training.settings.time and state.seconds > 1.1 * seconds_of(training.settings.time):
+def _summary(training: Training, choices: Choices, state: TrainState, steps: int, resumed_from: int) -> TrainingSummary:
+    settings, tokens = training.settings, steps * training.loader.plan.tokens_per_step
+    speed = tokens / max(state.seconds - choices.setup_seconds, 1e-9)
+    share = training.share_of_peak(choices, speed)
+    if settings.time and state.seconds > 1.1 * seconds_of(settings.time):
         print(
-            f"The training took {format_seconds(state.seconds)} instead of {training.settings.time}: the machine "
-            "became slower than it was when measured. The number of steps was kept."
+            f"The training took {format_seconds(state.seconds)} instead of {settings.time}: the machine became slower than "
+            "it was when measured. The number of steps was kept."
         )
+    if steps <= settings.warmup_steps:
+        print(f"Only {steps} steps were done, fewer than train.warmup_steps = {settings.warmup_steps}.")
     print(
-        f"Trained {steps:,} steps on {format_count(tokens)} tokens in {format_seconds(state.seconds)}"
-        + (f" (from step {resumed_from:,})" if resumed_from else "")
+        f"  {steps:,} steps, {format_count(tokens)} tokens in {format_seconds(state.seconds)}: "
+        f"{format_count(speed)} tokens/s, {share:.0%} of the machine's matrix peak, all included"
         + (f"; {state.skipped_steps} steps skipped, their gradient was not finite" if state.skipped_steps else "")
     )
     return TrainingSummary(
         steps=steps,
         tokens=tokens,
-        epochs=steps * training.settings.batch_size / training.loader.rows_per_epoch,
+        epochs=steps * settings.batch_size / training.loader.rows_per_epoch,
         unread_tokens=training.loader.unread_tokens(0),
         seconds=state.seconds,
         tokens_per_second=speed,
-        share_of_peak=_share_of_peak(training, choices, speed),
+        share_of_peak=share,
         skipped_steps=state.skipped_steps,
         resumed_from=resumed_from,
-        choices=choices,
+        machine=choices.machine,
     )

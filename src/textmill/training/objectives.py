@@ -5,10 +5,8 @@ The loop divides by the count over the whole batch, so that micro-batching doesn
 
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
-from ..models.loss import IGNORED
 from ..tokens.loader import Batch
 
 
@@ -26,7 +24,7 @@ class CausalObjective:
     """Predict each next token."""
 
     def count(self, batch: Batch) -> int:
-        return int(torch.count_nonzero(batch.targets != IGNORED))
+        return batch.tokens
 
     def __call__(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any, dict[str, float]]:
         positions = batch.positions if batch.segments is not None else None

@@ -71,9 +71,7 @@ class Optimizer:
             {"params": [p for p in self.others.values() if p.dim() > 1], "weight_decay": settings.weight_decay},
             {"params": [p for p in self.others.values() if p.dim() == 1], "weight_decay": 0.0},
         ]
-        self.adamw = torch.optim.AdamW(
-            groups, lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=True
-        )
+        self.adamw = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=True)
 
     def step(self, step: int, rate: float) -> None:
         """One update. `step` counts from 0; `rate` is the schedule's factor."""
@@ -124,4 +122,6 @@ class Optimizer:
             keys = ("step", "exp_avg", "exp_avg_sq")
             found = {key: tensors.get(f"adamw.{key}.{name}") for key in keys}
             if found["step"] is not None:  # absent before the first step
-                self.adamw.state[parameter] = {key: value.clone() for key, value in found.items() if value is not None}
+                self.adamw.state[parameter] = {
+                    key: value.to(parameter.device, copy=True) for key, value in found.items() if value is not None
+                }

@@ -37,18 +37,14 @@ CLOSING_SECTIONS = frozenset(
 _HEADING = re.compile(rf"^[ {marks.HOLE}]*(={{1,6}})([^\n]+?)\1[ \t{marks.HOLE}]*$", re.MULTILINE)
 _APOSTROPHES = re.compile("'{2,}")  # bold and italic
 _BRACES = re.compile(r"\{\{|\}\}|\[\[|\]\]")
-_UNFINISHED = re.compile(
-    r"[^{}\[\]|\n]{0,100}\|"
-)  # the name of an unfinished template, the target of an unfinished link
+_UNFINISHED = re.compile(r"[^{}\[\]|\n]{0,100}\|")  # the name of an unfinished template, the target of an unfinished link
 _LINK_OUT = re.compile(
     r"(?<!\[)\[(?:https?:|ftp:|mailto:|//)[^\s\[\]<>]*[ \t]*((?:[^\[\]\n]|\[\[[^\[\]\n]*\]\])*)\]", re.IGNORECASE
 )
 _UNFINISHED_LINK_OUT = re.compile(r"(?<!\[)\[(?=https?:|ftp:|mailto:|//)", re.IGNORECASE)
 _TABLE_OPEN = re.compile(r"^[\s:*#\x01]*\{\|")
 _TABLE_CLOSE = re.compile(r"^\s*\|\}(?!\})")
-_INTERLANGUAGE = re.compile(
-    r"(?:[a-z]{2,3}|simple|zh-[a-z-]+|be-tarask|roa-[a-z]+|map-bms|nds-nl|bat-smg|fiu-vro):(?! )"
-)
+_INTERLANGUAGE = re.compile(r"(?:[a-z]{2,3}|simple|zh-[a-z-]+|be-tarask|roa-[a-z]+|map-bms|nds-nl|bat-smg|fiu-vro):(?! )")
 _NOT_OURS = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 
 

@@ -187,9 +187,7 @@ def _nuclide(values: list[str], named: dict[str, str]) -> str:
 
 
 def _music(values: list[str], named: dict[str, str]) -> str:
-    return {"flat": "♭", "b": "♭", "sharp": "♯", "#": "♯", "natural": "♮", "n": "♮"}.get(
-        _first(values, named).lower(), ""
-    )
+    return {"flat": "♭", "b": "♭", "sharp": "♯", "#": "♯", "natural": "♮", "n": "♮"}.get(_first(values, named).lower(), "")
 
 
 def _under_names(words: Words, names: str) -> dict[str, Words]:

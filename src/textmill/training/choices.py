@@ -1,0 +1,128 @@
+"""What was measured and chosen before the first step, saved with the run so that a resumed run computes the same bits."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import RunError, TrainingError
+from ..files import read_json, write_json
+from ..machine import machine_name
+from ..progress import format_seconds
+from .settings import TrainSettings, seconds_of
+from .step import Kernels
+
+FILE = "choices.json"
+CHECKPOINT_SECONDS = 30.0  # at most about this much work is lost with the power
+SAMPLE_MOMENTS = (10.0, 30.0, 60.0, 120.0, 300.0)  # seconds of training after which a sample is shown
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """How a training runs on this machine. Times in seconds, `peak_flops` per second.
+
+    `lineage` names the training they were made for; `timed_steps` is the number of steps that each time budget was turned
+    into, once and for all.
+    """
+
+    lineage: dict[str, Any]
+    machine: str
+    torch: str
+    kernels: Kernels
+    seconds_per_step: float
+    validation_seconds: float
+    sample_seconds: float
+    checkpoint_seconds: float
+    setup_seconds: float
+    peak_flops: float
+    reasons: list[str]
+    timed_steps: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / FILE, dataclasses.asdict(self))
+
+
+def load_choices(folder: Path) -> Choices | None:
+    """The choices saved in a run folder; None where there are none.
+
+    Raises RunError where they can't be used here: written by another version, or made for a device that isn't there.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        saved = read_json(path)
+        choices = Choices(**{**saved, "kernels": Kernels(**saved["kernels"])})
+    except (TypeError, KeyError) as error:
+        raise RunError(
+            f"{path} is not what this version of textmill writes; train anew with --restart, or give another --out"
+        ) from error
+    device = choices.kernels.device
+    if (device == "cuda" and not torch.cuda.is_available()) or (device == "mps" and not torch.backends.mps.is_available()):
+        raise RunError(
+            f"this run was begun on {choices.machine} ({device}), which isn't there; "
+            "go on where it is, train anew with --restart, or give another --out"
+        )
+    return choices
+
+
+def warn_of_another_machine(choices: Choices) -> None:
+    """Say so where the machine or torch isn't the one that the choices were made with."""
+    here = machine_name(torch.device(choices.kernels.device)), torch.__version__
+    if here != (choices.machine, choices.torch):
+        print(
+            f"This run was begun on {choices.machine} with torch {choices.torch}; on {here[0]} with torch {here[1]} "
+            "its last digits will differ."
+        )
+
+
+def checkpoint_interval(settings: TrainSettings, choices: Choices) -> int:
+    """Steps between two checkpoints."""
+    if isinstance(settings.checkpoint_steps, int):
+        return settings.checkpoint_steps
+    return max(1, round(CHECKPOINT_SECONDS / choices.seconds_per_step))
+
+
+def steps_wanted(settings: TrainSettings, tokens_per_step: int) -> int:
+    """Steps that the recipe's limits on steps and tokens allow; a number beyond any run where it sets neither."""
+    limits = [2**62]
+    if settings.steps is not None:
+        limits.append(settings.steps)
+    if settings.tokens is not None:
+        limits.append(max(1, settings.tokens // tokens_per_step))
+    return min(limits)
+
+
+def plan_steps(settings: TrainSettings, tokens_per_step: int, choices: Choices) -> int:
+    """How many steps the run has: what the recipe's limits allow, the time turned into steps by what was measured.
+
+    Raises TrainingError where the time isn't enough for one step.
+    """
+    steps = steps_wanted(settings, tokens_per_step)
+    if settings.time is None:
+        return steps
+    if settings.time in choices.timed_steps:
+        return min(steps, choices.timed_steps[settings.time])
+    budget = seconds_of(settings.time)
+    moments = sum(moment <= budget for moment in SAMPLE_MOMENTS)
+    fixed = choices.setup_seconds + settings.validations * choices.validation_seconds
+    fixed += moments * choices.sample_seconds + 2 * choices.checkpoint_seconds
+    per_step = choices.seconds_per_step + choices.checkpoint_seconds / checkpoint_interval(settings, choices)
+    timed = int((budget - fixed) / per_step)
+    if timed < 1:
+        raise TrainingError(
+            f"train.time = {settings.time!r} is too short: measuring, validation and saving take "
+            f"{format_seconds(fixed)} here and one step {choices.seconds_per_step:.2f} s; "
+            "give more time or a smaller model"
+        )
+    return min(steps, timed)
+
+
+def fix_steps(settings: TrainSettings, tokens_per_step: int, choices: Choices) -> tuple[int, Choices]:
+    """The run's number of steps, and the choices with the time budget's steps written down."""
+    steps = plan_steps(settings, tokens_per_step, choices)
+    if settings.time is None or settings.time in choices.timed_steps:
+        return steps, choices
+    timed = plan_steps(settings.model_copy(update={"steps": None, "tokens": None}), tokens_per_step, choices)
+    return steps, dataclasses.replace(choices, timed_steps={**choices.timed_steps, settings.time: timed})
