@@ -53,8 +53,9 @@ def make_decoder() -> Callable[..., Decoder]:
 
 
 @pytest.fixture(autouse=True)
-def same_thread_count() -> Iterator[None]:
-    """Training sets torch's thread count for the whole process; no test sees what another one chose."""
+def same_torch() -> Iterator[None]:
+    """Training sets torch's threads and rounding for the whole process; no test sees what another one chose."""
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)

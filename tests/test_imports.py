@@ -18,6 +18,7 @@ HOUSE = [
     {"stages"},
     {"run", "closing"},
     {"cli"},
+    {"__main__"},
 ]
 ROOT = Path(textmill.__file__).parent
 FLOOR = {name: number for number, names in enumerate(HOUSE) for name in names}

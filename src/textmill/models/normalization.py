@@ -24,11 +24,11 @@ class _RMSNorm(torch.autograd.Function):
         (gradient,) = gradients
         x, weight, inverse = ctx.saved_tensors
         normalised = x * inverse.to(x.dtype)
-        product = gradient * normalised
-        weight_gradient = product.flatten(0, -2).sum(dim=0)
+        product = (gradient * normalised).flatten(0, -2)  # (N, width)
+        weight_gradient = product.sum(dim=0)
         # d/dx = (g·w - n · mean(g·w·n)) / rms, where n is the normalised x
-        mean = product @ (weight / x.size(-1)).to(product.dtype)  # (…)
-        x_gradient = (gradient * weight).addcmul_(normalised, mean.unsqueeze(-1), value=-1).mul_(inverse.to(x.dtype))
+        mean = torch.mv(product, (weight / x.size(-1)).to(product.dtype)).view(inverse.shape)
+        x_gradient = (gradient * weight).addcmul_(normalised, mean, value=-1).mul_(inverse.to(x.dtype))
         return x_gradient, weight_gradient, None
 
 
