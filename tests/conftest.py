@@ -1,6 +1,8 @@
 """What many tests share: a tiny decoder with random weights, and a tokenizer trained on the standard library's text."""
 
 import dataclasses
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pydoc_data.topics import topics
 
@@ -11,6 +13,17 @@ from textmill.models.decoder import Decoder, DecoderConfig
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
 from textmill.tokens.training import train_tokenizer
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[str], None]:
+    """Skips a test, by name, where a program that it needs isn't installed; fails it where the project's own CI runs."""
+
+    def require(program: str) -> None:
+        if shutil.which(program) is None:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program} is not installed")
+
+    return require
 
 
 @pytest.fixture(scope="session")

@@ -108,3 +108,7 @@ def test_every_field_is_documented() -> None:
     described = list(describe_fields())
     assert {key for key, *_ in described} == {f"{section}.{key}" for section, keys in SECTIONS.items() for key in keys}
     assert all(len(meaning) > 20 for *_, meaning in described)
+    kinds = {key: kind for key, kind, *_ in described}
+    assert kinds["train.batch_size"] == "whole number, 1 or more"
+    assert kinds["train.micro_batch"] == 'whole number, 1 or more or "auto"'
+    assert kinds["corpus.validation_fraction"] == "number, above 0, below 1"

@@ -94,15 +94,18 @@ def recipe(
     from .recipe import describe_fields
 
     for key, kind, default, meaning in describe_fields(section):
-        print(f"{key}  ({kind}, default {default})\n    {meaning}\n")
+        print(f"{key}  ({kind}; {default})\n    {meaning}\n")
 
 
 @app.command()
 def sample(name: Annotated[str, typer.Argument(help="wikipedia or standard-library.")]) -> None:
     """Fetch a sample text into the user's cache and print its path."""
     from .corpus.samples import fetch_sample
+    from .progress import Progress
 
-    print(fetch_sample(name))
+    with Progress("sample", None, "bytes", sys.stderr) as progress:
+        path = fetch_sample(name, progress)
+    print(path)
 
 
 @app.command()

@@ -17,8 +17,8 @@ def closing_words(recipe: Path, folder: Path, settings: TrainSettings) -> str:
     """The last lines of `textmill run`, with three commands that work as they stand."""
     training = read_json(folder / "manifest.json")["stages"]["train"]["summary"]
     model, program = folder / "model", _program()
-    go_on = [program, "run", folder / "recipe.toml", "--out", folder, *_twice_the_limits(settings)]
-    start = [program, "run", recipe, "--set", "corpus.source=my-notes/", "--out", "runs/my-notes"]
+    go_on = [*program, "run", folder / "recipe.toml", "--out", folder, *_twice_the_limits(settings)]
+    start = [*program, "run", recipe, "--set", "corpus.source=my-notes/", "--out", "runs/my-notes"]
     expectation = (
         "Minutes of training give spelling, names and the tone of the text; not facts, nor sense beyond a sentence.\n"
         if training["seconds"] < 3600
@@ -29,7 +29,7 @@ Trained for {format_seconds(training["seconds"])} on {training["machine"]}.
 {expectation}
 The model is in {model}: transformers loads it as it is. What was dropped, and why: {folder / "corpus"}.
 Next:
-  {_command([program, "generate", model, PROMPT])}
+  {_command([*program, "generate", model, PROMPT])}
       let it write on
   {_command(go_on)}
       go on training: twice as long in all
@@ -38,9 +38,11 @@ Next:
 """
 
 
-def _program() -> str:
+def _program() -> list[str]:
     """How the user can call textmill: by its name where that is found, else as it was called now."""
-    return "textmill" if shutil.which("textmill") else sys.argv[0]
+    if shutil.which("textmill"):
+        return ["textmill"]
+    return [sys.executable, "-m", "textmill"] if Path(sys.argv[0]).name == "__main__.py" else [sys.argv[0]]
 
 
 def _twice_the_limits(settings: TrainSettings) -> list[str]:

@@ -3,16 +3,18 @@
 All mistakes of a recipe are reported together; an unknown key is answered with the nearest one that exists.
 """
 
+import json
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pydantic
 import tomli_w
 
 from .corpus.settings import CorpusSettings
-from .errors import RecipeError, nearest
+from .errors import ModelError, RecipeError, nearest
 from .evaluation.settings import EvaluationSettings
 from .models.settings import ModelSettings
 from .settings import Settings
@@ -71,7 +73,10 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
         recipe = Recipe.model_validate(values)
     except pydantic.ValidationError as error:
         raise RecipeError(*dict.fromkeys(f"{where}: {_explain(mistake)}" for mistake in error.errors())) from None
-    recipe.model.decoder_config(recipe.tokenizer.vocabulary_size)  # a shape that doesn't fit is told now, not in an hour
+    try:
+        recipe.model.decoder_config(recipe.tokenizer.vocabulary_size)  # a shape that doesn't fit is told now
+    except ModelError as error:
+        raise RecipeError(*(f"{where}: [model] {problem}" for problem in error.problems)) from None
     return recipe
 
 
@@ -130,7 +135,31 @@ def describe_fields(section: str | None = None) -> Iterator[tuple[str, str, str,
     for name, settings in sections.items():
         if section in (None, name):
             for key, field in settings.model_fields.items():  # type: ignore[union-attr]
-                kind = str(field.annotation if not isinstance(field.annotation, type) else field.annotation.__name__)
-                kind = kind.replace("typing.", "").replace("NoneType", "None")
-                default = "required" if field.is_required() else repr(field.default)
+                default = "required" if field.is_required() else f"default {json.dumps(field.default)}"
+                default = "may be left out" if field.default is None else default
+                kind = _words_for(field.annotation, field.metadata)
                 yield f"{name}.{key}", kind, default, " ".join((field.description or "").split())
+
+
+def _words_for(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """A field's type and bounds in a reader's words: `whole number, 1 or more`."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        inner, *bounds = parts
+        bounds = [bound for part in bounds for bound in (getattr(part, "metadata", None) or [part])]
+        return _words_for(inner, bounds)
+    if origin in (Union, UnionType):
+        return " or ".join(_words_for(part) for part in parts if part is not NoneType)
+    if origin is Literal:
+        return ", ".join(json.dumps(part) for part in parts)
+    if origin in (list, tuple):
+        return f"list of {_words_for(parts[0])}"
+    words = {str: "text", int: "whole number", float: "number", bool: "true or false"}[annotation]
+    signs = {"ge": "{} or more", "gt": "above {}", "le": "{} or less", "lt": "below {}"}
+    limits = [
+        signs[sign].format(getattr(bound, sign))
+        for bound in metadata
+        for sign in signs
+        if getattr(bound, sign, None) is not None
+    ]
+    return ", ".join([words, *limits])

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,10 +21,9 @@ def commands(readme: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def quickstart(tmp_path_factory) -> tuple[Path, str]:
+def quickstart(tmp_path_factory, require) -> tuple[Path, str]:
     """`make quickstart` in the present environment, with 20 seconds instead of five minutes."""
-    if shutil.which("make") is None:
-        pytest.skip("make is not installed")
+    require("make")
     run = tmp_path_factory.mktemp("quickstart") / "run"
     command = [
         "make", "--no-print-directory", "-o", ".venv/.installed", "quickstart",
@@ -65,22 +63,25 @@ def test_quickstart_leaves_what_the_readme_promises(quickstart: tuple[Path, str]
 
 
 def test_the_three_next_commands_work(quickstart: tuple[Path, str], tmp_path: Path) -> None:
-    run, output = quickstart
-    lines = [line.strip() for line in output.rpartition("Next:")[2].splitlines() if line.startswith("  textmill ")]
+    _, output = quickstart
+    shown = output.rpartition("Next:")[2].splitlines()
+    lines = [line.strip() for line in shown if line.startswith("  ") and not line.startswith("      ")]
     assert len(lines) == 3
     notes = tmp_path / "my-notes"
     notes.mkdir()
     for page in [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"]:
         (notes / page.name).write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
     generate, prolong, own = (shlex.split(line) for line in lines)
+    assert own[-3:] == ["corpus.source=my-notes/", "--out", "runs/my-notes"]
     small = ["--set", "tokenizer.vocabulary_size=600", "--set", "model.preset=0.5m", "--set", "train.steps=2",
              "--set", "model.context_length=32"]  # fmt: skip
-    own = [word.replace("my-notes", str(notes)) if "source=" in word else word for word in own]
-    own[own.index("--out") + 1] = str(tmp_path / "own")
-    for words in (generate, [*prolong, "--out", str(run), "--set", "train.steps=3"], [*own, *small]):
-        command = [str(Path(sys.executable).parent / words[0]), *words[1:]]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    own[1:3] = ["run", str(ROOT / own[2])]
+    for words in (generate, prolong, [*own, *small]):
+        words[0] = str(Path(sys.executable).parent / Path(words[0]).name)
+        result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
         assert result.returncode == 0, f"{words}\n{result.stdout}\n{result.stderr}"
+        assert words is not prolong or "Going on from step" in result.stdout
+    assert (tmp_path / "runs" / "my-notes" / "model" / "config.json").is_file()
 
 
 @pytest.mark.parametrize("readme", READMES)

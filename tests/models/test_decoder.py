@@ -44,7 +44,8 @@ def test_eager_is_fused_and_keeps_its_weights(make_decoder) -> None:
     assert not weights.triu(1).any()
 
 
-def test_compiled_is_eager(make_decoder) -> None:
+def test_compiled_is_eager(make_decoder, require) -> None:
+    require("g++")
     model, inputs, targets = make_decoder(layers=1), tokens(2, 32), tokens(2, 32, seed=1)
     compiled = torch.compile(model)
     results = []

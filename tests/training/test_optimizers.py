@@ -31,7 +31,7 @@ def trained(model, optimizer: Optimizer, steps: range) -> list[float]:
 
 @pytest.mark.parametrize("kind", ["muon", "adamw"])
 def test_learns_and_goes_on_to_the_bit_from_its_saved_state(make_decoder, kind: str) -> None:
-    settings = TrainSettings(steps=1, optimizer=kind, weight_decay=0.1, learning_rate=0.01)
+    settings = TrainSettings(steps=1, optimizer=kind, weight_decay=0.1, embedding_learning_rate=0.01)
     model, copy = make_decoder(), make_decoder()
     model.initialise(0)
     copy.initialise(0)

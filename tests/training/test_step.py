@@ -28,7 +28,7 @@ def data(tmp_path_factory, tokenizer, texts) -> TokenData:
 
 def weights_after(make_decoder, data: TokenData, kernels: Kernels, document_attention: bool = False) -> list[torch.Tensor]:
     model = make_decoder()
-    optimizer = Optimizer(model, TrainSettings(steps=1, learning_rate=1e-3, matrix_learning_rate=1e-3))
+    optimizer = Optimizer(model, TrainSettings(steps=1, embedding_learning_rate=1e-3, matrix_learning_rate=1e-3))
     loader = Loader(data, BlockPlan(64, 8, document_attention), seed=0)
     for step in range(2):
         batch = loader.batch(step)

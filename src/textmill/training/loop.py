@@ -176,8 +176,8 @@ def _restore(training: Training, state: TrainState, steps: int, stable_until: in
 
 def _diverged(step: int) -> TrainingError:
     return TrainingError(
-        f"the gradient was not finite in {SKIPPED_IN_A_ROW} steps in a row, up to step {step}; lower train.learning_rate "
-        "and train.matrix_learning_rate, and train anew with --restart"
+        f"the gradient was not finite in {SKIPPED_IN_A_ROW} steps in a row, up to step {step}; lower "
+        "train.embedding_learning_rate and train.matrix_learning_rate, and train anew with --restart"
     )
 
 

@@ -20,6 +20,7 @@ POLAR_EXPRESS = (
     (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
 )
 MOMENTUM_START, MOMENTUM_END, MOMENTUM_STEPS = 0.85, 0.95, 300
+MATRIX_LEARNING_RATES = {"muon": 0.02, "adamw": 0.003}
 ADAM_BETAS = (0.8, 0.95)
 ADAM_EPSILON = 1e-10  # gradients are means over a batch and can be tiny; torch's 1e-8 would drown them
 
@@ -49,15 +50,13 @@ class Optimizer:
 
     def __init__(self, model: nn.Module, settings: TrainSettings):
         self.settings = settings
+        self.matrix_learning_rate = settings.matrix_learning_rate or MATRIX_LEARNING_RATES[settings.optimizer]
         parameters = dict(model.named_parameters())
-        matrices = {
-            name: parameter
-            for name, parameter in parameters.items()
-            if settings.optimizer == "muon" and parameter.dim() == 2 and name.startswith("blocks.")
-        }
+        matrices = {name: p for name, p in parameters.items() if p.dim() == 2 and name.startswith("blocks.")}
         by_shape: dict[torch.Size, list[str]] = {}
-        for name, parameter in matrices.items():
-            by_shape.setdefault(parameter.shape, []).append(name)
+        if settings.optimizer == "muon":
+            for name, parameter in matrices.items():
+                by_shape.setdefault(parameter.shape, []).append(name)
         self.stacks = [
             MatrixStack(
                 names,
@@ -66,22 +65,24 @@ class Optimizer:
             )
             for shape, names in by_shape.items()
         ]
-        self.others = {name: parameter for name, parameter in parameters.items() if name not in matrices}
-        groups = [
-            {"params": [p for p in self.others.values() if p.dim() > 1], "weight_decay": settings.weight_decay},
-            {"params": [p for p in self.others.values() if p.dim() == 1], "weight_decay": 0.0},
-        ]
-        self.adamw = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=True)
+        by_muon = {name for stack in self.stacks for name in stack.names}
+        self.others = {name: parameter for name, parameter in parameters.items() if name not in by_muon}
+        groups = []
+        for name, parameter in self.others.items():
+            peak = self.matrix_learning_rate if name in matrices else settings.embedding_learning_rate
+            decay = settings.weight_decay if parameter.dim() > 1 else 0.0
+            groups.append({"params": [parameter], "lr": peak, "peak": peak, "weight_decay": decay})
+        self.adamw = torch.optim.AdamW(groups, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=True)
 
     def step(self, step: int, rate: float) -> None:
         """One update. `step` counts from 0; `rate` is the schedule's factor."""
         for group in self.adamw.param_groups:
-            group["lr"] = self.settings.learning_rate * rate
+            group["lr"] = group["peak"] * rate
         self.adamw.step()
         warm = min(1.0, step / MOMENTUM_STEPS)
         momentum = MOMENTUM_START + (MOMENTUM_END - MOMENTUM_START) * warm
         for stack in self.stacks:
-            self._step_stack(stack, momentum, self.settings.matrix_learning_rate * rate)
+            self._step_stack(stack, momentum, self.matrix_learning_rate * rate)
 
     @torch.no_grad()
     def _step_stack(self, stack: MatrixStack, momentum: float, learning_rate: float) -> None:

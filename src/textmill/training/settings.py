@@ -44,11 +44,11 @@ class TrainSettings(Settings):
     """muon: orthogonalised momentum (Jordan et al. 2024) for the layers' matrices and AdamW for the rest; adamw: AdamW
     for all."""
 
-    matrix_learning_rate: Annotated[float, pydantic.Field(gt=0)] = 0.02
-    """Peak learning rate of Muon for the layers' matrices."""
+    matrix_learning_rate: Annotated[float, pydantic.Field(gt=0)] | None = None
+    """Peak learning rate of the layers' matrices; default: 0.02 with muon, 0.003 with adamw."""
 
-    learning_rate: Annotated[float, pydantic.Field(gt=0)] = 0.003
-    """Peak learning rate of AdamW, for embedding, head and norms (for everything with optimizer = "adamw")."""
+    embedding_learning_rate: Annotated[float, pydantic.Field(gt=0)] = 0.03
+    """Peak learning rate of embedding, head and norms, always by AdamW. A token is seen rarely, so it learns in leaps."""
 
     weight_decay: Annotated[float, pydantic.Field(ge=0)] = 0.0
     """Decoupled weight decay of matrices, embedding and head, per step and unit of learning rate. Worth raising where
