@@ -206,6 +206,7 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
     _check_prompts(place, tokenizer)
     model = Decoder(config)
     model.initialise(settings.seed)
+    model.set_dropout(settings.dropout)
     cost = count(config)
     print(
         f"  decoder of {format_count(cost.parameters)} parameters, {format_count(cost.training_flops)}FLOP a token; "

@@ -32,6 +32,7 @@ steps = 60
 batch_size = 8
 checkpoint_steps = 7
 warmup_steps = 3
+dropout = 0.1
 validations = 2
 threads = 1
 dtype = "float32"

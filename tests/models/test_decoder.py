@@ -106,3 +106,19 @@ def test_all_faults_of_a_shape_are_told_together() -> None:
     with pytest.raises(ModelError) as error:
         DecoderConfig(512, 0, 2, 48, heads=4, key_value_heads=3, head_dim=15, feed_forward_width=96)
     assert len(error.value.problems) == 3
+
+
+def test_dropout_acts_in_training_alone_and_keeps_the_mean(make_decoder) -> None:
+    model, inputs = make_decoder(), tokens(4, 32)
+    plain = model.hidden(inputs)
+    model.set_dropout(0.5)
+    assert torch.equal(model.hidden(inputs), plain)
+    model.train()
+    torch.manual_seed(0)
+    first, second = model.hidden(inputs), model.hidden(inputs)
+    torch.manual_seed(0)
+    assert torch.equal(model.hidden(inputs), first) and not torch.equal(first, second)
+    torch.manual_seed(0)
+    embedded = torch.stack([model.drop(model.embedding(inputs)) for _ in range(400)])
+    assert (embedded == 0).float().mean() == pytest.approx(0.5, abs=0.01)
+    torch.testing.assert_close(embedded.mean(0), model.embedding(inputs), atol=0.25, rtol=0.1)

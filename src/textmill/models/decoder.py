@@ -110,6 +110,7 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.feed_forward_norm = RMSNorm(config.width, config.norm_epsilon)
         self.feed_forward = FeedForward(config)
+        self.drop = nn.Dropout(0.0)
 
     def forward(
         self,
@@ -119,8 +120,8 @@ class Block(nn.Module):
         state: KeyValueState | None,
         layer: int,
     ) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rotation, mask, state, layer)
-        return x + self.feed_forward(self.feed_forward_norm(x))
+        x = x + self.drop(self.attention(self.attention_norm(x), rotation, mask, state, layer))
+        return x + self.drop(self.feed_forward(self.feed_forward_norm(x)))
 
 
 class Decoder(nn.Module):
@@ -132,6 +133,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
+        self.drop = nn.Dropout(0.0)
         self.rotary = Rotary(config.context_length, config.head_dim, config.rope_theta)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width, config.norm_epsilon)
@@ -169,6 +171,12 @@ class Decoder(nn.Module):
             if isinstance(module, Attention):
                 module.eager, module.weights = eager, None
 
+    def set_dropout(self, probability: float) -> None:
+        """Zero a share of the embeddings and of what each sub-layer adds, in training mode only."""
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = probability
+
     def new_state(self, rows: int) -> KeyValueState:
         """An empty memory for `rows` sequences, to be given to `forward` with each further piece of them."""
         config = self.config
@@ -195,7 +203,7 @@ class Decoder(nn.Module):
             positions = torch.arange(seen, seen + length, device=inputs.device)[None]
         rotation = self.rotary(positions)
         mask = causal_mask(length, seen + length, segments, inputs.device)
-        x = self.embedding(inputs)
+        x = self.drop(self.embedding(inputs))
         for layer, block in enumerate(self.blocks):
             x = block(x, rotation, mask, state, layer)
         if state is not None:

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..errors import TrainingError
 from ..models.count import Count
 from ..progress import Progress, format_count, format_seconds
 from ..tokens.loader import Loader
+from ..tokens.permutation import mix
 from .calibration import calibrate
 from .checkpoints import TrainState, discard_after, list_checkpoints, refuse_other_training, restore, save_checkpoint
 from .choices import SAMPLE_MOMENTS, Choices, checkpoint_interval, fix_steps, load_choices, warn_of_another_machine
@@ -105,6 +107,7 @@ def train(training: Training) -> TrainingSummary:
         progress.start_from(state.step * tokens)
         while state.step < steps:
             training.model.train()
+            torch.manual_seed(mix(settings.seed, state.step))  # so that dropout is a function of (seed, step)
             factor, batch = rate(settings, steps, state.step), training.loader.batch(state.step)
             result = run_step(
                 runner, state.optimizer, training.objective, batch, state.carry, choices.kernels, state.step, factor

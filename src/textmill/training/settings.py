@@ -50,9 +50,13 @@ class TrainSettings(Settings):
     embedding_learning_rate: Annotated[float, pydantic.Field(gt=0)] = 0.03
     """Peak learning rate of embedding, head and norms, always by AdamW. A token is seen rarely, so it learns in leaps."""
 
-    weight_decay: Annotated[float, pydantic.Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, pydantic.Field(ge=0)] = 0.1
     """Decoupled weight decay of matrices, embedding and head, per step and unit of learning rate. Worth raising where
     the same text is read many times."""
+
+    dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
+    """Share of embeddings and of the layers' contributions that is zeroed at random in training. Helps where the same text
+    is read many times; slows each step a little."""
 
     schedule: Literal["warmup-stable-decay", "cosine"] = "warmup-stable-decay"
     """Course of the learning rate. With warmup-stable-decay a finished run can be prolonged: it goes on from where the
