@@ -5,7 +5,10 @@
 # TORCH_INDEX=…       a further index to take torch from: the CPU build on Linux without an NVIDIA GPU
 # RUN_ARGUMENTS=…     added to `textmill run`, such as --set train.time=20s
 
-PYTHON ?= $(or $(shell for name in python3.13 python3.12 python3.11 python3 python; do command -v $$name && break; done),python3)
+# The first Python that is new enough; where there is none, python3, which is told what to install.
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(or $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name $(NEW_ENOUGH) 2>/dev/null && echo $$name && break; done),python3)
 RECIPE ?= recipes/wikipedia-sample.toml
 BIN := .venv/bin
 INSTALL = $(PYTHON) tools/install.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))

@@ -20,7 +20,11 @@ def draw(run: Path) -> str:
     systems = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))["systems"]
     finals = {system["name"]: system["bits_per_byte"]["value"] for system in systems}
     end = steps[-1][0]
-    low, high = min([*finals.values(), *(value for _, value in checks)]) - 0.1, 3.5
+    smooth, curve = steps[0][1], []
+    for seconds, bits in steps:
+        smooth += 0.05 * (bits - smooth)
+        curve.append((seconds, smooth))
+    low, high = min([smooth, *finals.values()]) - 0.1, 3.5
 
     def x(seconds: float) -> float:
         return LEFT + seconds / end * (WIDTH - LEFT - RIGHT)
@@ -36,13 +40,10 @@ def draw(run: Path) -> str:
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="{FAINT}"/>')
         parts.append(text(LEFT - 8, y(tick) + 4, f"{tick:.1f}", anchor="end"))
     for minute in range(int(end // 60) + 1):
-        parts.append(text(x(60 * minute), HEIGHT - BOTTOM + 18, f"{minute} min", anchor="middle"))
-    smooth, points = steps[0][1], []
-    for seconds, bits in steps:
-        smooth += 0.05 * (bits - smooth)
-        points.append(f"{x(seconds):.1f},{y(smooth):.1f}")
-    parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{CURVE}" stroke-width="1.5"/>')
-    parts.append(text(x(end) + 8, y(smooth) - 14, "training text, smoothed", CURVE))
+        parts.append(text(x(60 * minute), HEIGHT - BOTTOM + 22, f"{minute} min", anchor="middle"))
+    points = " ".join(f"{x(seconds):.1f},{y(bits):.1f}" for seconds, bits in curve)
+    parts.append(f'<polyline points="{points}" fill="none" stroke="{CURVE}" stroke-width="1.5"/>')
+    parts.append(text(x(end) + 8, y(smooth) + 4, "training text, smoothed", CURVE))
     for seconds, bits in checks:
         parts.append(f'<circle cx="{x(seconds):.1f}" cy="{y(bits):.1f}" r="4" fill="{DOT}"/>')
     parts.append(text(x(end) + 8, y(finals["textmill"]) + 14, f"held out: {finals['textmill']:.2f}", DOT))
