@@ -80,7 +80,6 @@ def test_the_three_next_commands_work(quickstart: tuple[Path, str], tmp_path: Pa
         words[0] = str(Path(sys.executable).parent / Path(words[0]).name)
         result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
         assert result.returncode == 0, f"{words}\n{result.stdout}\n{result.stderr}"
-        assert words is not prolong or "Going on from step" in result.stdout
     assert (tmp_path / "runs" / "my-notes" / "model" / "config.json").is_file()
 
 

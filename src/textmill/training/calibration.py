@@ -90,13 +90,14 @@ def calibrate(
                 best, fastest = kernels, seconds
     if settings.compile == "auto":
         best = _consider_compiling(best, trial, fastest, settings, budget, reasons)
-    seconds_per_step = trial.seconds(best, steps=5)
+    if budget is None or 6 * fastest < PROBE_SHARE * budget:
+        fastest = trial.seconds(best, steps=5)  # once more, warm and over more steps
     choices = Choices(
         lineage=lineage,
         machine=machine_name(device),
         torch=torch.__version__,
         kernels=best,
-        seconds_per_step=seconds_per_step,
+        seconds_per_step=fastest,
         validation_seconds=_seconds(lambda: validate(trial.model)),
         sample_seconds=_seconds(lambda: sample(trial.model)),
         checkpoint_seconds=_checkpoint_seconds(trial, folder),
@@ -122,7 +123,7 @@ def _first_guess(
     )
     while True:
         try:
-            return guess, trial.seconds(guess, steps=3)
+            return guess, trial.seconds(guess, steps=1)
         except RuntimeError as error:
             reasons.append(f"micro_batch {guess.micro_batch}: failed here ({str(error).splitlines()[0]})")
             trial.optimizer.zero_gradients()

@@ -14,6 +14,7 @@ from .settings import TrainSettings, seconds_of
 from .step import Kernels
 
 FILE = "choices.json"
+VALIDATION_SHARE = 0.1  # of a time budget, at most
 CHECKPOINT_SECONDS = 30.0  # at most about this much work is lost with the power
 SAMPLE_MOMENTS = (10.0, 30.0, 60.0, 120.0, 300.0)  # seconds of training after which a sample is shown
 
@@ -84,6 +85,15 @@ def checkpoint_interval(settings: TrainSettings, choices: Choices) -> int:
     return max(1, round(CHECKPOINT_SECONDS / choices.seconds_per_step))
 
 
+def validations(settings: TrainSettings, choices: Choices) -> int:
+    """How often is validated: as the recipe says, or less where that would take more than a tenth of the time; once at
+    least, where it is wanted at all."""
+    if settings.time is None or settings.validations == 0:
+        return settings.validations
+    affordable = int(VALIDATION_SHARE * seconds_of(settings.time) / choices.validation_seconds)
+    return max(1, min(settings.validations, affordable))
+
+
 def steps_wanted(settings: TrainSettings, tokens_per_step: int) -> int:
     """Steps that the recipe's limits on steps and tokens allow; a number beyond any run where it sets neither."""
     limits = [2**62]
@@ -106,7 +116,7 @@ def plan_steps(settings: TrainSettings, tokens_per_step: int, choices: Choices) 
         return min(steps, choices.timed_steps[settings.time])
     budget = seconds_of(settings.time)
     moments = sum(moment <= budget for moment in SAMPLE_MOMENTS)
-    fixed = choices.setup_seconds + settings.validations * choices.validation_seconds
+    fixed = choices.setup_seconds + validations(settings, choices) * choices.validation_seconds
     fixed += moments * choices.sample_seconds + 2 * choices.checkpoint_seconds
     per_step = choices.seconds_per_step + choices.checkpoint_seconds / checkpoint_interval(settings, choices)
     timed = int((budget - fixed) / per_step)

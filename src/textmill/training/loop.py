@@ -24,7 +24,15 @@ from ..tokens.loader import Loader
 from ..tokens.permutation import mix
 from .calibration import calibrate
 from .checkpoints import TrainState, discard_after, list_checkpoints, refuse_other_training, restore, save_checkpoint
-from .choices import SAMPLE_MOMENTS, Choices, checkpoint_interval, fix_steps, load_choices, warn_of_another_machine
+from .choices import (
+    SAMPLE_MOMENTS,
+    Choices,
+    checkpoint_interval,
+    fix_steps,
+    load_choices,
+    validations,
+    warn_of_another_machine,
+)
 from .metrics import metrics_writer
 from .objectives import Objective
 from .optimizers import Optimizer
@@ -96,7 +104,7 @@ def train(training: Training) -> TrainingSummary:
     _restore(training, state, steps, stable_until)
     resumed_from = saved_at = state.step
     runner = choices.kernels.prepare(training.model)
-    interval = checkpoint_interval(settings, choices)
+    interval, checks = checkpoint_interval(settings, choices), validations(settings, choices)
     started = time.perf_counter() - (state.seconds or choices.setup_seconds)
     bad_steps = 0
     with (
@@ -125,7 +133,7 @@ def train(training: Training) -> TrainingSummary:
             progress.advance(tokens, _detail(training, choices, progress, state.step, steps, result, bits_per_byte))
 
             training.model.eval()
-            if _due(state.step, steps, settings.validations):
+            if _due(state.step, steps, checks):
                 validation = training.validate(training.model)
                 record("validation", step=state.step, seconds=state.seconds, bits_per_byte=validation)
                 progress.say(f"  step {state.step:,}: {validation:.3f} bits per byte on held-out text")

@@ -72,7 +72,8 @@ class TrainSettings(Settings):
     """Keep attention inside each document of a packed row. Costs speed; matters where documents are short."""
 
     validations: Annotated[int, pydantic.Field(ge=0)] = 8
-    """How often, evenly over the run, bits per byte are measured on a part of the validation documents."""
+    """How often, evenly over the run, bits per byte are measured on a part of the validation documents; less often where
+    that would take more than a tenth of the time."""
 
     checkpoint_steps: Annotated[int, pydantic.Field(ge=1)] | Literal["auto"] = "auto"
     """Steps between two checkpoints; auto: as many as take half a minute, so that this much is lost at most."""
