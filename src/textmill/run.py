@@ -42,14 +42,14 @@ class Stage:
 
 
 STAGES = (
-    Stage("corpus", ("corpus",), (), ("corpus",), stages.make_corpus, stages.source_identity),
-    Stage("tokenizer", ("tokenizer",), ("corpus",), ("tokenizer",), stages.make_tokenizer),
-    Stage("tokens", (), ("corpus", "tokenizer"), ("tokens",), stages.make_tokens),
+    Stage("corpus", ("corpus",), (), ("corpus/card.json",), stages.make_corpus, stages.source_identity),
+    Stage("tokenizer", ("tokenizer",), ("corpus",), ("tokenizer/tokenizer.json",), stages.make_tokenizer),
+    Stage("tokens", (), ("corpus", "tokenizer"), ("tokens/manifest.json",), stages.make_tokens),
     Stage(
         "train", ("model", "train"), ("tokens",), ("checkpoints", "choices.json"), stages.make_checkpoints,
         kept_because=stages.trained_long_enough,
     ),
-    Stage("model", (), ("train", "tokenizer"), ("model",), stages.make_model),
+    Stage("model", (), ("train", "tokenizer"), ("model/model.safetensors",), stages.make_model),
     Stage("evaluate", ("evaluate",), ("model", "corpus"), ("evaluation.json",), stages.make_evaluation),
 )  # fmt: skip
 

@@ -147,7 +147,9 @@ def test_the_largest_context_works_and_one_more_is_refused_with_both_numbers(dat
     loader = Loader(data, BlockPlan(data.tokens - 1, 1), seed=0)
     assert loader.batch(7).inputs[0].tolist() == data.read(0, data.tokens - 1).tolist()
     assert loader.unread_tokens(0) == 1
-    with pytest.raises(CorpusError, match=f"{data.tokens} tokens.*needs {data.tokens + 1}.*model.context_length = {data.tokens - 1}"):
+    with pytest.raises(
+        CorpusError, match=f"{data.tokens} tokens.*needs {data.tokens + 1}.*model.context_length = {data.tokens - 1}"
+    ):
         Loader(data, BlockPlan(data.tokens, 1), seed=0)
 
 
