@@ -150,7 +150,7 @@ def _refuse_shortfall(settings: TokenizerSettings, found: int) -> None:
     if found < settings.vocabulary_size:
         raise TokenizerError(
             f"the text is too small for vocabulary_size = {settings.vocabulary_size}: {found} different tokens were "
-            f"found for kind = '{settings.kind}'; give more text, write vocabulary_size = {found} or less, or take "
+            f"found for kind = '{settings.kind}'; give more text, write tokenizer.vocabulary_size = {found} or less, or take "
             "kind = 'byte'"
         )
 
