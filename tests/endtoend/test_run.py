@@ -136,6 +136,16 @@ def test_prolonged_is_the_same_as_long_from_the_start_and_a_longer_run_is_kept(p
     assert weights(place / "grown") == weights(place / "long")
 
 
+def test_a_schedule_that_depends_on_the_length_is_prolonged_from_its_warm_up(place: Path) -> None:
+    cosine = ["--until", "model", "--set", "train.schedule=cosine"]
+    assert textmill(place, "run", "recipe.toml", "--out", "long", *cosine).returncode == 0
+    assert textmill(place, "run", "recipe.toml", "--out", "grown", *cosine, "--set", "train.steps=20").returncode == 0
+    grown = textmill(place, "run", "recipe.toml", "--out", "grown", *cosine)
+    assert grown.returncode == 0 and "Going on from step 3 of 60" in grown.stdout
+    assert losses(place / "grown") == losses(place / "long")
+    assert weights(place / "grown") == weights(place / "long")
+
+
 def test_interrupted_saves_and_says_how_to_go_on(place: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "textmill", "train", "recipe.toml", "--set", "train.steps=100000"],
@@ -152,7 +162,12 @@ def test_interrupted_saves_and_says_how_to_go_on(place: Path) -> None:
     assert process.returncode == 130
     assert "saved. Without --restart, `textmill run` goes on" in output and "Traceback" not in errors
     step = int(output.rpartition("Stopped at step ")[2].split()[0].replace(",", ""))
-    assert (metrics.parent / "checkpoints" / f"step-{step:08d}" / "state.json").is_file()
+    kept = metrics.parent / "checkpoints" / f"step-{step:08d}" / "state.json"
+    assert kept.is_file()
+    # A shorter run can't pass through that checkpoint: it is refused, and the work stays.
+    other = textmill(place, "train", "recipe.toml", "--set", "train.steps=100")
+    assert other.returncode == 2 and f"stopped at step {step:,} of 100,000" in other.stderr
+    assert kept.is_file()
 
 
 def test_checkpoints_of_another_training_are_refused_and_survive(place: Path) -> None:
@@ -179,7 +194,9 @@ def test_a_damaged_newest_checkpoint_is_passed_over(place: Path) -> None:
     del manifest["stages"]["train"]
     (place / "hurt" / "manifest.json").write_text(json.dumps(manifest))
     again = textmill(place, "run", "recipe.toml", "--out", "hurt", "--until", "model")
-    assert again.returncode == 0 and "Going on from step 59 of 60" in again.stdout
+    assert (
+        again.returncode == 0 and "step-00000060 is damaged" in again.stdout and "Going on from step 59 of 60" in again.stdout
+    )
     assert weights(place / "hurt") == weights(place / "whole")
 
 

@@ -128,7 +128,8 @@ def restore(folder: Path, state: TrainState, steps: int, decay_start: int) -> Ch
                 not (checkpoint.folder / name).is_file() or sha256_of_file(checkpoint.folder / name) != digest
                 for name, digest in saved["sha256"].items()
             ):
-                continue  # damaged: the one before it is taken
+                print(f"{checkpoint.folder.name} is damaged, its hashes don't match; the checkpoint before it is taken.")
+                continue
             _fill(state, checkpoint.folder, saved)
             return checkpoint
     return None
