@@ -14,11 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import stages
 from .errors import RunError, nearest
 from .files import fingerprint, folder_lock, read_json, remove_partial, write_json, write_text
 from .progress import format_seconds
 from .recipe import Recipe
+from .stages.corpus import make_corpus, source_identity
+from .stages.evaluate import make_evaluation
+from .stages.model import make_model
+from .stages.tokens import make_tokenizer, make_tokens
+from .stages.train import make_checkpoints, refuse_changed_training, trained_long_enough
+from .stages.workplace import Workplace
 
 MANIFEST, MANIFEST_VERSION = "manifest.json", 1
 
@@ -34,23 +39,23 @@ class Stage:
     sections: tuple[str, ...]
     needs: tuple[str, ...]
     writes: tuple[str, ...]
-    make: Callable[["stages.Workplace"], dict[str, Any]]
-    extra_inputs: Callable[["stages.Workplace"], Any] = lambda place: None
+    make: Callable[[Workplace], dict[str, Any]]
+    extra_inputs: Callable[[Workplace], Any] = lambda place: None
     """What else the stage depends on: the source files."""
-    kept_because: Callable[["stages.Workplace"], str | None] = lambda place: None
+    kept_because: Callable[[Workplace], str | None] = lambda place: None
     """Why an output made from other inputs will do all the same."""
 
 
 STAGES = (
-    Stage("corpus", ("corpus",), (), ("corpus/card.json",), stages.make_corpus, stages.source_identity),
-    Stage("tokenizer", ("tokenizer",), ("corpus",), ("tokenizer/tokenizer.json",), stages.make_tokenizer),
-    Stage("tokens", (), ("corpus", "tokenizer"), ("tokens/manifest.json",), stages.make_tokens),
+    Stage("corpus", ("corpus",), (), ("corpus/card.json",), make_corpus, source_identity),
+    Stage("tokenizer", ("tokenizer",), ("corpus",), ("tokenizer/tokenizer.json",), make_tokenizer),
+    Stage("tokens", (), ("corpus", "tokenizer"), ("tokens/manifest.json",), make_tokens),
     Stage(
-        "train", ("model", "train"), ("tokens",), ("checkpoints", "choices.json"), stages.make_checkpoints,
-        kept_because=stages.trained_long_enough,
+        "train", ("model", "train"), ("tokens",), ("checkpoints", "choices.json"), make_checkpoints,
+        kept_because=trained_long_enough,
     ),
-    Stage("model", (), ("train", "tokenizer"), ("model/model.safetensors",), stages.make_model),
-    Stage("evaluate", ("evaluate",), ("model", "corpus"), ("evaluation.json",), stages.make_evaluation),
+    Stage("model", (), ("train", "tokenizer"), ("model/model.safetensors",), make_model),
+    Stage("evaluate", ("evaluate",), ("model", "corpus"), ("evaluation.json",), make_evaluation),
 )  # fmt: skip
 
 
@@ -68,15 +73,15 @@ def run_recipe(recipe: Recipe, folder: str | Path, until: str = STAGES[-1].name,
         manifest = _read_manifest(folder)
         if restart:
             _forget_training(folder, manifest)
-        place = stages.Workplace(recipe, folder, manifest)
-        stages.refuse_changed_training(place)
+        place = Workplace(recipe, folder, manifest)
+        refuse_changed_training(place)
         write_text(folder / "recipe.toml", recipe.to_toml())
         for stage in STAGES[: names.index(until) + 1]:
             _run_stage(stage, place)
         return manifest
 
 
-def _run_stage(stage: Stage, place: "stages.Workplace") -> None:
+def _run_stage(stage: Stage, place: Workplace) -> None:
     """Run one stage, unless its output is there and was made from the same inputs."""
     inputs = fingerprint(
         {

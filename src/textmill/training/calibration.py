@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from ..errors import TrainingError
-from ..machine import best_device, machine_name, matrix_flops, synchronize, usable_cores
+from ..machine.device import best_device, machine_name, synchronize, usable_cores
+from ..machine.speed import matrix_flops
 from ..progress import format_seconds
 from ..tokens.loader import Loader
 from .checkpoints import TrainState, save_checkpoint

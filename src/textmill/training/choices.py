@@ -8,7 +8,7 @@ import torch
 
 from ..errors import RunError, TrainingError
 from ..files import read_json, write_json
-from ..machine import machine_name
+from ..machine.device import machine_name
 from ..progress import format_seconds
 from .settings import TrainSettings, seconds_of
 from .step import Kernels

@@ -1,0 +1,28 @@
+"""The command line: each verb parses its words, calls one function and prints.
+
+Nothing heavy is imported before a verb needs it, so that --help answers at once.
+"""
+
+import io
+import sys
+
+from ..errors import TextmillError
+from . import life, models  # noqa: F401  (each adds its verbs to the app)
+from .app import app
+
+
+def main() -> None:
+    """Run the command line. A user's mistake is told in plain words, with exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a sample's character that a terminal can't show ends no training
+    try:
+        app()
+    except TextmillError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}; nothing that was finished before is lost", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,46 @@
+"""The corpus stage: sources -> clean documents, split, and everything dropped with its reason."""
+
+from pathlib import Path
+from typing import Any
+
+from ..corpus.build import build_corpus
+from ..corpus.readers import name_of
+from ..corpus.sources import list_sources
+from ..files import fingerprint, read_json, sha256_of_file, write_json
+from ..progress import Progress, format_count
+from .workplace import Workplace
+
+
+def source_identity(place: Workplace) -> dict[str, str]:
+    """The SHA-256 of each source file; a file of known size and time isn't read again."""
+    memory_file = place.folder / "sources.json"
+    memory = read_json(memory_file) if memory_file.is_file() else {}
+    seen = {}
+    with Progress("sources", None, "bytes") as progress:
+        paths = list_sources(place.recipe.corpus, progress)
+    for path in paths:
+        status = path.stat()
+        known = memory.get(str(path), {})
+        if (known.get("size"), known.get("modified")) != (status.st_size, status.st_mtime_ns):
+            known = {"size": status.st_size, "modified": status.st_mtime_ns, "sha256": sha256_of_file(path)}
+        seen[str(path)] = known
+    if seen != memory:
+        write_json(memory_file, seen)
+    return {name_of(Path(path), place.recipe.corpus): known["sha256"] for path, known in seen.items()}
+
+
+def make_corpus(place: Workplace) -> dict[str, Any]:
+    """Sources -> clean documents, split; and what was dropped, by which rule."""
+    folder = place.folder / "corpus"
+    folder.mkdir(exist_ok=True)
+    card = build_corpus(place.recipe.corpus, folder)  # which writes atomically
+    kept = card["kept"]
+    print(
+        f"  {card['read']:,} documents read: {kept['train']['documents']:,} kept for training, "
+        f"{kept['validation']['documents']:,} for validation "
+        f"({format_count(kept['train']['bytes'] + kept['validation']['bytes'])}B of clean text)"
+    )
+    for step, rules in card["dropped"].items():
+        for rule, dropped in rules.items():
+            print(f"  {dropped:,} dropped by {step}: {rule}")
+    return {"hash": fingerprint([kept[part]["sha256"] for part in ("train", "validation")]), **card}

@@ -1,0 +1,35 @@
+"""The model stage: the last checkpoint -> a model folder that stock transformers loads."""
+
+from typing import Any
+
+import safetensors.torch
+
+from .. import __version__
+from ..files import sha256_of_file
+from ..formats.model_folder import save_model_folder
+from ..models.decoder import Decoder
+from ..training.checkpoints import checkpoint_folder
+from .workplace import Workplace
+
+
+def make_model(place: Workplace) -> dict[str, Any]:
+    """The last checkpoint -> a model folder that stock transformers loads."""
+    tokenizer = place.tokenizer()
+    model = Decoder(place.recipe.model.decoder_config(tokenizer.vocabulary_size))
+    step = place.manifest["stages"]["train"]["summary"]["steps"]
+    folder = checkpoint_folder(place.folder / "checkpoints", step)
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    for name, parameter in model.named_parameters():
+        parameter.data.copy_(tensors[name])
+    save_model_folder(
+        place.folder / "model",
+        model,
+        tokenizer,
+        {
+            "textmill": __version__,
+            "recipe": place.recipe.model_dump(mode="json", exclude_none=True),
+            "hashes": {name: entry["hash"] for name, entry in place.manifest["stages"].items()},
+            "training": place.manifest["stages"]["train"]["summary"],
+        },
+    )
+    return {"hash": sha256_of_file(place.folder / "model" / "model.safetensors"), "step": step}

@@ -1,0 +1,144 @@
+"""The train stage: token shards -> a trained model, as a checkpoint. And when an earlier training will do, or must not
+be touched."""
+
+import dataclasses
+from typing import Any
+
+from ..errors import RecipeError, TrainingError
+from ..evaluation.bits_per_byte import validation_bits_per_byte
+from ..files import fingerprint, sha256_of_file
+from ..inference.generate import complete
+from ..inference.sampling import Sampling
+from ..models.count import count
+from ..models.decoder import Decoder
+from ..progress import format_count
+from ..tokens.data import TokenData
+from ..tokens.loader import Loader
+from ..tokens.plans import BlockPlan
+from ..tokens.tokenizer import Tokenizer
+from ..training.checkpoints import checkpoint_folder, differences, list_checkpoints, refuse_other_training
+from ..training.choices import load_choices, plan_steps
+from ..training.loop import Training, train
+from ..training.objectives import CausalObjective
+from .corpus import source_identity
+from .workplace import Workplace, model_scorer
+
+# Held-out text looked at during training: the beginning of some documents. The final score reads all of more of them.
+EXCERPTS = 16
+EXCERPT_CHARACTERS = 6_000
+SAMPLE_TOKENS = 60
+LINEAGE_SECTIONS = ("corpus", "tokenizer", "model", "train")
+# What may differ between two trainings of which one is the beginning of the other.
+NOT_LINEAGE = {"corpus.source"} | {
+    f"train.{key}" for key in ("time", "steps", "tokens", "validations", "sample_prompt", "checkpoint_steps")
+}
+
+
+def _recipe_lineage(place: Workplace) -> dict[str, Any]:
+    """What makes two trainings the same, apart from their length, key by key as the recipe spells it."""
+    sections = {name: getattr(place.recipe, name).model_dump(mode="json") for name in LINEAGE_SECTIONS}
+    settings = {
+        f"{section}.{key}": value
+        for section, values in sections.items()
+        for key, value in values.items()
+        if f"{section}.{key}" not in NOT_LINEAGE
+    }
+    return {**settings, "source text": fingerprint(source_identity(place))[:12]}
+
+
+def _lineage(place: Workplace) -> dict[str, Any]:
+    """The same, with the tokens that came of it."""
+    return {**_recipe_lineage(place), "tokenized text": place.hash("tokens")[:12]}
+
+
+def refuse_changed_training(place: Workplace) -> None:
+    """Raise RunError, before any stage has touched a file, where the run folder holds a training of something else."""
+    if list_checkpoints(place.folder / "checkpoints"):
+        refuse_other_training(place.folder / "checkpoints", _recipe_lineage(place))
+
+
+def trained_long_enough(place: Workplace) -> str | None:
+    """Why a finished training will do though the recipe asks for another length: it is as long, or longer."""
+    done = list_checkpoints(place.folder / "checkpoints")
+    if not done or done[-1].step != done[-1].steps or differences(done[-1].lineage, _lineage(place)):
+        return None
+    settings = place.recipe.train
+    choices = load_choices(place.folder)
+    if choices is None:
+        return None
+    plan = BlockPlan(place.recipe.model.context_length, settings.batch_size)
+    try:
+        wanted = plan_steps(settings, plan.tokens_per_step, choices)
+    except TrainingError:  # a time too short for one step is shorter than what is there
+        wanted = 0
+    if wanted > done[-1].steps:
+        return None
+    return (
+        f"trained before for {done[-1].steps:,} steps, and the recipe asks for {wanted:,}: kept as it is "
+        "(--restart trains anew)"
+    )
+
+
+def make_checkpoints(place: Workplace) -> dict[str, Any]:
+    """Token shards -> a trained model, as a checkpoint."""
+    recipe, settings = place.recipe, place.recipe.train
+    tokenizer = place.tokenizer()
+    config = recipe.model.decoder_config(tokenizer.vocabulary_size)
+    data = TokenData.open(place.folder / "tokens")
+    plan = BlockPlan(config.context_length, settings.batch_size, settings.document_attention)
+    loader = Loader(data, plan, settings.seed)
+    _check_prompts(place, tokenizer)
+    model = Decoder(config)
+    model.initialise(settings.seed)
+    model.set_dropout(settings.dropout)
+    cost = count(config)
+    print(
+        f"  decoder of {format_count(cost.parameters)} parameters, {format_count(cost.training_flops)}FLOP a token; "
+        f"{loader.unread_tokens(0):,} of {data.tokens:,} tokens are in no block of the first epoch"
+    )
+    excerpts = [
+        dataclasses.replace(document, text=document.text[:EXCERPT_CHARACTERS])
+        for document in place.validation_documents(EXCERPTS * 100_000)[:EXCERPTS]
+    ]
+
+    def validate(model: Decoder) -> float:
+        return validation_bits_per_byte(model_scorer(model, tokenizer, settings.batch_size), excerpts)
+
+    def sample(model: Decoder) -> str:
+        return settings.sample_prompt + complete(
+            model, tokenizer, settings.sample_prompt, Sampling(seed=settings.seed), SAMPLE_TOKENS
+        )
+
+    summary = train(
+        Training(
+            settings=settings,
+            model=model,
+            objective=CausalObjective(),
+            loader=loader,
+            count=cost,
+            bytes_per_token=data.manifest["text_bytes"] / data.tokens,
+            validate=validate,  # type: ignore[arg-type]
+            sample=sample,  # type: ignore[arg-type]
+            folder=place.folder,
+            lineage=_lineage(place),
+        )
+    )
+    return {
+        "hash": sha256_of_file(checkpoint_folder(place.folder / "checkpoints", summary.steps) / "model.safetensors"),
+        "parameters": cost.parameters,
+        **dataclasses.asdict(summary),
+    }
+
+
+def _check_prompts(place: Workplace, tokenizer: Tokenizer) -> None:
+    """Raise RecipeError for prompts that leave no room for an answer, before the time for training is spent."""
+    room = place.recipe.model.context_length - 2
+    prompts = {"train.sample_prompt": place.recipe.train.sample_prompt}
+    prompts |= {f"evaluate.prompts, number {n}": text for n, text in enumerate(place.recipe.evaluate.prompts, start=1)}
+    problems = [
+        f"{key} is {length} tokens long, and model.context_length leaves room for {room}; shorten it"
+        for key, text in prompts.items()
+        if (length := len(tokenizer.encode(text))) > room
+    ]
+    if problems:
+        raise RecipeError(*problems)
