@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import read_json
+from .ledger import cost_line, total_cost
 from .progress import format_seconds
 from .training.settings import TrainSettings, seconds_of
 
@@ -15,7 +16,8 @@ PROMPT = "The history of"
 
 def closing_words(recipe: Path, folder: Path, settings: TrainSettings) -> str:
     """The last lines of `textmill run`, with three commands that work as they stand."""
-    training = read_json(folder / "manifest.json")["stages"]["train"]["summary"]
+    manifest = read_json(folder / "manifest.json")
+    training = manifest["stages"]["train"]["summary"]
     model, program = folder / "model", _program()
     go_on = [*program, "run", folder / "recipe.toml", "--out", folder, *_twice_the_limits(settings)]
     start = [*program, "run", recipe, "--set", "corpus.source=my-notes/", "--out", "runs/my-notes"]
@@ -26,6 +28,7 @@ def closing_words(recipe: Path, folder: Path, settings: TrainSettings) -> str:
     )
     return f"""
 Trained for {format_seconds(training["seconds"])} on {training["machine"]}.
+{cost_line(total_cost(manifest))}
 {expectation}
 The model is in {model}: transformers loads it as it is. What was dropped, and why: {folder / "corpus"}.
 Next:

@@ -16,6 +16,7 @@ import tomli_w
 from .corpus.settings import CorpusSettings
 from .errors import ModelError, RecipeError, nearest
 from .evaluation.settings import EvaluationSettings
+from .ledger import LedgerSettings
 from .models.settings import ModelSettings
 from .settings import Settings
 from .tokens.settings import TokenizerSettings
@@ -39,6 +40,9 @@ class Recipe(Settings):
 
     evaluate: EvaluationSettings = EvaluationSettings()
     """How it is judged."""
+
+    ledger: LedgerSettings = LedgerSettings()
+    """What energy and the machine cost."""
 
     def to_toml(self) -> str:
         """The whole recipe, defaults included, as TOML. Fields without a value are left out: TOML has no null."""

@@ -1,7 +1,7 @@
 """The run folder: which stages of a model's life are done, which are to do, and what each took.
 
     runs/NAME/  recipe.toml  manifest.json  corpus/  tokenizer/  tokens/
-                choices.json  checkpoints/  metrics.jsonl  model/  evaluation.json
+                choices.json  checkpoints/  metrics.jsonl  model/  evaluation.json  ledger.json
 
 A stage whose inputs haven't changed isn't run again. The manifest is written after a stage's output, so that a stage
 that was killed is simply done again, or, in training, gone on with.
@@ -16,13 +16,14 @@ from typing import Any
 
 from .errors import RunError, nearest
 from .files import fingerprint, folder_lock, read_json, remove_partial, write_json, write_text
+from .ledger import Ledger
 from .progress import format_seconds
 from .recipe import Recipe
 from .stages.corpus import make_corpus, source_identity
 from .stages.evaluate import make_evaluation
 from .stages.model import make_model
 from .stages.tokens import make_tokenizer, make_tokens
-from .stages.train import make_checkpoints, refuse_changed_training, trained_long_enough
+from .stages.train import goes_on_training, make_checkpoints, refuse_changed_training, trained_long_enough
 from .stages.workplace import Workplace
 
 MANIFEST, MANIFEST_VERSION = "manifest.json", 1
@@ -44,6 +45,8 @@ class Stage:
     """What else the stage depends on: the source files."""
     kept_because: Callable[[Workplace], str | None] = lambda place: None
     """Why an output made from other inputs will do all the same."""
+    goes_on: Callable[[Workplace], bool | None] = lambda place: None
+    """Whether it builds on what attempts before left; None: if the last one was stopped, and had the same inputs."""
 
 
 STAGES = (
@@ -52,7 +55,7 @@ STAGES = (
     Stage("tokens", (), ("corpus", "tokenizer"), ("tokens/manifest.json",), make_tokens),
     Stage(
         "train", ("model", "train"), ("tokens",), ("checkpoints", "choices.json"), make_checkpoints,
-        kept_because=trained_long_enough,
+        kept_because=trained_long_enough, goes_on=goes_on_training,
     ),
     Stage("model", (), ("train", "tokenizer"), ("model/model.safetensors",), make_model),
     Stage("evaluate", ("evaluate",), ("model", "corpus"), ("evaluation.json",), make_evaluation),
@@ -74,14 +77,18 @@ def run_recipe(recipe: Recipe, folder: str | Path, until: str = STAGES[-1].name,
         if restart:
             _forget_training(folder, manifest)
         place = Workplace(recipe, folder, manifest)
+        ledger = Ledger(folder, recipe.ledger)
         refuse_changed_training(place)
         write_text(folder / "recipe.toml", recipe.to_toml())
         for stage in STAGES[: names.index(until) + 1]:
-            _run_stage(stage, place)
-        return manifest
+            _run_stage(stage, place, ledger)
+        priced = ledger.priced(manifest)
+        if priced != manifest:
+            write_json(folder / MANIFEST, priced)
+        return priced
 
 
-def _run_stage(stage: Stage, place: Workplace) -> None:
+def _run_stage(stage: Stage, place: Workplace, ledger: Ledger) -> None:
     """Run one stage, unless its output is there and was made from the same inputs."""
     inputs = fingerprint(
         {
@@ -101,12 +108,14 @@ def _run_stage(stage: Stage, place: Workplace) -> None:
         return
     print(f"{stage.name}: " + ("inputs changed, done again" if there else "to do"))
     started = time.perf_counter()
-    summary = stage.make(place)
+    with ledger.attempt(stage.name, inputs, stage.goes_on(place)):
+        summary = stage.make(place)
     place.manifest["stages"][stage.name] = {
         "inputs": inputs,
         "hash": summary.pop("hash"),
         "seconds": round(time.perf_counter() - started, 3),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "cost": ledger.cost(stage.name),
         "summary": summary,
     }
     write_json(place.folder / MANIFEST, place.manifest)

@@ -75,7 +75,9 @@ def train(recipe: RecipePath, overrides: Overrides = None, out: OutFolder = None
 
 @app.command()
 def recipe(
-    section: Annotated[str | None, typer.Argument(help="One section: corpus, tokenizer, model, train, evaluate.")] = None,
+    section: Annotated[
+        str | None, typer.Argument(help="One section: corpus, tokenizer, model, train, evaluate, ledger.")
+    ] = None,
 ) -> None:
     """Explain every key that a recipe can have: type, default, meaning."""
     from ..recipe import describe_fields

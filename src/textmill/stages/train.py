@@ -57,6 +57,11 @@ def refuse_changed_training(place: Workplace) -> None:
         refuse_other_training(place.folder / "checkpoints", _recipe_lineage(place))
 
 
+def goes_on_training(place: Workplace) -> bool:
+    """Whether earlier attempts left a checkpoint to go on from."""
+    return bool(list_checkpoints(place.folder / "checkpoints"))
+
+
 def trained_long_enough(place: Workplace) -> str | None:
     """Why a finished training will do though the recipe asks for another length: it is as long, or longer."""
     done = list_checkpoints(place.folder / "checkpoints")
