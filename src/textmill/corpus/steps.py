@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import ftfy
 
+from .chinese import convert_chinese
 from .document import Document, Drop
 from .settings import CorpusSettings
 
@@ -107,10 +108,12 @@ class DropDuplicates:
 
 def cleaning_steps(settings: CorpusSettings) -> dict[str, Step]:
     """Every step by its name, in the order they are taken."""
+    script = settings.chinese_script
     return {
         "text repair": repair_text,
         "unicode": normalize_unicode,
         "control characters": remove_control_characters,
+        **({} if script == "keep" else {"chinese script": convert_chinese(script)}),
         "machine tail": remove_machine_tail,
         "whitespace": tidy_whitespace,
         "length": drop_short(settings.minimum_characters),
