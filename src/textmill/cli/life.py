@@ -87,11 +87,15 @@ def recipe(
 
 
 @app.command()
-def sample(name: Annotated[str, typer.Argument(help="wikipedia or standard-library.")]) -> None:
-    """Fetch a sample text into the user's cache and print its path."""
-    from ..corpus.samples import fetch_sample
+def sample(name: Annotated[str | None, typer.Argument(help="Which one; without a name, all are listed.")] = None) -> None:
+    """Fetch a sample text into the user's cache and print its path, or list the samples there are."""
+    from ..corpus.samples import SAMPLES, fetch_sample
     from ..progress import Progress
 
+    if name is None:
+        for each in SAMPLES.values():
+            print(f"{each.name}  ({each.size}; {each.licence})\n    {each.contents}\n")
+        return
     with Progress("sample", None, "bytes", sys.stderr) as progress:
         path = fetch_sample(name, progress)
     print(path)

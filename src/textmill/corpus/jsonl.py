@@ -11,6 +11,7 @@ from .streams import Advance, lines, text_chunks
 
 LONGEST_LINE = 1 << 26  # 64 Mi characters, several times the longest book
 MOST_PROBLEMS = 10
+DROP_FIELD = "textmill_drop"  # holds why a sample's maker left the line out, so that it is counted with all else
 
 
 class _LineError(Exception):
@@ -41,7 +42,7 @@ def read_jsonl(path: Path, name: str, settings: CorpusSettings, advance: Advance
         yield Drop(name, name, "reader", "empty file")
 
 
-def _document(line: str, number: int, name: str, settings: CorpusSettings) -> Document:
+def _document(line: str, number: int, name: str, settings: CorpusSettings) -> Document | Drop:
     if len(line) > LONGEST_LINE:
         raise _LineError(f"longer than {LONGEST_LINE:,} characters; cut it into several documents")
     try:
@@ -52,6 +53,10 @@ def _document(line: str, number: int, name: str, settings: CorpusSettings) -> Do
         raise _LineError(f"nested too deeply: {line[:60]!r}") from error
     if not isinstance(record, dict):
         raise _LineError(f"{_kind(record)} instead of an object; write {{{settings.text_field!r}: …}}")
+    if isinstance(drop := record.get(DROP_FIELD), dict):
+        rule, value, threshold = (str(drop.get(key, "")) for key in ("rule", "value", "threshold"))
+        id = _label(record, "id") or f"{name}:{number}"
+        return Drop(id, name, "sample", rule, _label(record, "title"), value, threshold)
     if settings.text_field not in record:
         found = ", ".join(map(repr, list(record)[:8])) or "none"
         raise _LineError(f"no field {settings.text_field!r}; its fields: {found}; set corpus.text_field to the right one")

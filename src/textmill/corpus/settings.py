@@ -12,8 +12,9 @@ class CorpusSettings(Settings):
     """Text in: the sources and how to read them."""
 
     source: str | list[str]
-    """Files, folders (read with everything below them), or `sample:wikipedia` and `sample:standard-library`. Files
-    end in .txt, .md, .jsonl or .xml (a MediaWiki dump), as they are or compressed (.gz, .bz2, .zst)."""
+    """Files, folders (read with everything below them), or a sample such as `sample:wikipedia`, `sample:chinese-poetry`
+    and `sample:standard-library` (`textmill sample` lists them). Files end in .txt, .md, .jsonl or .xml (a MediaWiki
+    dump), as they are or compressed (.gz, .bz2, .zst)."""
 
     format: Literal["auto", "txt", "md", "jsonl", "mediawiki"] = "auto"
     """How the files are read. `auto` goes by each file's ending; any other value holds for all files, whatever they
