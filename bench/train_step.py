@@ -12,7 +12,8 @@ import time
 
 import torch
 
-from textmill.machine.device import best_device, machine_name, synchronize, usable_cores
+from textmill.machine.cores import usable_cores
+from textmill.machine.device import best_device, machine_name, synchronize
 from textmill.machine.speed import matrix_flops
 from textmill.models.count import count
 from textmill.models.decoder import Decoder

@@ -1,6 +1,5 @@
-"""Which device to use, what it is called, and how many cores this process has."""
+"""Which device to use, and what it is called."""
 
-import os
 import platform
 from pathlib import Path
 
@@ -14,17 +13,6 @@ def best_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: its affinity and its container's quota count, not the machine's total."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota_file = Path("/sys/fs/cgroup/cpu.max")  # "quota period" in microseconds, or "max period"
-    if quota_file.is_file():
-        quota, period = quota_file.read_text().split()
-        if quota != "max":
-            cores = min(cores, max(1, round(int(quota) / int(period))))
-    return cores
 
 
 def machine_name(device: torch.device) -> str:

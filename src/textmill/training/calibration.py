@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from ..errors import TrainingError
-from ..machine.device import best_device, machine_name, synchronize, usable_cores
+from ..machine.cores import usable_cores
+from ..machine.device import best_device, machine_name, synchronize
 from ..machine.speed import matrix_flops
 from ..progress import format_seconds
 from ..tokens.loader import Loader
