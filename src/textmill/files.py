@@ -38,8 +38,9 @@ def atomic_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}  # the same bytes on every system
     try:
-        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as stream:
+        with open(temporary, mode, **text) as stream:  # type: ignore[call-overload]
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -105,15 +106,39 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write indented JSON atomically."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write_text(path, _rendered(value))
+
+
+def _rendered(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
 def read_json(path: str | Path) -> Any:
     """Read a JSON file; a broken one is a RunError that names it."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not valid JSON ({error}); delete it, and run again to have it made anew") from error
+
+
+def write_sealed(path: str | Path, value: dict[str, Any]) -> dict[str, Any]:
+    """Write a JSON object with its own fingerprint in it, atomically, so that no byte of it can change unnoticed."""
+    sealed = {**value, "fingerprint": fingerprint(value)}
+    write_json(path, sealed)
+    return sealed
+
+
+def read_sealed(path: str | Path) -> dict[str, Any]:
+    """What `write_sealed` wrote. Raises RunError where the file is missing or any byte of it isn't as it was written."""
+    path = Path(path)
+    if not path.is_file():
+        raise RunError(f"{path} is missing")
+    sealed = read_json(path)
+    if not isinstance(sealed, dict) or _rendered(sealed).encode(errors="surrogatepass") != path.read_bytes():
+        raise RunError(f"{path} is not as it was written")
+    if sealed.get("fingerprint") != fingerprint({key: value for key, value in sealed.items() if key != "fingerprint"}):
+        raise RunError(f"{path} was changed after it was written: its fingerprint is that of other content")
+    return sealed
 
 
 def sha256_of_file(path: str | Path) -> str:

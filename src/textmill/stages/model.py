@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import safetensors.torch
-
 from .. import __version__
 from ..files import sha256_of_file
 from ..formats.model_folder import save_model_folder
 from ..models.decoder import Decoder
-from ..training.checkpoints import checkpoint_folder
+from ..training.checkpoints import checkpoint_folder, load_tensors
 from .workplace import Workplace
 
 
@@ -18,7 +16,7 @@ def make_model(place: Workplace) -> dict[str, Any]:
     model = Decoder(place.recipe.model.decoder_config(tokenizer.vocabulary_size))
     step = place.manifest["stages"]["train"]["summary"]["steps"]
     folder = checkpoint_folder(place.folder / "checkpoints", step)
-    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    tensors = load_tensors(folder, "model.safetensors")
     for name, parameter in model.named_parameters():
         parameter.data.copy_(tensors[name])
     save_model_folder(

@@ -30,7 +30,8 @@ SAMPLE_TOKENS = 60
 LINEAGE_SECTIONS = ("corpus", "tokenizer", "model", "train")
 # What may differ between two trainings of which one is the beginning of the other.
 NOT_LINEAGE = {"corpus.source"} | {
-    f"train.{key}" for key in ("time", "steps", "tokens", "validations", "sample_prompt", "checkpoint_steps")
+    f"train.{key}"
+    for key in ("time", "steps", "tokens", "validations", "sample_prompt", "checkpoint_steps", "keep_checkpoints")
 }
 
 

@@ -184,4 +184,4 @@ def _seconds(action: Callable[[], Any]) -> float:
 def _checkpoint_seconds(trial: TrialTraining, folder: Path) -> float:
     state = TrainState(0, trial.model, trial.optimizer)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=".partial") as place:
-        return _seconds(lambda: save_checkpoint(Path(place), state, {}, 1, 0))
+        return _seconds(lambda: save_checkpoint(Path(place), state, {}, 1, 0, keep=1))

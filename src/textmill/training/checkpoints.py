@@ -1,10 +1,12 @@
 """Checkpoints: all that a step reads or writes, in folders that appear whole or not at all.
 
 `checkpoints/step-00001200/` holds `model.safetensors`, `optimizer.safetensors`, `average.safetensors` where weights are
-averaged, and `state.json` with their hashes. Never a pickle. The two newest are kept, the one that validated best, and the
-one up to which the run doesn't depend on its length, from where it can be prolonged.
+averaged, and `state.json` with their hashes and its own: no byte of a checkpoint can change unnoticed. Never a pickle. The
+newest are kept, the one that validated best, and the one up to which the run doesn't depend on its length, from where it
+can be prolonged.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,11 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from ..errors import RunError
-from ..files import atomic_folder, read_json, remove_folder, sha256_of_file, write_json
+from ..files import atomic_folder, read_sealed, remove_folder, sha256_of_file, write_sealed
 from .averaging import WeightAverage
 from .optimizers import Optimizer
 
-KEPT = 2
+STATE_FILE = "state.json"
 
 
 @dataclass
@@ -66,14 +68,14 @@ def checkpoint_folder(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}"
 
 
-def save_checkpoint(folder: Path, state: TrainState, lineage: dict[str, Any], steps: int, decay_start: int) -> None:
-    """Write the state, then drop checkpoints that are no longer of use."""
+def save_checkpoint(folder: Path, state: TrainState, lineage: dict[str, Any], steps: int, decay_start: int, keep: int) -> None:
+    """Write the state, then drop checkpoints that are no longer of use; the newest `keep` always are."""
     with atomic_folder(checkpoint_folder(folder, state.step)) as new:
         files = _tensors(state)
         for name, tensors in files.items():
             safetensors.torch.save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, new / name)
-        write_json(
-            new / "state.json",
+        write_sealed(
+            new / STATE_FILE,
             {
                 **{name: getattr(state, name) for name in PLAIN_STATE},
                 "steps": steps,
@@ -84,7 +86,7 @@ def save_checkpoint(folder: Path, state: TrainState, lineage: dict[str, Any], st
         )
     found = list_checkpoints(folder)
     at_decay = [checkpoint for checkpoint in found if checkpoint.step <= checkpoint.decay_start]
-    for checkpoint in found[:-KEPT]:
+    for checkpoint in found[:-keep]:
         if checkpoint not in at_decay[-1:] and checkpoint.step != state.best_step:
             remove_folder(checkpoint.folder)
 
@@ -99,27 +101,55 @@ def _tensors(state: TrainState) -> dict[str, dict[str, Tensor]]:
 
 
 def list_checkpoints(folder: Path) -> list[Checkpoint]:
-    """The checkpoints in `folder`, oldest first."""
+    """The checkpoints in `folder` whose `state.json` is sound, oldest first. Their tensors aren't looked at."""
     found = []
-    for path in sorted(folder.glob("step-*")):
-        try:
-            state = read_json(path / "state.json")
-        except (OSError, RunError):
-            continue  # damaged: the one before it is taken
-        finished = state["stopped_early"] or state["step"] == state["steps"]
-        found.append(
-            Checkpoint(
-                path, state["step"], state["steps"], state["decay_start"], state["lineage"], finished, state["best_step"]
-            )
-        )
+    for path in _folders(folder):
+        with contextlib.suppress(RunError):
+            found.append(_read_checkpoint(path))
     return found
 
 
 def discard_after(folder: Path, step: int) -> None:
-    """Drop the checkpoints beyond `step`: those of a shorter run that is being prolonged from before its end."""
-    for checkpoint in list_checkpoints(folder):
-        if checkpoint.step > step:
-            remove_folder(checkpoint.folder)
+    """Drop the checkpoints beyond `step`, damaged ones too: those of a run that goes on from before them."""
+    for path in _folders(folder):
+        if path.name > checkpoint_folder(folder, step).name:
+            remove_folder(path)
+
+
+def load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    """One file of the checkpoint in `folder`, such as `model.safetensors`. Raises RunError where the checkpoint is damaged."""
+    _refuse_damage(folder, _read_state(folder))
+    return safetensors.torch.load_file(folder / name)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    """What `state.json` says. Raises RunError where it is missing, damaged, or of another version of textmill."""
+    state = read_sealed(folder / STATE_FILE)
+    if missing := {*PLAIN_STATE, "steps", "decay_start", "lineage", "sha256"} - state.keys():
+        raise RunError(f"{folder / STATE_FILE} is of another version of textmill: it lacks {', '.join(sorted(missing))}")
+    return state
+
+
+def _read_checkpoint(folder: Path) -> Checkpoint:
+    state = _read_state(folder)
+    finished = state["stopped_early"] or state["step"] == state["steps"]
+    return Checkpoint(
+        folder, state["step"], state["steps"], state["decay_start"], state["lineage"], finished, state["best_step"]
+    )
+
+
+def _refuse_damage(folder: Path, state: dict[str, Any]) -> None:
+    """Raise RunError for a file of tensors that is missing or has another hash than it was written with."""
+    for name, digest in state["sha256"].items():
+        path = folder / name
+        if not path.is_file():
+            raise RunError(f"{path} is missing")
+        if sha256_of_file(path) != digest:
+            raise RunError(f"{path} is damaged: its SHA-256 isn't the one it was written with")
 
 
 def differences(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
@@ -146,21 +176,34 @@ def refuse_other_training(folder: Path, lineage: dict[str, Any]) -> None:
 
 
 def restore(folder: Path, state: TrainState, steps: int, decay_start: int) -> Checkpoint | None:
-    """Fill `state` from the newest sound checkpoint that a run of `steps` steps passes through; None without one."""
-    for checkpoint in reversed(list_checkpoints(folder)):
-        same_length = checkpoint.steps == steps
-        if same_length or checkpoint.step <= min(checkpoint.decay_start, decay_start):
-            saved = read_json(checkpoint.folder / "state.json")
-            if any(
-                not (checkpoint.folder / name).is_file() or sha256_of_file(checkpoint.folder / name) != digest
-                for name, digest in saved["sha256"].items()
-            ):
-                print(f"{checkpoint.folder.name} is damaged, its hashes don't match; the checkpoint before it is taken.")
+    """Fill `state` from the newest sound checkpoint that a run of `steps` steps passes through; None without one.
+
+    A damaged one is passed over, and said to be. Raises RunError where that leaves nothing to go on from: beginning anew
+    would write over what may still be saved by hand.
+    """
+    damages = []
+    for path in reversed(_folders(folder)):
+        try:
+            checkpoint = _read_checkpoint(path)
+            same_length = checkpoint.steps == steps
+            if not same_length and checkpoint.step > min(checkpoint.decay_start, decay_start):
                 continue
-            _fill(state, checkpoint.folder, saved)
-            if not same_length:  # it was validated at other steps, so what was best there says nothing here
-                state.best_step, state.best_bits_per_byte, state.stopped_early = 0, None, False
-            return checkpoint
+            saved = _read_state(path)
+            _refuse_damage(path, saved)
+        except RunError as damage:
+            print(f"{path.name} is passed over, the checkpoint before it is taken: {damage}")
+            damages.append(damage)
+            continue
+        _fill(state, path, saved)
+        if not same_length:  # it was validated at other steps, so what was best there says nothing here
+            state.best_step, state.best_bits_per_byte, state.stopped_early = 0, None, False
+        return checkpoint
+    if damages:
+        raise RunError(
+            *map(str, damages),
+            f"no checkpoint in {folder} is sound, so training can't go on. Copy one back if you have it elsewhere; else train "
+            "anew with --restart, which throws these away, or give another run folder with --out",
+        )
     return None
 
 

@@ -143,7 +143,7 @@ def train(training: Training) -> TrainingSummary:
                 progress.say(f"  after {format_seconds(state.seconds)} it writes: {' '.join(text.split())}")
             if state.step - saved_at >= interval or state.step in (stable_until, steps) or stop.is_set():
                 state.seconds = time.perf_counter() - started
-                save_checkpoint(training.checkpoints, state, training.lineage, steps, stable_until)
+                save_checkpoint(training.checkpoints, state, training.lineage, steps, stable_until, settings.keep_checkpoints)
                 saved_at = state.step
             if stop.is_set() and state.step < steps:
                 progress.say(f"Stopped at step {state.step:,} of {steps:,}, saved. Without --restart, `textmill run` goes on.")
@@ -181,7 +181,7 @@ def _restore(training: Training, state: TrainState, steps: int, stable_until: in
     if restored:
         print(f"Going on from step {state.step:,} of {steps:,}.")
     elif beyond:
-        print("Starting from step 0: no checkpoint is sound, or the schedule's first steps depend on the run's length.")
+        print("Starting from step 0: with this schedule the first steps depend on the run's length.")
     discard_after(training.checkpoints, state.step)
 
 

@@ -78,6 +78,10 @@ class TrainSettings(Settings):
     checkpoint_steps: Annotated[int, pydantic.Field(ge=1)] | Literal["auto"] = "auto"
     """Steps between two checkpoints; auto: as many as take half a minute, so that this much is lost at most."""
 
+    keep_checkpoints: Annotated[int, pydantic.Field(ge=1)] = 2
+    """How many of the newest checkpoints are kept. Beside them, always: the one that validated best, and the one from
+    which the run can be prolonged. Where the newest turns out to be damaged, the one before it is taken."""
+
     sample_prompt: str = ""
     """What the samples shown during training go on from; empty: the start of a document."""
 
