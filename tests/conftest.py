@@ -1,9 +1,13 @@
 """What many tests share: a tiny decoder with random weights, and a tokenizer trained on the standard library's text."""
 
 import dataclasses
+import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
@@ -36,6 +40,48 @@ def texts() -> list[str]:
 def tokenizer(texts: list[str]) -> Tokenizer:
     """A byte-level BPE of 512 tokens."""
     return train_tokenizer(TokenizerSettings(vocabulary_size=512), texts)
+
+
+TINY_RECIPE = """
+[corpus]
+source = "text.jsonl"
+validation_fraction = 0.2
+[tokenizer]
+vocabulary_size = 400
+[model]
+preset = "0.5m"
+layers = 2
+width = 32
+head_dim = 16
+context_length = 64
+[train]
+steps = 20
+batch_size = 8
+warmup_steps = 3
+validations = 1
+threads = 1
+dtype = "float32"
+attention = "fused"
+micro_batch = 8
+compile = "off"
+[evaluate]
+maximum_bytes = 5000
+bootstrap_samples = 100
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
+    """A finished run folder, made by the real command: a model of a few thousand weights. Its recipe and text are beside
+    it. For reading only."""
+    place = tmp_path_factory.mktemp("tiny")
+    lines = [json.dumps({"id": str(n), "text": text[:2000]}) for n, text in enumerate(texts) if len(text) > 100]
+    (place / "text.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (place / "tiny.toml").write_text(TINY_RECIPE, encoding="utf-8")
+    command = [sys.executable, "-m", "textmill", "run", "tiny.toml"]
+    result = subprocess.run(command, cwd=place, capture_output=True, text=True, encoding="utf-8")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return place / "runs" / "tiny"
 
 
 @pytest.fixture

@@ -60,8 +60,8 @@ def test_what_is_wrong_is_told(folder, tmp_path) -> None:
             load(where)
         return str(error.value)
 
-    assert "did you mean" in error_of(tmp_path)
-    assert "is not a folder" in error_of(tmp_path / "nothing")
+    assert load(tmp_path).path == path  # a run folder stands for the model in it
+    assert "does not exist" in error_of(tmp_path / "modle") and "did you mean 'model'" in error_of(tmp_path / "modle")
     (path / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     assert "safetensors" in error_of()
     (path / "model.safetensors").rename(path / "model.bin")

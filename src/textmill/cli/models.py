@@ -1,4 +1,4 @@
-"""The verbs that take a model folder."""
+"""The verbs that let a model write."""
 
 import sys
 from pathlib import Path
@@ -9,19 +9,29 @@ import typer
 from ..errors import GenerationError
 from .app import app
 
+MaxTokens = Annotated[int, typer.Option(help="Most tokens to write at once.")]
+Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token; higher is wilder.")]
+TopK = Annotated[int | None, typer.Option(help="Draw from the k likeliest tokens only.")]
+TopP = Annotated[float, typer.Option(help="Draw from the likeliest tokens that together have this probability.")]
+MinP = Annotated[float, typer.Option(help="Leave out tokens less likely than this share of the likeliest.")]
+RepetitionPenalty = Annotated[float, typer.Option(help="Above 1: tokens of the text so far become less likely.")]
+Stop = Annotated[list[str] | None, typer.Option(help="End before this text; may be given many times.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same text.")]
+Model = Annotated[Path, typer.Argument(help="A model folder, or a run folder such as runs/wikipedia-sample.")]
+
 
 @app.command()
 def generate(
-    model: Annotated[Path, typer.Argument(help="A model folder, such as runs/wikipedia-sample/model.")],
+    model: Model,
     prompt: Annotated[str, typer.Argument(help="The text to go on from; - reads standard input.")] = "",
-    max_tokens: Annotated[int, typer.Option(help="Most tokens to write.")] = 200,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token; higher is wilder.")] = 0.8,
-    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest tokens only.")] = None,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that together have this probability.")] = 0.95,
-    min_p: Annotated[float, typer.Option(help="Leave out tokens less likely than this share of the likeliest.")] = 0.0,
-    repetition_penalty: Annotated[float, typer.Option(help="Above 1: tokens of the text so far become less likely.")] = 1.0,
-    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given many times.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same text.")] = 0,
+    max_tokens: MaxTokens = 200,
+    temperature: Temperature = 0.8,
+    top_k: TopK = None,
+    top_p: TopP = 0.95,
+    min_p: MinP = 0.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    stop: Stop = None,
+    seed: Seed = 0,
 ) -> None:
     """Let a model write on from a prompt, streaming."""
     from .. import load
@@ -41,6 +51,31 @@ def generate(
     sys.stdout.write("\n")
     if piece.finish_reason == "context":
         print(f"(the model's context of {folder.model.config.context_length} tokens is full)", file=sys.stderr)
+
+
+@app.command()
+def chat(
+    model: Model,
+    max_tokens: MaxTokens = 200,
+    temperature: Temperature = 0.8,
+    top_k: TopK = None,
+    top_p: TopP = 0.95,
+    min_p: MinP = 0.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    stop: Stop = None,
+    seed: Seed = 0,
+) -> None:
+    """Write a text together with a model, turn by turn, in the terminal; or over a pipe, line by line."""
+    from .. import load
+    from ..formats.recognise import has_chat_template
+    from ..inference.chat import Chat
+    from ..inference.sampling import Sampling
+    from ..machine.device import best_device
+
+    sampling = Sampling(repetition_penalty, temperature, top_k, top_p, min_p, seed)
+    folder = load(model)
+    folder.model.to(best_device())
+    Chat(folder.model, folder.tokenizer, sampling, max_tokens, stop, has_chat_template(folder.path)).run()
 
 
 def _standard_input() -> str:

@@ -13,11 +13,12 @@ import safetensors
 import safetensors.torch
 import torch
 
-from ..errors import ModelError
+from ..errors import ModelError, nearest
 from ..files import atomic_folder, read_json, write_json
 from ..models.decoder import Decoder
 from ..tokens.tokenizer import Tokenizer
 from . import qwen3
+from .recognise import Recognised, find_model_folder, recognise
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,10 @@ def save_model_folder(path: str | Path, model: Decoder, tokenizer: Tokenizer, li
 
 
 def load_model_folder(path: str | Path) -> ModelFolder:
-    """Read a model folder. Raises ModelError, with all that is wrong, where it can't be used."""
-    folder = Path(path)
-    if not folder.is_dir():
-        raise ModelError(f"{folder} is not a folder; give a model folder, such as runs/wikipedia-sample/model")
-    if not (folder / "config.json").is_file():
-        inner = folder / "model"
-        hint = f"; did you mean {inner}?" if (inner / "config.json").is_file() else ""
-        raise ModelError(f"{folder} holds no config.json, so it is not a model folder{hint}")
+    """Read a model folder, or the one in a run folder. Raises ModelError, with all that is wrong, where it can't be used."""
+    folder = find_model_folder(path)
+    if (found := recognise(folder)).kind != "model":
+        raise ModelError(_no_model(folder, found))
     try:
         stock = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
@@ -78,6 +75,17 @@ def load_model_folder(path: str | Path) -> ModelFolder:
             "these two don't belong together"
         )
     return ModelFolder(folder, model, tokenizer, lineage)
+
+
+def _no_model(path: Path, found: Recognised) -> str:
+    """What to say of a path that was given as a model and is none."""
+    if found.kind == "run":
+        go_on = f"textmill run {path / 'recipe.toml'} --out {path}"
+        return f"{path} is a run folder whose model isn't made yet; finish it with: {go_on}"
+    if found.kind == "missing":
+        near = nearest(path.name, [inner.parent.name for inner in path.parent.glob("*/*.json")])
+        return f"{found.what} ({found.advice}){near}; give a model folder or a run folder, such as runs/wikipedia-sample"
+    return str(found)
 
 
 def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
