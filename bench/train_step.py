@@ -14,7 +14,7 @@ import torch
 
 from textmill.machine.cores import usable_cores
 from textmill.machine.device import best_device, machine_name, synchronize
-from textmill.machine.speed import matrix_flops
+from textmill.machine.profile import peak_flops
 from textmill.models.count import count
 from textmill.models.decoder import Decoder
 from textmill.models.settings import ModelSettings
@@ -54,7 +54,7 @@ def main() -> None:
     device = best_device()
     torch.set_num_threads(usable_cores())
     torch.set_flush_denormal(True)
-    peak = matrix_flops(device, torch.float32, seconds=1.0)
+    peak = peak_flops(device, torch.float32)
     print(f"{machine_name(device)}, {peak / 1e9:.0f} GFLOP/s in a float32 matrix product")
     sizes = {}
     for preset in SIZES:

@@ -19,6 +19,13 @@ from textmill.tokens.tokenizer import Tokenizer
 from textmill.tokens.training import train_tokenizer
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_memory_of_the_users_machine(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the machine remembers of its speed lies in a temporary folder, for the processes that tests start as well."""
+    folder = str(tmp_path_factory.mktemp("state"))
+    os.environ["XDG_STATE_HOME"] = os.environ["WIN_PD_OVERRIDE_LOCAL_APPDATA"] = folder
+
+
 @pytest.fixture(scope="session")
 def require() -> Callable[[str], None]:
     """Skips a test, by name, where a program that it needs isn't installed; fails it where the project's own CI runs."""

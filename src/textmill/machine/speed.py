@@ -1,22 +1,77 @@
-"""How fast this machine computes, measured by doing it."""
+"""How fast this machine computes and moves memory, measured by doing it."""
 
 import time
+from pathlib import Path
 
+import psutil
 import torch
 
 from .device import synchronize
 
+SIZES = {
+    "cpu": (256, 512, 1024),
+    "mps": (1024, 2048),
+    "cuda": (1024, 4096, 8192),
+}  # rows and columns of a matrix, tried in turn
+
 
 def matrix_flops(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
-    """Floating-point operations per second of a large matrix product: the best of those run within `seconds`."""
-    size = 1024 if device.type == "cpu" else 4096
-    left, right = torch.randn(2, size, size, device=device, dtype=dtype)
-    left @ right  # the first product sets the kernel up
-    synchronize(device)
+    """Floating-point operations per second of a large matrix product: the best of those run within `seconds`.
+
+    For torch.int8 whole-number operations, by torch's product of int8 into int32. Raises RuntimeError where torch has no
+    such product here.
+    """
+    best = 0.0
+    for size in SIZES[device.type]:
+        left, right = _matrices(size, device, dtype)
+        shortest = _fastest_product(left, right, seconds / len(SIZES[device.type]))
+        best = max(best, 2 * size**3 / shortest)
+        if 8 * shortest > seconds:  # the next size would take longer than all is meant to
+            break
+    return best
+
+
+def _matrices(size: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    if dtype == torch.int8:
+        left, right = torch.randint(-128, 128, (2, size, size), dtype=dtype).to(device)
+    else:
+        left, right = torch.randn(2, size, size, device=device).to(dtype)
+    return left, right
+
+
+def _fastest_product(left: torch.Tensor, right: torch.Tensor, seconds: float) -> float:
+    """Seconds of the fastest product of those that `seconds` allow; the first, which sets the kernel up, isn't counted."""
+    multiply = torch._int_mm if left.dtype == torch.int8 else torch.matmul
+    multiply(left, right)
+    synchronize(left.device)
     best, started = float("inf"), time.perf_counter()
-    while time.perf_counter() - started < seconds:
+    while best == float("inf") or time.perf_counter() - started < seconds:
         before = time.perf_counter()
-        left @ right
+        multiply(left, right)
+        synchronize(left.device)
+        best = min(best, time.perf_counter() - before)
+    return best
+
+
+def memory_bytes_per_second(device: torch.device, seconds: float = 0.5) -> float:
+    """Bytes per second of a + s·b → c over arrays larger than the caches, two read and one written: the best of some runs.
+
+    The STREAM benchmark's triad (McCalpin 1995), which doesn't count that a cache reads a line before it writes it.
+    """
+    size = _array_bytes(device) // 4
+    first, second, target = (torch.ones(size, device=device) for _ in range(3))
+    best, started = float("inf"), time.perf_counter()
+    while best == float("inf") or time.perf_counter() - started < seconds:
+        before = time.perf_counter()
+        torch.add(first, second, alpha=3.0, out=target)
         synchronize(device)
         best = min(best, time.perf_counter() - before)
-    return 2 * size**3 / best
+    return 3 * 4 * size / best
+
+
+def _array_bytes(device: torch.device) -> int:
+    """Four times the last cache, 64 MB at least, and no more than all three arrays have room for."""
+    caches = [path.read_text().strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
+    largest = max((int(text[:-1]) << 10 for text in caches if text.endswith("K") and text[:-1].isdigit()), default=0)
+    wanted = max(64 << 20, 4 * largest) if device.type == "cpu" else 512 << 20
+    return min(wanted, psutil.virtual_memory().available // 8)

@@ -17,7 +17,7 @@ from torch import nn
 from ..errors import TrainingError
 from ..machine.cores import usable_cores
 from ..machine.device import best_device, machine_name, synchronize
-from ..machine.speed import matrix_flops
+from ..machine.profile import peak_flops
 from ..progress import format_seconds
 from ..tokens.loader import Loader
 from .checkpoints import TrainState, save_checkpoint
@@ -103,7 +103,7 @@ def calibrate(
         validation_seconds=_seconds(lambda: validate(trial.model)),
         sample_seconds=_seconds(lambda: sample(trial.model)),
         checkpoint_seconds=_checkpoint_seconds(trial, folder),
-        peak_flops=matrix_flops(device, getattr(torch, best.dtype)),
+        peak_flops=peak_flops(device, getattr(torch, best.dtype)),
         setup_seconds=time.perf_counter() - started,
         reasons=reasons,
     )
