@@ -14,6 +14,7 @@ HOUSE = [
     {"inference"},
     {"evaluation"},
     {"training"},
+    {"report"},
     {"recipe"},
     {"stages"},
     {"run", "closing"},

@@ -1,7 +1,7 @@
 """The run folder: which stages of a model's life are done, which are to do, and what each took.
 
     runs/NAME/  recipe.toml  manifest.json  corpus/  tokenizer/  tokens/
-                choices.json  checkpoints/  metrics.jsonl  model/  evaluation.json  ledger.json
+                choices.json  checkpoints/  metrics.jsonl  model/  evaluation.json  ledger.json  report.html
 
 A stage whose inputs haven't changed isn't run again. The manifest is written after a stage's output, so that a stage
 that was killed is simply done again, or, in training, gone on with.
@@ -22,6 +22,7 @@ from .recipe import Recipe
 from .stages.corpus import make_corpus, source_identity
 from .stages.evaluate import make_evaluation
 from .stages.model import make_model
+from .stages.report import make_report, report_inputs
 from .stages.tokens import make_tokenizer, make_tokens
 from .stages.train import goes_on_training, make_checkpoints, refuse_changed_training, trained_long_enough
 from .stages.workplace import Workplace
@@ -59,6 +60,7 @@ STAGES = (
     ),
     Stage("model", (), ("train", "tokenizer"), ("model/model.safetensors",), make_model),
     Stage("evaluate", ("evaluate",), ("model", "corpus"), ("evaluation.json",), make_evaluation),
+    Stage("report", tuple(Recipe.model_fields), (), ("report.html",), make_report, report_inputs),
 )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def test_what_a_killed_run_cost_is_not_forgotten_and_prices_redo_nothing(tmp_pat
 
     closing = textmill(tmp_path)
     first = costs(run)
-    assert set(first) == {"corpus", "tokenizer", "tokens", "train", "model", "evaluate"}
+    assert set(first) == {"corpus", "tokenizer", "tokens", "train", "model", "evaluate", "report"}
     assert first["train"]["attempts"] == 2 and first["train"]["seconds"] > killed["seconds"]
     assert first["train"]["thrown_away"] is None and first["train"]["joules"] > 0
     assert "CHF" in closing and "g of CO2" in closing and "nothing is left of" not in closing

@@ -75,7 +75,7 @@ def test_a_whole_life_and_a_second_run_that_has_nothing_to_do(place: Path) -> No
     assert first.returncode == 0, first.stderr
     run = place / "runs" / "recipe"
     manifest = json.loads((run / "manifest.json").read_text())
-    assert list(manifest["stages"]) == ["corpus", "tokenizer", "tokens", "train", "model", "evaluate"]
+    assert list(manifest["stages"]) == ["corpus", "tokenizer", "tokens", "train", "model", "evaluate", "report"]
     assert "Next:" in first.stdout and "xz" in first.stdout and "7-gram" in first.stdout
     scores = json.loads((run / "model" / "textmill.json").read_text())["scores"]
     assert [system["name"] for system in scores["systems"]] == ["textmill", "7-gram", "xz"]
@@ -83,7 +83,7 @@ def test_a_whole_life_and_a_second_run_that_has_nothing_to_do(place: Path) -> No
     before = weights(run)
     second = textmill(place, "run", "recipe.toml")
     assert second.returncode == 0
-    assert second.stdout.count("inputs unchanged") == 6
+    assert second.stdout.count("inputs unchanged") == 7
     assert weights(run) == before
     assert json.loads((run / "manifest.json").read_text()) == manifest
 

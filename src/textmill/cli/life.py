@@ -38,12 +38,12 @@ def run(
     out: OutFolder = None,
     restart: Restart = False,
     until: Annotated[
-        str, typer.Option(help="The last stage to do: corpus, tokenizer, tokens, train, model, evaluate.")
-    ] = "evaluate",
+        str, typer.Option(help="The last stage to do: corpus, tokenizer, tokens, train, model, evaluate, report.")
+    ] = "report",
 ) -> None:
     """Do the whole life of a model: every stage of a recipe that isn't done yet."""
     folder, whole = _run(recipe, overrides, out, restart, until)
-    if until == "evaluate":
+    if until == "report":
         from ..closing import closing_words
 
         print(closing_words(recipe, folder, whole.train))

@@ -1,0 +1,40 @@
+"""Commands that a reader can type next, as they stand."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from ..training.settings import TrainSettings, seconds_of
+
+PROMPT = "The history of"
+
+
+def generate(program: list[str], folder: Path, prompt: str = PROMPT) -> str:
+    """Let the model of a run write on."""
+    return command([*program, "generate", folder / "model", prompt])
+
+
+def go_on(program: list[str], folder: Path, settings: TrainSettings | None = None) -> str:
+    """Finish a run; with `settings`, prolong it: twice as long in all."""
+    return command(
+        [*program, "run", folder / "recipe.toml", "--out", folder, *(_twice_the_limits(settings) if settings else [])]
+    )
+
+
+def start(program: list[str], recipe: Path) -> str:
+    """Begin a life like this one on one's own text."""
+    return command([*program, "run", recipe, "--set", "corpus.source=my-notes/", "--out", "runs/my-notes"])
+
+
+def _twice_the_limits(settings: TrainSettings) -> list[str]:
+    limits = {"steps": settings.steps, "tokens": settings.tokens}
+    words = [f"train.{name}={2 * value}" for name, value in limits.items() if value is not None]
+    if settings.time is not None:
+        seconds = 2 * seconds_of(settings.time)
+        words.append(f"train.time={seconds / 60:g}m" if seconds >= 60 else f"train.time={seconds:g}s")
+    return [part for word in words for part in ("--set", word)]
+
+
+def command(words: list[Any]) -> str:
+    """The words as a shell takes them."""
+    return shlex.join(map(str, words))

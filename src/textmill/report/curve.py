@@ -1,0 +1,108 @@
+"""metrics.jsonl in bounded memory: millions of steps become some hundred points with their means and extremes."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..training.metrics import FILE
+
+POINTS = 240  # of a curve, at most; a picture is some 700 pixels wide
+SAMPLES = 6  # pieces of writing kept, at most
+
+
+@dataclass(frozen=True)
+class Point:
+    """What some steps one after the other have in common: where they ended, and the mean and extremes of their values."""
+
+    step: int
+    seconds: float
+    count: int
+    mean: float
+    low: float
+    high: float
+
+    def __add__(self, later: "Point") -> "Point":
+        count = self.count + later.count
+        mean = (self.count * self.mean + later.count * later.mean) / count
+        return Point(later.step, later.seconds, count, mean, min(self.low, later.low), max(self.high, later.high))
+
+
+@dataclass
+class Envelope:
+    """A curve of at most `limit` points, each of as many values: where it is full, neighbours are joined.
+
+    >>> envelope = Envelope(limit=2)
+    >>> for step, value in enumerate([4.0, 2.0, 1.0, 3.0], start=1):
+    ...     envelope.add(step, float(step), value)
+    >>> [(point.step, point.mean, point.low, point.high) for point in envelope.curve()]
+    [(2, 3.0, 2.0, 4.0), (4, 2.0, 1.0, 3.0)]
+    """
+
+    limit: int = POINTS
+    stride: int = 1
+    points: list[Point] = field(default_factory=list)
+    rest: Point | None = None
+
+    def add(self, step: int, seconds: float, value: float) -> None:
+        point = Point(step, seconds, 1, value, value, value)
+        self.rest = point if self.rest is None else self.rest + point
+        if self.rest.count < self.stride:
+            return
+        if len(self.points) == self.limit:  # an even number
+            self.points = [first + second for first, second in zip(self.points[::2], self.points[1::2], strict=True)]
+            self.stride *= 2
+        else:
+            self.points.append(self.rest)
+            self.rest = None
+
+    def curve(self) -> list[Point]:
+        return [*self.points, *([self.rest] if self.rest else [])]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A training as it went: bits per byte of its own text, and of held-out text; what it wrote; its last step."""
+
+    training: list[Point]
+    validation: list[Point]
+    samples: list[dict[str, Any]]
+    last_step: int
+    seconds: float
+    skipped_steps: int
+
+
+def read_curve(folder: Path) -> Curve | None:
+    """The training of a run folder, streamed; None where none was begun. A line torn by a kill is passed over."""
+    if not (folder / FILE).is_file():
+        return None
+    training, validation, samples = Envelope(), Envelope(), list[dict[str, Any]]()
+    last_step, seconds, skipped = 0, 0.0, 0
+    for record in _records(folder / FILE):
+        kind, step, seconds = record["kind"], record["step"], record["seconds"]
+        last_step = max(last_step, step)
+        value = record.get("bits_per_byte", math.nan)
+        if kind == "step":
+            skipped += not record.get("finite", True)
+            if math.isfinite(value):
+                training.add(step, seconds, value)
+        elif kind == "validation" and math.isfinite(value):
+            validation.add(step, seconds, value)
+        elif kind == "sample":
+            if len(samples) == SAMPLES:  # the early ones lie closest together, and differ most: the middle gives way
+                del samples[SAMPLES // 2]
+            samples.append(record)
+    return Curve(training.curve(), validation.curve(), samples, last_step, seconds, skipped) if last_step else None
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and {"kind", "step", "seconds"} <= record.keys():
+                yield record

@@ -1,0 +1,71 @@
+"""Which pictures a run has, each drawn for a wide and for a narrow window."""
+
+import math
+from typing import Any
+
+from markupsafe import Markup
+
+from ..progress import format_count
+from .curve import Point
+from .facts import Facts
+from .pictures import NARROW, WIDE, draw_curve, draw_scores
+
+
+def figures(facts: Facts) -> dict[str, dict[str, Markup]]:
+    """The pictures by name, then by width; a picture for which the run holds nothing isn't there."""
+    drawn: dict[str, dict[str, Markup]] = {}
+    scored = finals(facts)
+    for width in (WIDE, NARROW):
+        pictures = {}
+        if facts.evaluation:
+            pictures["scores"] = draw_scores(known_systems(facts), width)
+        if facts.curve and (facts.curve.training or facts.curve.validation):
+            training, validation = facts.curve.training, facts.curve.validation
+            pictures["seconds"] = draw_curve(training, validation, scored, _seconds, clock, width)
+            if tokens := facts.tokens_per_step:
+
+                def position(point: Point, tokens: int = tokens) -> float:
+                    return point.step * tokens
+
+                pictures["tokens"] = draw_curve(training, validation, scored, position, format_count, width)
+        for name, picture in pictures.items():
+            drawn.setdefault(name, {})[width.name] = Markup(picture)
+    return drawn
+
+
+def standalone_curve(facts: Facts) -> str:
+    """The curve over time as an SVG file of its own, with words, that suits itself to a light or a dark page."""
+    curve = facts.curve
+    assert curve is not None
+    picture = draw_curve(curve.training, curve.validation, finals(facts), _seconds, clock, words=WORDS)
+    return picture.replace(">", ">\n" + STYLE, 1)
+
+
+WORDS = ("minutes of training", "bits per byte: line, training text; dots, held-out text; lower is better")
+STYLE = """<style>
+svg { --ink: #444; --muted: #777; --grid: #ddd; --accent: #b45309; --second: #1d5f9e; --paper: #fff; --sans: sans-serif }
+@media (prefers-color-scheme: dark) {
+svg { --ink: #ccc; --muted: #999; --grid: #333; --accent: #f0a05a; --second: #7cb8f0; --paper: #111 }
+}
+</style>"""
+
+
+def known_systems(facts: Facts) -> list[dict[str, Any]]:
+    """The systems whose bits per byte are a number."""
+    systems = facts.evaluation["systems"] if facts.evaluation else []
+    return [system for system in systems if system["bits_per_byte"]["value"] is not None]
+
+
+def finals(facts: Facts) -> dict[str, float]:
+    return {system["name"]: system["bits_per_byte"]["value"] for system in known_systems(facts)}
+
+
+def clock(seconds: float) -> str:
+    """`0:30`, `12:00`, `2:00:00`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours = minutes // 60
+    return f"{hours}:{minutes % 60:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _seconds(point: Point) -> float:
+    return point.seconds if math.isfinite(point.seconds) else 0.0
