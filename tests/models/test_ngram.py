@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textmill.errors import CorpusError, ModelError
-from textmill.models.ngram import CHUNK, SYMBOLS, NgramModel, take_bytes
+from textmill.models.alphabet import END, Alphabet
+from textmill.models.ngram import CHUNK, NgramModel, take_bytes
 
 TEXTS = [text for _, text in sorted(pydoc_data.topics.topics.items())]
 TRAINING, HELD_OUT = TEXTS[::2], TEXTS[1::2]
-UNIFORM = 1 / SYMBOLS
+UNIFORM = 1 / 257  # 256 bytes and the end, where the text is ASCII
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,10 @@ def model() -> NgramModel:
 
 
 def distribution(model: NgramModel, context: bytes) -> np.ndarray:
-    """The probabilities of all bytes and of the end, after a document's first bytes."""
-    following = [model.nats(context + bytes([byte]))[len(context)] for byte in range(256)]
+    """The probabilities of all symbols, the end among them, after a document's first bytes."""
+    before = model.alphabet.symbols(context)
+    others = [symbol for symbol in range(model.alphabet.size) if symbol != END]
+    following = [model.symbol_nats(np.append(before, symbol).astype(np.uint16))[len(before)] for symbol in others]
     return np.exp(-np.array([*following, model.nats(context)[-1]]))
 
 
@@ -92,7 +95,7 @@ def test_beginnings_keep_their_true_counts() -> None:
 def test_higher_orders_predict_real_text_better() -> None:
     figures = [bits_per_byte(NgramModel.train(TRAINING, order)) for order in (1, 2, 3, 4, 5)]
     assert figures == sorted(figures, reverse=True)
-    assert figures[0] < math.log2(SYMBOLS)
+    assert figures[0] < math.log2(257)
 
 
 def test_training_text_is_cheaper_than_other_text(model: NgramModel) -> None:
@@ -101,9 +104,9 @@ def test_training_text_is_cheaper_than_other_text(model: NgramModel) -> None:
 
 
 @given(st.one_of(st.text(), st.binary()))
-def test_every_document_has_a_finite_cost_for_each_byte_and_its_end(model: NgramModel, text: str | bytes) -> None:
+def test_every_document_has_a_finite_cost_for_each_symbol_and_its_end(model: NgramModel, text: str | bytes) -> None:
     nats = model.nats(text)
-    assert len(nats) == len(text.encode() if isinstance(text, str) else text) + 1
+    assert len(nats) == len(model.alphabet.symbols(text.encode() if isinstance(text, str) else text)) + 1
     assert np.isfinite(nats).all() and (nats >= 0).all()
 
 
@@ -112,11 +115,46 @@ def test_chinese_text_is_learnt_as_any_other() -> None:
     assert model.nats("千里之行").mean() < model.nats("九层之台").mean() / 2
 
 
+def test_probabilities_sum_to_one_over_characters_too() -> None:
+    model = NgramModel.train(["床前明月光,疑是地上霜。", "举头望明月,低头思故乡。"] * 2, order=7)
+    for context in ("", "床前明", "低头思故乡。", "望洋", "ab月"):
+        assert distribution(model, context.encode()).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_common_characters_are_one_symbol_and_others_their_bytes() -> None:
+    alphabet = Alphabet.of(["月月月山山".encode(), b"plain"])
+    assert alphabet.symbols("月山, 春".encode()).tolist() == [257, 258, *b", ", *"春".encode()]
+    assert alphabet.symbols(b"\xff\xe6").tolist() == [0xFF, 0xE6]
+    assert (alphabet.size, alphabet.bits) == (259, 9)
+
+
+def test_text_of_many_characters_gets_wider_symbols_and_a_lower_order() -> None:
+    characters = "".join(map(chr, range(0x4E00, 0x4E00 + 2000)))
+    model = NgramModel.train([characters, characters], order=7)
+    assert (model.alphabet.size, model.alphabet.bits, model.order) == (2257, 12, 5)
+    assert NgramModel.train([characters], order=3).order == 3
+    english = NgramModel.train(["“quoted” – " * 3 + "plain text " * 200], order=7)
+    assert (english.alphabet.size, english.order) == (260, 7)
+
+
+@given(
+    st.lists(st.one_of(st.text(), st.binary().map(lambda raw: raw.decode("latin-1")), st.text("月山春é"))),
+    st.text("月山春éa𠀀"),
+)
+def test_symbols_stand_for_the_text_and_nothing_else(texts: list[str], text: str) -> None:
+    alphabet = Alphabet.of([one.encode(errors="replace") for one in texts])
+    spelled = b"".join(
+        bytes([symbol]) if symbol < END else chr(alphabet.characters[symbol - END - 1]).encode()
+        for symbol in alphabet.symbols(text.encode()).tolist()
+    )
+    assert spelled == text.encode()
+
+
 def test_long_document_costs_the_same_in_pieces(model: NgramModel) -> None:
-    text = ("\n".join(TEXTS) * 4).encode()[: CHUNK + 1000]
-    assert len(text) > CHUNK
+    symbols = model.alphabet.symbols(("\n".join(TEXTS) * 4).encode())[: CHUNK + 1000]
+    assert len(symbols) > CHUNK
     history, start = model.order - 1, CHUNK - 500
-    assert model.nats(text)[start:] == pytest.approx(model.nats(text[start - history :])[history:])
+    assert model.symbol_nats(symbols)[start:] == pytest.approx(model.symbol_nats(symbols[start - history :])[history:])
 
 
 def test_reads_up_to_the_limit_and_says_so() -> None:

@@ -83,14 +83,15 @@ def hash_order(document: Document) -> bytes:
 
 
 class NgramScorer:
-    """The byte n-gram as a scorer."""
+    """The n-gram as a scorer."""
 
     def __init__(self, model: NgramModel):
         self.model = model
         self.name = f"{model.order}-gram"
         self.signature = {
-            "scorer": "modified Kneser–Ney over bytes",
+            "scorer": "modified Kneser–Ney over bytes and the training text's common characters",
             "order": model.order,
+            "characters": len(model.alphabet.characters),
             "training_bytes": model.bytes_read,
             "training_documents": model.documents_read,
             "training_sha256": model.training_sha256,
@@ -98,7 +99,7 @@ class NgramScorer:
         }
 
     def score(self, documents: Sequence[Document]) -> Iterator[DocumentScore]:
-        """One symbol a byte, and one for the end."""
+        """One symbol a common character, or a byte of all else; and one for the end."""
         for document in documents:
             nats = self.model.nats(document.text)
             yield document_score(document, float(nats.sum()), len(nats))

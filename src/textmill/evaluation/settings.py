@@ -13,8 +13,9 @@ class EvaluationSettings(Settings):
     """Validation text that is scored, in bytes. Which documents these are is decided by the hash of their ids."""
 
     ngram_order: int = pydantic.Field(7, ge=1, le=MAXIMUM_ORDER)
-    """Order of the baseline n-gram over bytes, the predicted byte included. On 3 MB of English encyclopedia, order 7 is
-    the best of those that fit its 64-bit keys; lower orders are weaker, and cost hardly less."""
+    """Order of the baseline n-gram, the predicted symbol included. Its symbols are the text's common characters, and
+    bytes for all else; seven of them fit its 64-bit keys, or five where the text has thousands of characters, as Chinese
+    has. On 3 MB of English encyclopedia, order 7 is the best; lower orders are weaker, and cost hardly less."""
 
     baseline_bytes: int = pydantic.Field(20_000_000, ge=1)
     """Training text that a baseline reads at most, in bytes. `xz` reads no more than 8 MB of it."""

@@ -1,7 +1,8 @@
-"""An interpolated, modified Kneser–Ney n-gram over bytes: the baseline that a language model has to beat.
+"""An interpolated, modified Kneser–Ney n-gram over characters: the baseline that a language model has to beat.
 
 It needs no tokenizer, gives every byte string a probability, and trains in seconds; so it also serves as a measure of
-text quality. Counting and scoring are numpy operations over sorted 64-bit keys.
+text quality. What is a character and what is spelled in bytes, `alphabet.py` says. Counting and scoring are numpy
+operations over sorted 64-bit keys.
 """
 
 import hashlib
@@ -11,12 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import CorpusError, ModelError
+from .alphabet import END, SMALLEST_BITS, Alphabet
 
-END = 256  # the document's end; as context, what stands before its beginning
-SYMBOLS = 257  # 256 bytes and the end
-SYMBOL_BITS = 9
-SYMBOL_MASK = (1 << SYMBOL_BITS) - 1
-MAXIMUM_ORDER = 64 // SYMBOL_BITS  # a whole n-gram is one 64-bit key
+MAXIMUM_ORDER = 64 // SMALLEST_BITS  # a whole n-gram is one 64-bit key
 CHUNK = 1 << 20  # symbols scored at once, which bounds the memory for a long document
 
 # Where an order has too few n-grams to estimate its discounts. The values KenLM falls back to (Heafield et al. 2013).
@@ -36,9 +34,18 @@ class _Level:
 
 
 class NgramModel:
-    """Modified Kneser–Ney (Chen & Goodman 1998) over bytes and the document's end. Made by `NgramModel.train`."""
+    """Modified Kneser–Ney (Chen & Goodman 1998) over an alphabet's symbols. Made by `NgramModel.train`."""
 
-    def __init__(self, levels: list[_Level], documents_read: int, bytes_read: int, limit_reached: bool, training_sha256: str):
+    def __init__(
+        self,
+        alphabet: Alphabet,
+        levels: list[_Level],
+        documents_read: int,
+        bytes_read: int,
+        limit_reached: bool,
+        training_sha256: str,
+    ):
+        self.alphabet = alphabet
         self.order = len(levels)
         self.documents_read = documents_read
         self.bytes_read = bytes_read
@@ -50,33 +57,39 @@ class NgramModel:
     def train(cls, texts: Iterable[str | bytes], order: int = 7, limit: int = 20_000_000) -> "NgramModel":
         """Count the n-grams of `texts`, one document each, up to `limit` bytes (a document's end counts as one).
 
-        The document that crosses the limit is cut there; `documents_read`, `bytes_read` and `limit_reached` say what
-        was read. Memory: some 30 bytes per byte read for prose, 160 at worst (noise). Raises ModelError for an order
-        outside 1 to 7, CorpusError where there is no text.
+        The order is lower than asked for where the alphabet's symbols are so wide that fewer of them fit a key: five
+        Chinese characters do. The document that crosses the limit is cut there; `documents_read`, `bytes_read` and
+        `limit_reached` say what was read. Memory: some 30 bytes per byte read for prose, 160 at worst (noise). Raises
+        ModelError for an order outside 1 to 7, CorpusError where there is no text.
         """
         if not 1 <= order <= MAXIMUM_ORDER:
             raise ModelError(f"n-gram order {order} is out of range; give one from 1 to {MAXIMUM_ORDER}")
+        read = list(take_bytes(texts, limit))
+        if not read:
+            raise CorpusError("no text to train the n-gram on; give at least one document and a limit above zero")
+        alphabet = Alphabet.of(text for text, _ in read)
+        order = min(order, 64 // alphabet.bits)
         keys = []
         digest = hashlib.sha256()
-        documents_read = bytes_read = 0
-        for text, whole in take_bytes(texts, limit):
-            document_keys = _keys(_padded(text, order), order)
+        for text, whole in read:
+            document_keys = _keys(_padded(alphabet.symbols(text), order), order, alphabet.bits)
             keys.append(document_keys if whole else document_keys[:-1])
-            documents_read += 1
-            bytes_read += len(text) + whole
             digest.update(text + b"\0" if whole else text)
-        if not keys:
-            raise CorpusError("no text to train the n-gram on; give at least one document and a limit above zero")
-        levels = _levels(np.concatenate(keys), order)
-        return cls(levels, documents_read, bytes_read, bytes_read >= limit, digest.hexdigest())
+        bytes_read = sum(len(text) + whole for text, whole in read)
+        levels = _levels(np.concatenate(keys), order, alphabet)
+        return cls(alphabet, levels, len(read), bytes_read, bytes_read >= limit, digest.hexdigest())
 
     def nats(self, text: str | bytes) -> np.ndarray:
-        """The cost in nats of each byte of a document and of its end: (bytes + 1,) float64. Always finite."""
-        symbols = _padded(_utf8(text), self.order)
+        """The cost in nats of each symbol of a document and of its end: (symbols + 1,) float64. Always finite."""
+        return self.symbol_nats(self.alphabet.symbols(_utf8(text)))
+
+    def symbol_nats(self, symbols: np.ndarray) -> np.ndarray:
+        """The same for a document that is given as its alphabet's symbols: (n,) to (n + 1,)."""
+        symbols = _padded(symbols, self.order)
         history = self.order - 1
         return np.concatenate(
             [
-                self._key_nats(_keys(symbols[start : start + CHUNK + history], self.order))
+                self._key_nats(_keys(symbols[start : start + CHUNK + history], self.order, self.alphabet.bits))
                 for start in range(0, len(symbols) - history, CHUNK)
             ]
         )
@@ -89,10 +102,10 @@ class NgramModel:
             place, found = _find(level.ngrams, keys)
             nats[pending[found]] -= np.log(level.probabilities[place[found]])
             keys, pending = keys[~found], pending[~found]
-            place, found = _find(level.contexts, keys >> SYMBOL_BITS)
+            place, found = _find(level.contexts, keys >> self.alphabet.bits)
             nats[pending[found]] -= np.log(level.backoffs[place[found]])
-            keys = _without_oldest(keys)
-        nats[pending] += np.log(SYMBOLS)
+            keys = _without_oldest(keys, self.alphabet.bits)
+        nats[pending] += np.log(self.alphabet.size)
         return nats
 
 
@@ -116,26 +129,26 @@ def _utf8(text: str | bytes) -> bytes:
     return text.encode() if isinstance(text, str) else text
 
 
-def _padded(text: bytes, order: int) -> np.ndarray:
+def _padded(symbols: np.ndarray, order: int) -> np.ndarray:
     """A document's symbols, with `order - 1` ends before it as context and its own end after it: uint16."""
-    symbols = np.full(order - 1 + len(text) + 1, END, dtype=np.uint16)
-    symbols[order - 1 : -1] = np.frombuffer(text, dtype=np.uint8)
-    return symbols
+    padded = np.full(order - 1 + len(symbols) + 1, END, dtype=np.uint16)
+    padded[order - 1 : -1] = symbols
+    return padded
 
 
-def _keys(symbols: np.ndarray, order: int) -> np.ndarray:
+def _keys(symbols: np.ndarray, order: int, bits: int) -> np.ndarray:
     """The packed n-gram that ends at each symbol from the `order`-th on: (len(symbols) - order + 1,) uint64."""
     count = len(symbols) - order + 1
     keys = symbols[order - 1 :].astype(np.uint64)
     for age in range(1, order):
-        shift = np.uint64(SYMBOL_BITS * (order - age))
+        shift = np.uint64(bits * (order - age))
         keys |= symbols[order - 1 - age :][:count].astype(np.uint64) << shift
     return keys
 
 
-def _without_oldest(keys: np.ndarray) -> np.ndarray:
+def _without_oldest(keys: np.ndarray, bits: int) -> np.ndarray:
     """The n-grams of the next lower order: the oldest symbol of the context is shifted out."""
-    return keys >> 2 * SYMBOL_BITS << SYMBOL_BITS | keys & SYMBOL_MASK
+    return keys >> 2 * bits << bits | keys & (1 << bits) - 1
 
 
 def _find(table: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,15 +158,15 @@ def _find(table: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return place, table[place] == keys
 
 
-def _levels(keys: np.ndarray, order: int) -> list[_Level]:
+def _levels(keys: np.ndarray, order: int, alphabet: Alphabet) -> list[_Level]:
     """Count from the highest order down, then interpolate from the lowest up. `keys` is sorted in place."""
     keys.sort()
     counted = [_distinct(keys)]
     for lower_order in range(order - 1, 0, -1):
-        counted.append(_continuations(*counted[-1], has_context=lower_order > 1))
+        counted.append(_continuations(*counted[-1], alphabet.bits, has_context=lower_order > 1))
     levels: list[_Level] = []
     while counted:
-        levels.append(_level(*counted.pop(), lower=levels[-1] if levels else None))
+        levels.append(_level(*counted.pop(), alphabet, lower=levels[-1] if levels else None))
     return levels
 
 
@@ -163,23 +176,23 @@ def _distinct(sorted_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return sorted_keys[starts], np.diff(starts, append=len(sorted_keys)).astype(np.uint32)
 
 
-def _continuations(ngrams: np.ndarray, counts: np.ndarray, has_context: bool) -> tuple[np.ndarray, np.ndarray]:
+def _continuations(ngrams: np.ndarray, counts: np.ndarray, bits: int, has_context: bool) -> tuple[np.ndarray, np.ndarray]:
     """The n-grams one order lower, with Kneser–Ney's counts: how many different symbols stand before each.
 
     Before a document's beginning nothing can differ, so n-grams that reach there keep their true counts.
     """
-    shortened = _without_oldest(ngrams)
+    shortened = _without_oldest(ngrams, bits)
     lower, continuations = _distinct(np.sort(shortened))
     if has_context:
-        begins = (shortened >> SYMBOL_BITS) & SYMBOL_MASK == END
+        begins = (shortened >> bits) & (1 << bits) - 1 == END
         continuations[np.searchsorted(lower, shortened[begins])] = counts[begins]
     return lower, continuations
 
 
-def _level(ngrams: np.ndarray, counts: np.ndarray, lower: _Level | None) -> _Level:
+def _level(ngrams: np.ndarray, counts: np.ndarray, alphabet: Alphabet, lower: _Level | None) -> _Level:
     """Discount the counts and interpolate with the lower order; the lowest with the uniform distribution."""
     discounts = np.array(_discounts(counts), dtype=np.float32)[np.minimum(counts, 3) - 1]
-    contexts = ngrams >> SYMBOL_BITS
+    contexts = ngrams >> alphabet.bits
     starts = np.flatnonzero(np.r_[True, contexts[1:] != contexts[:-1]])
     contexts = contexts[starts]
     sizes = np.diff(starts, append=len(ngrams))
@@ -188,9 +201,9 @@ def _level(ngrams: np.ndarray, counts: np.ndarray, lower: _Level | None) -> _Lev
     probabilities = (counts - discounts).astype(np.float32)
     probabilities /= np.repeat(totals.astype(np.float32), sizes)
     if lower is None:
-        probabilities += np.repeat(backoffs, sizes) / SYMBOLS
+        probabilities += np.repeat(backoffs, sizes) / alphabet.size
     else:
-        shorter = np.searchsorted(lower.ngrams, _without_oldest(ngrams))
+        shorter = np.searchsorted(lower.ngrams, _without_oldest(ngrams, alphabet.bits))
         probabilities += np.repeat(backoffs, sizes) * lower.probabilities[shorter]
     return _Level(ngrams, probabilities, contexts, backoffs)
 
