@@ -20,7 +20,7 @@ from .ledger import LedgerSettings
 from .models.settings import ModelSettings
 from .settings import Settings
 from .tokens.settings import TokenizerSettings
-from .training.settings import TrainSettings
+from .training.settings import TrainSettings, unfit_contexts
 
 
 class Recipe(Settings):
@@ -81,6 +81,8 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
         recipe.model.decoder_config(recipe.tokenizer.vocabulary_size)  # a shape that doesn't fit is told now
     except ModelError as error:
         raise RecipeError(*(f"{where}: [model] {problem}" for problem in error.problems)) from None
+    if problems := unfit_contexts(recipe.train, recipe.model.context_length):
+        raise RecipeError(*(f"{where}: {problem}" for problem in problems))
     return recipe
 
 
@@ -157,6 +159,8 @@ def _words_for(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     if origin is Literal:
         return ", ".join(json.dumps(part) for part in parts)
     if origin in (list, tuple):
+        if origin is tuple and parts[-1] is not Ellipsis:
+            return f"[{', '.join(map(_words_for, parts))}]"
         return f"list of {_words_for(parts[0])}"
     words = {str: "text", int: "whole number", float: "number", bool: "true or false"}[annotation]
     signs = {"ge": "{} or more", "gt": "above {}", "le": "{} or less", "lt": "below {}"}

@@ -24,7 +24,7 @@ from .stages.evaluate import make_evaluation
 from .stages.model import make_model
 from .stages.report import make_report, report_inputs
 from .stages.tokens import make_tokenizer, make_tokens
-from .stages.train import goes_on_training, make_checkpoints, refuse_changed_training, trained_long_enough
+from .stages.train import goes_on_training, make_checkpoints, refuse_unfit_training, trained_long_enough
 from .stages.workplace import Workplace
 
 MANIFEST, MANIFEST_VERSION = "manifest.json", 1
@@ -80,7 +80,7 @@ def run_recipe(recipe: Recipe, folder: str | Path, until: str = STAGES[-1].name,
             _forget_training(folder, manifest)
         place = Workplace(recipe, folder, manifest)
         ledger = Ledger(folder, recipe.ledger)
-        refuse_changed_training(place)
+        refuse_unfit_training(place)
         write_text(folder / "recipe.toml", recipe.to_toml())
         for stage in STAGES[: names.index(until) + 1]:
             _run_stage(stage, place, ledger)

@@ -15,7 +15,7 @@ from textmill.errors import CorpusError
 from textmill.tokens.data import TokenData
 from textmill.tokens.loader import Batch, Loader
 from textmill.tokens.permutation import permute
-from textmill.tokens.plans import BlockPlan
+from textmill.tokens.plans import BlockPlan, Phase
 from textmill.tokens.shards import write_shards
 from textmill.tokens.tokenizer import Tokenizer
 
@@ -58,7 +58,7 @@ def test_another_process_reads_the_same_batch(folder: Path, data: TokenData) -> 
 import sys
 from textmill.tokens.data import TokenData
 from textmill.tokens.loader import Loader
-from textmill.tokens.plans import BlockPlan
+from textmill.tokens.plans import BlockPlan, Phase
 loader = Loader(TokenData.open(sys.argv[1]), BlockPlan(context=32, batch_size=4), seed=11)
 print(loader.batch(123456).inputs.tolist())
 """
@@ -181,3 +181,25 @@ def test_an_order_looks_shuffled() -> None:
         assert (order == np.arange(size)).sum() < 10
     assert (orders[0] == orders[1]).sum() < 10
     assert (orders[0] == orders[2]).sum() < 10
+
+
+PHASES = (Phase(until=4, batch_size=2, context=8), Phase(until=9, batch_size=6, context=16))
+
+
+def test_phases_read_the_same_text_in_the_same_order(data: TokenData) -> None:
+    """Whatever the sizes, the tokens come as they would come in one phase: only the cuts into rows and batches differ."""
+    plain = Loader(data, BlockPlan(32, 1), seed=5)
+    staged = Loader(data, BlockPlan(32, 3), seed=5).following(PHASES)
+    sizes = [staged.batch(step).targets.shape for step in (0, 3, 4, 8, 9, 30)]
+    assert sizes == [(8, 8), (8, 8), (12, 16), (12, 16), (3, 32), (3, 32)]
+    targets = torch.cat([staged.batch(step).targets.flatten() for step in range(30)])
+    blocks = staged.plan.blocks_before(30)
+    assert blocks == 4 * 2 + 5 * 6 + 21 * 3
+    assert torch.equal(targets, torch.cat([plain.batch(block).targets.flatten() for block in range(blocks)]))
+    assert staged.plan.tokens_before(30) == len(targets)
+
+
+def test_a_short_row_knows_nothing_of_the_piece_before_it(data: TokenData) -> None:
+    staged = Loader(data, BlockPlan(32, 3, document_attention=True), seed=5).following(PHASES)
+    batch = staged.batch(0)
+    assert (batch.positions[:, 0] == 0).all() and (batch.segments[:, 0] == 0).all() and batch.pieces == 4

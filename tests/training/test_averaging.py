@@ -45,7 +45,7 @@ def test_a_checkpoint_holds_the_average_and_what_validated_best(make_decoder, tm
     for tensor in state.average.tensors.values():
         tensor.mul_(2)
     state.step, state.best_step, state.best_bits_per_byte, state.clipped_steps = 4, 3, 1.5, 2
-    save_checkpoint(tmp_path, state, {}, steps=9, decay_start=9)
+    save_checkpoint(tmp_path, state, {}, steps=9, decay_start=9, keep=2)
     again = fresh()
     assert restore(tmp_path, again, steps=9, decay_start=9)
     assert all(torch.equal(again.average.tensors[name], tensor) for name, tensor in state.average.tensors.items())
@@ -62,5 +62,5 @@ def test_the_checkpoint_that_validated_best_is_kept(make_decoder, tmp_path: Path
     for state.step in range(1, 8):
         if state.step == 2:
             state.best_step, state.best_bits_per_byte = 2, 1.0
-        save_checkpoint(tmp_path, state, {}, steps=9, decay_start=0)
+        save_checkpoint(tmp_path, state, {}, steps=9, decay_start=0, keep=2)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-00000002", "step-00000006", "step-00000007"]

@@ -53,3 +53,35 @@ def test_muon_takes_the_layers_matrices_and_adamw_all_else(make_decoder) -> None
     assert by_muon == {n for n, p in model.named_parameters() if n.startswith("blocks.") and p.dim() == 2}
     assert by_muon | set(optimizer.others) == {name for name, _ in model.named_parameters()}
     assert not by_muon & set(optimizer.others)
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_weight_decay_goes_by_group(make_decoder, kind: str) -> None:
+    settings = TrainSettings(
+        steps=1, optimizer=kind, matrix_learning_rate=0.1, embedding_learning_rate=0.1,
+        weight_decay=0.5, embedding_weight_decay=0.25, norm_weight_decay=0.125,
+    )  # fmt: skip
+    model = make_decoder()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)  # so decay alone moves the weights
+    Optimizer(model, settings).step(0, rate=1.0)
+    for name, parameter in model.named_parameters():
+        decay = 0.125 if parameter.dim() == 1 else 0.5 if name.startswith("blocks.") else 0.25
+        torch.testing.assert_close(parameter.detach(), before[name] * (1 - 0.1 * decay))
+
+
+def test_l1_draws_to_exactly_zero_and_leaves_the_norms(make_decoder) -> None:
+    model = make_decoder()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    settings = TrainSettings(steps=1, l1=1.0, weight_decay=0, matrix_learning_rate=0.1, embedding_learning_rate=0.1)
+    Optimizer(model, settings).step(0, rate=1.0)
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 1:
+            assert torch.equal(parameter, before[name])
+        else:
+            expected = before[name].sign() * (before[name].abs() - 0.1).clamp_min(0)
+            torch.testing.assert_close(parameter.detach(), expected)
+            assert (parameter == 0).sum() > 0.1 * parameter.numel()

@@ -26,9 +26,12 @@ def data(tmp_path_factory, tokenizer, texts) -> TokenData:
     return TokenData.open(folder)
 
 
-def weights_after(make_decoder, data: TokenData, kernels: Kernels, document_attention: bool = False) -> list[torch.Tensor]:
+def weights_after(
+    make_decoder, data: TokenData, kernels: Kernels, document_attention: bool = False, **settings: object
+) -> list[torch.Tensor]:
     model = make_decoder()
-    optimizer = Optimizer(model, TrainSettings(steps=1, embedding_learning_rate=1e-3, matrix_learning_rate=1e-3))
+    rates = {"embedding_learning_rate": 1e-3, "matrix_learning_rate": 1e-3}
+    optimizer = Optimizer(model, TrainSettings(steps=1, **rates, **settings))
     loader = Loader(data, BlockPlan(64, 8, document_attention), seed=0)
     for step in range(2):
         batch = loader.batch(step)
@@ -40,7 +43,8 @@ def weights_after(make_decoder, data: TokenData, kernels: Kernels, document_atte
 
 
 @pytest.mark.parametrize("document_attention", [False, True])
-@pytest.mark.parametrize("changes", [{"micro_batch": 4}, {"micro_batch": 1}, {"attention": "eager"}, {"threads": 2}])
+@pytest.mark.parametrize("changes", [{"micro_batch": 4}, {"micro_batch": 1}, {"attention": "eager"}, {"threads": 2},
+                                     {"activation_checkpointing": True}])  # fmt: skip
 def test_micro_batches_and_kernels_do_not_change_the_step(make_decoder, data, changes, document_attention) -> None:
     whole = weights_after(make_decoder, data, WHOLE, document_attention)
     other = weights_after(make_decoder, data, replace(WHOLE, **changes), document_attention)
@@ -67,3 +71,24 @@ def test_a_gradient_that_is_not_finite_changes_nothing(make_decoder, data) -> No
     assert not result.finite
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("micro_batch", [8, 2])
+def test_clipping_bounds_the_gradient_of_the_whole_batch(make_decoder, data, micro_batch: int) -> None:
+    """Seen through plain AdamW with a huge epsilon, whose first update is the gradient itself, scaled."""
+    loader, kernels = Loader(data, BlockPlan(64, 8), seed=0), replace(WHOLE, micro_batch=micro_batch)
+    moved = []
+    for limit in (None, 0.5, 1e9):
+        model = make_decoder()
+        before = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+        rates = {"matrix_learning_rate": 1e6, "embedding_learning_rate": 1e6, "weight_decay": 0}
+        optimizer = Optimizer(model, TrainSettings(steps=1, optimizer="adamw", clip_norm=limit, **rates))
+        for group in optimizer.adamw.param_groups:
+            group["eps"] = 1e6
+        result = run_step(model, optimizer, CausalObjective(), loader.batch(0), None, kernels, 0, rate=1.0)
+        after = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+        assert result.clipped == (limit == 0.5) and result.gradient_norm > 0.5
+        moved.append(float((after - before).norm()))
+    assert moved[0] == pytest.approx(result.gradient_norm, rel=1e-3)
+    assert moved[1] == pytest.approx(0.5, rel=1e-3)
+    assert moved[2] == moved[0]

@@ -5,14 +5,16 @@ Sources: SwiGLU, Shazeer 2020; QK-norm, Henry et al. 2020; grouped queries, Ains
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import ModelError
 from .attention import causal_mask, eager_attention, fused_attention
-from .loss import cross_entropy_sum, token_cross_entropy
+from .loss import PLAIN, LossTerms, cross_entropy_sum, token_cross_entropy
 from .normalization import RMSNorm
 from .rotary import Rotary, rotate
 from .state import KeyValueState
@@ -132,6 +134,7 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig):
         super().__init__()
         self.config = config
+        self.recompute = False
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
         self.drop = nn.Dropout(0.0)
         self.rotary = Rotary(config.context_length, config.head_dim, config.rope_theta)
@@ -177,6 +180,11 @@ class Decoder(nn.Module):
             if isinstance(module, nn.Dropout):
                 module.p = probability
 
+    def set_activation_checkpointing(self, recompute: bool) -> None:
+        """Keep only each layer's input for the backward pass, and compute the layer again there (Chen et al. 2016). The same
+        bits for less memory and a third more work."""
+        self.recompute = recompute
+
     def new_state(self, rows: int) -> KeyValueState:
         """An empty memory for `rows` sequences, to be given to `forward` with each further piece of them."""
         config = self.config
@@ -204,8 +212,12 @@ class Decoder(nn.Module):
         rotation = self.rotary(positions)
         mask = causal_mask(length, seen + length, segments, inputs.device)
         x = self.drop(self.embedding(inputs))
+        recompute = self.recompute and torch.is_grad_enabled()
         for layer, block in enumerate(self.blocks):
-            x = block(x, rotation, mask, state, layer)
+            if recompute:
+                x = checkpoint(block, x, rotation, mask, state, layer, use_reentrant=False)
+            else:
+                x = block(x, rotation, mask, state, layer)
         if state is not None:
             state.advance(length)
         return self.norm(x)
@@ -217,12 +229,17 @@ class Decoder(nn.Module):
         positions: Tensor | None = None,
         segments: Tensor | None = None,
         state: KeyValueState | None = None,
-    ) -> Tensor:
-        """Logits (B, T, V); or, with targets (B, T), the sum of their nats as a scalar, where -100 doesn't count."""
+        terms: LossTerms | None = None,
+    ) -> Any:
+        """Logits (B, T, V); or, with targets (B, T), the sum of their nats as a scalar, where -100 doesn't count.
+
+        With `terms` a pair of scalars: the loss to be trained on, and the nats without these terms and without a gradient.
+        """
         hidden = self.hidden(inputs, positions, segments, state)
         if targets is None:
             return self.head(hidden)
-        return cross_entropy_sum(hidden.flatten(0, 1), self.head.weight, targets.flatten())
+        loss, nats = cross_entropy_sum(hidden.flatten(0, 1), self.head.weight, targets.flatten(), terms or PLAIN)
+        return loss if terms is None else (loss, nats)
 
     @torch.no_grad()
     def token_nats(self, inputs: Tensor, targets: Tensor) -> Tensor:

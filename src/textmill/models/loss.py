@@ -3,6 +3,7 @@
 For 4,096 tokens and a vocabulary of 32,768 the logits alone are 512 MB; here a chunk of them is LOGIT_BYTES at most.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,29 +29,52 @@ def token_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tens
     return nats
 
 
+@dataclass(frozen=True)
+class LossTerms:
+    """What training may add to the nats. `label_smoothing` is the share of the target that is spread evenly over the
+    vocabulary (Szegedy et al. 2016), `z_loss` weighs the square of each row's log-sum-exp (Chowdhery et al. 2022)."""
+
+    label_smoothing: float = 0.0
+    z_loss: float = 0.0
+
+
+PLAIN = LossTerms()
+
+
 class _CrossEntropySum(torch.autograd.Function):
-    """Sum of the targets' nats. The gradients are made in the forward pass, while a chunk's logits are at hand."""
+    """Sum of the targets' loss, and of their plain nats. The gradients are made in the forward pass, while a chunk's logits
+    are at hand."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float, z_loss: float
+    ) -> tuple[Tensor, Tensor]:
+        precision = torch.promote_types(hidden.dtype, torch.float32)
+        total = torch.zeros((), dtype=precision, device=hidden.device)
+        extra = torch.zeros_like(total)
         hidden_gradient = torch.empty_like(hidden)
         head = weight.to(hidden.dtype)
         weight_gradient = torch.zeros_like(weight)
         chunks = _chunks(len(targets), len(weight))
         buffer = hidden.new_empty(chunks[0].stop, len(weight))  # one for all chunks: fresh memory would cost page faults
         for rows in chunks:
-            counted = (targets[rows] != IGNORED)[:, None]
+            counted = (targets[rows] != IGNORED)[:, None].to(precision)
             target = targets[rows].clamp_min(0)[:, None]
-            logits = torch.mm(hidden[rows], head.T, out=buffer[: len(target)]).float()  # (n, V)
+            logits = torch.mm(hidden[rows], head.T, out=buffer[: len(target)]).to(precision)  # (n, V)
             chosen = logits.gather(1, target)
+            mean = logits.mean(dim=1, keepdim=True) if smoothing else chosen
             largest = logits.amax(dim=1, keepdim=True)
             exponentials = logits.sub_(largest).exp_()
             denominator = exponentials.sum(dim=1, keepdim=True)
-            total += ((denominator.log() + largest - chosen) * counted).sum()
-            # d nats / d logits = softmax - onehot(target)
-            gradient = exponentials.mul_(counted / denominator)
-            gradient.scatter_add_(1, target, -counted.to(gradient.dtype))
+            log_sum = denominator.log() + largest
+            total += ((log_sum - chosen) * counted).sum()
+            if smoothing or z_loss:
+                extra += ((smoothing * (chosen - mean) + z_loss * log_sum**2) * counted).sum()
+            # d loss / d logits = softmax · (1 + 2 · z_loss · logsumexp) - (1 - smoothing) · onehot - smoothing / V
+            gradient = exponentials.mul_(counted * (1 + 2 * z_loss * log_sum) / denominator)
+            gradient.scatter_add_(1, target, (smoothing - 1) * counted)
+            if smoothing:
+                gradient.sub_(counted * (smoothing / len(weight)))
             gradient = gradient.to(hidden.dtype)
             torch.mm(gradient, head, out=hidden_gradient[rows])
             if head.dtype == weight.dtype:
@@ -58,22 +82,24 @@ class _CrossEntropySum(torch.autograd.Function):
             else:  # the sum over the chunks is kept in the weight's own precision
                 weight_gradient += gradient.T @ hidden[rows]
         ctx.save_for_backward(hidden_gradient, weight_gradient)
-        return total
+        ctx.mark_non_differentiable(nats := total.clone())
+        return total + extra, nats
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        (scale,) = gradients
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        scale, _ = gradients
         hidden_gradient, weight_gradient = ctx.saved_tensors
-        return hidden_gradient * scale.to(hidden_gradient.dtype), weight_gradient * scale, None
+        return hidden_gradient * scale.to(hidden_gradient.dtype), weight_gradient * scale, None, None, None
 
 
-def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Sum over the counted targets of -log softmax(hidden · weightᵀ)[target], in nats.
+def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, terms: LossTerms = PLAIN) -> tuple[Tensor, Tensor]:
+    """Sum over the counted targets of -log softmax(hidden · weightᵀ)[target], in nats: with `terms`, and without.
 
-    hidden (N, D), weight (V, D), targets (N,) -> a scalar with gradients to hidden and weight.
+    hidden (N, D), weight (V, D), targets (N,) -> two scalars, the first with gradients to hidden and weight.
     """
     if torch.is_autocast_enabled(hidden.device.type):
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
     if not torch.is_grad_enabled():
-        return token_cross_entropy(hidden, weight, targets).sum()
-    return _CrossEntropySum.apply(hidden, weight, targets)
+        nats = token_cross_entropy(hidden, weight, targets).sum()
+        return nats, nats
+    return _CrossEntropySum.apply(hidden, weight, targets, terms.label_smoothing, terms.z_loss)

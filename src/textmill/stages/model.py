@@ -1,4 +1,4 @@
-"""The model stage: the last checkpoint -> a model folder that stock transformers loads."""
+"""The model stage: the weights that validated best -> a model folder that stock transformers loads."""
 
 from typing import Any
 
@@ -7,16 +7,17 @@ from ..files import sha256_of_file
 from ..formats.model_folder import save_model_folder
 from ..models.decoder import Decoder
 from ..training.checkpoints import checkpoint_folder, load_tensors
+from ..training.stopping import FinalWeights
 from .workplace import Workplace
 
 
 def make_model(place: Workplace) -> dict[str, Any]:
-    """The last checkpoint -> a model folder that stock transformers loads."""
+    """The weights that validated best -> a model folder that stock transformers loads."""
     tokenizer = place.tokenizer()
     model = Decoder(place.recipe.model.decoder_config(tokenizer.vocabulary_size))
-    step = place.manifest["stages"]["train"]["summary"]["steps"]
-    folder = checkpoint_folder(place.folder / "checkpoints", step)
-    tensors = load_tensors(folder, "model.safetensors")
+    weights = FinalWeights(**place.manifest["stages"]["train"]["summary"]["weights"])
+    folder = checkpoint_folder(place.folder / "checkpoints", weights.step)
+    tensors = load_tensors(folder, weights.file)
     for name, parameter in model.named_parameters():
         parameter.data.copy_(tensors[name])
     save_model_folder(
@@ -30,4 +31,4 @@ def make_model(place: Workplace) -> dict[str, Any]:
             "training": place.manifest["stages"]["train"]["summary"],
         },
     )
-    return {"hash": sha256_of_file(place.folder / "model" / "model.safetensors"), "step": step}
+    return {"hash": sha256_of_file(place.folder / "model" / "model.safetensors"), "step": weights.step}

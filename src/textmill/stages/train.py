@@ -11,6 +11,7 @@ from ..inference.generate import complete
 from ..inference.sampling import Sampling
 from ..models.count import count
 from ..models.decoder import Decoder
+from ..models.loss import LossTerms
 from ..progress import format_count
 from ..tokens.data import TokenData
 from ..tokens.loader import Loader
@@ -19,6 +20,7 @@ from ..tokens.tokenizer import Tokenizer
 from ..training.checkpoints import checkpoint_folder, differences, list_checkpoints, refuse_other_training
 from ..training.choices import load_choices, plan_steps
 from ..training.loop import Training, train
+from ..training.metrics import refuse_missing_tensorboard
 from ..training.objectives import CausalObjective
 from .corpus import source_identity
 from .workplace import Workplace, model_scorer
@@ -29,10 +31,8 @@ EXCERPT_CHARACTERS = 6_000
 SAMPLE_TOKENS = 60
 LINEAGE_SECTIONS = ("corpus", "tokenizer", "model", "train")
 # What may differ between two trainings of which one is the beginning of the other.
-NOT_LINEAGE = {"corpus.source"} | {
-    f"train.{key}"
-    for key in ("time", "steps", "tokens", "validations", "sample_prompt", "checkpoint_steps", "keep_checkpoints")
-}
+LOOKING_ON = "validations patience sample_prompt checkpoint_steps keep_checkpoints tensorboard"
+NOT_LINEAGE = {"corpus.source"} | {f"train.{key}" for key in f"time steps tokens {LOOKING_ON}".split()}
 
 
 def _recipe_lineage(place: Workplace) -> dict[str, Any]:
@@ -52,8 +52,10 @@ def _lineage(place: Workplace) -> dict[str, Any]:
     return {**_recipe_lineage(place), "tokenized text": place.hash("tokens")[:12]}
 
 
-def refuse_changed_training(place: Workplace) -> None:
-    """Raise RunError, before any stage has touched a file, where the run folder holds a training of something else."""
+def refuse_unfit_training(place: Workplace) -> None:
+    """Raise, before any stage has touched a file, where the run folder holds a training of something else (RunError), or
+    where the training would miss a package (RecipeError)."""
+    refuse_missing_tensorboard(place.recipe.train)
     if list_checkpoints(place.folder / "checkpoints"):
         refuse_other_training(place.folder / "checkpoints", _recipe_lineage(place))
 
@@ -72,9 +74,8 @@ def trained_long_enough(place: Workplace) -> str | None:
     choices = load_choices(place.folder)
     if choices is None:
         return None
-    plan = BlockPlan(place.recipe.model.context_length, settings.batch_size)
     try:
-        wanted = plan_steps(settings, plan.tokens_per_step, choices)
+        wanted = plan_steps(settings, place.recipe.model.context_length, choices)
     except TrainingError:  # a time too short for one step is shorter than what is there
         wanted = 0
     if wanted > done[-1].steps:
@@ -119,7 +120,7 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
         Training(
             settings=settings,
             model=model,
-            objective=CausalObjective(),
+            objective=CausalObjective(LossTerms(settings.label_smoothing, settings.z_loss)),
             loader=loader,
             count=cost,
             bytes_per_token=data.manifest["text_bytes"] / data.tokens,
@@ -129,8 +130,9 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
             lineage=_lineage(place),
         )
     )
+    weights = summary.weights
     return {
-        "hash": sha256_of_file(checkpoint_folder(place.folder / "checkpoints", summary.steps) / "model.safetensors"),
+        "hash": sha256_of_file(checkpoint_folder(place.folder / "checkpoints", weights.step) / weights.file),
         "parameters": cost.parameters,
         **dataclasses.asdict(summary),
     }

@@ -3,13 +3,14 @@
 So a resumed run, another number of processes, or a question asked out of order all see the same batches.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from .data import TokenData
-from .plans import BlockPlan
+from .plans import BlockPlan, Phase
 
 IGNORED = -100  # a target that doesn't count; what torch's cross_entropy ignores by default
 
@@ -22,7 +23,7 @@ class Batch:
     count from the beginning of the row or, where attention stays inside documents, of the document. `segments` (B, T)
     int32 number the documents within a row; None where attention crosses them. `source` (B,) int32: which of the
     loader's corpora a row was read from. `continues` (B,) bool: the row goes on where the same row of the batch before
-    ended. `tokens`: how many targets count.
+    ended. `tokens`: how many targets count. `pieces`: into how many rows each of the plan's blocks was cut.
     """
 
     inputs: torch.Tensor
@@ -32,6 +33,7 @@ class Batch:
     source: torch.Tensor
     continues: torch.Tensor
     tokens: int
+    pieces: int = 1
 
     def rows(self, begin: int, end: int) -> "Batch":
         """Rows `[begin, end)` as a batch of their own: a micro-batch, or one process's share. Views, not copies."""
@@ -44,6 +46,7 @@ class Batch:
             source=self.source[begin:end],
             continues=self.continues[begin:end],
             tokens=_counted(targets),
+            pieces=self.pieces,
         )
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -61,6 +64,7 @@ class Batch:
             source=self.source,
             continues=moved(self.continues),
             tokens=self.tokens,
+            pieces=self.pieces,
         )
 
 
@@ -74,43 +78,49 @@ class Loader:
         self.data, self.plan, self.seed = data, plan, seed
         self.rows_per_epoch = plan.rows_per_epoch(data.tokens)
 
+    def following(self, phases: tuple[Phase, ...]) -> "Loader":
+        """The same corpus and seed, with `phases` of other sizes at the beginning."""
+        return Loader(self.data, dataclasses.replace(self.plan, phases=phases), self.seed)
+
     def batch(self, step: int) -> Batch:
-        """Batch number `step`, counted from 0; epochs follow each other without a gap."""
+        """Batch number `step`, counted from 0; epochs follow each other without a gap.
+
+        Made by numpy alone, so that another thread can make it without waking torch's own threads.
+        """
+        context = self.plan.phase(step).context
         starts = self.plan.rows(self.data.tokens, self.seed, step)
-        stretches = [self.data.read(int(start), self.plan.context + 1) for start in starts]
-        tokens = torch.from_numpy(np.stack(stretches).astype(np.int64))
-        segments, positions = self._segments(starts) if self.plan.document_attention else (None, self._positions())
-        targets = tokens[:, 1:].contiguous()
+        tokens = np.stack([self.data.read(int(start), context + 1) for start in starts]).astype(np.int64)
+        targets = np.ascontiguousarray(tokens[:, 1:])
+        segments, positions = self._segments(starts, context) if self.plan.document_attention else (None, None)
+        if positions is None:
+            positions = np.tile(np.arange(context, dtype=np.int64), (len(starts), 1))
         return Batch(
-            inputs=tokens[:, :-1].contiguous(),
-            targets=targets,
+            inputs=torch.from_numpy(np.ascontiguousarray(tokens[:, :-1])),
+            targets=torch.from_numpy(targets),
             positions=torch.from_numpy(positions),
             segments=None if segments is None else torch.from_numpy(segments),
-            source=torch.zeros(len(starts), dtype=torch.int32),
-            continues=torch.zeros(len(starts), dtype=torch.bool),
-            tokens=_counted(targets),
+            source=torch.from_numpy(np.zeros(len(starts), dtype=np.int32)),
+            continues=torch.from_numpy(np.zeros(len(starts), dtype=bool)),
+            tokens=int((targets != IGNORED).sum()),
+            pieces=self.plan.context // context,
         )
 
     def unread_tokens(self, epoch: int) -> int:
         """How many of the corpus's tokens are never a target in this epoch."""
         return self.plan.unread_tokens(self.data.tokens, epoch)
 
-    def _positions(self) -> np.ndarray:
-        shape = (self.plan.batch_size, self.plan.context)
-        return np.broadcast_to(np.arange(self.plan.context, dtype=np.int64), shape).copy()
-
-    def _segments(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _segments(self, starts: np.ndarray, context: int) -> tuple[np.ndarray, np.ndarray]:
         """Segments (B, T) int32 and positions (B, T) int64 for attention inside documents.
 
         The separator before a document belongs to it, as its BOS: so the document before is asked for its EOS, this one
         for its first token after nothing but BOS, and no target has to be left out.
         """
-        begins = np.zeros((len(starts), self.plan.context), dtype=bool)
+        begins = np.zeros((len(starts), context), dtype=bool)
         for row, start in enumerate(starts):
-            separators = self.data.document_starts(int(start) + 1, self.plan.context) - 1
+            separators = self.data.document_starts(int(start) + 1, context) - 1
             begins[row, separators - start] = True
         begins[:, 0] = True
-        places = np.arange(self.plan.context, dtype=np.int64)
+        places = np.arange(context, dtype=np.int64)
         latest = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
         return (np.cumsum(begins, axis=1) - 1).astype(np.int32), places - latest
 

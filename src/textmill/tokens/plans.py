@@ -12,21 +12,45 @@ from .permutation import mix, permute
 
 
 @dataclass(frozen=True)
+class Phase:
+    """Steps below `until`, counted from 0: `batch_size` blocks a batch, each cut into rows of `context` tokens."""
+
+    until: int
+    batch_size: int
+    context: int
+
+
+@dataclass(frozen=True)
 class BlockPlan:
-    """Rows of `context` targets, `batch_size` rows a batch.
+    """Rows of `context` targets, `batch_size` rows a batch; at the beginning, `phases` of other sizes.
 
     The cuts move by a random offset each epoch, so that it isn't always the same tokens that have no past. With
-    `document_attention` tokens see only their own document: each begins with its separator, which is its BOS.
+    `document_attention` tokens see only their own document: each begins with its separator, which is its BOS. A phase's
+    shorter rows are pieces of the same blocks, so the order of the text doesn't depend on the phases.
     """
 
     context: int
     batch_size: int
     document_attention: bool = False
+    phases: tuple[Phase, ...] = ()
 
-    @property
-    def tokens_per_step(self) -> int:
-        """Targets in one batch."""
-        return self.batch_size * self.context
+    def phase(self, step: int) -> Phase:
+        """The sizes at this step."""
+        last = Phase(2**62, self.batch_size, self.context)
+        return next((phase for phase in self.phases if step < phase.until), last)
+
+    def blocks_before(self, step: int) -> int:
+        """How many blocks the batches before this one have read."""
+        blocks = begun = 0
+        for phase in (*self.phases, Phase(2**62, self.batch_size, self.context)):
+            ended = max(begun, min(step, phase.until))
+            blocks += (ended - begun) * phase.batch_size
+            begun = ended
+        return blocks
+
+    def tokens_before(self, step: int) -> int:
+        """How many targets the batches before this one have."""
+        return self.blocks_before(step) * self.context
 
     def rows_per_epoch(self, tokens: int) -> int:
         """How many blocks a corpus of `tokens` has, the same in every epoch. Raises CorpusError where it has none."""
@@ -44,15 +68,16 @@ class BlockPlan:
         return mix(seed, epoch, ~0) % min(self.context, spare + 1)
 
     def rows(self, tokens: int, seed: int, step: int) -> np.ndarray:
-        """Where each row of batch `step` begins in the corpus: (B,) int64. It reads `context` + 1 tokens from there."""
-        blocks = self.rows_per_epoch(tokens)
-        epochs, indices = np.divmod(np.arange(self.batch_size, dtype=np.int64) + step * self.batch_size, blocks)
-        starts = np.empty(self.batch_size, dtype=np.int64)
+        """Where each row of batch `step` begins in the corpus: (B,) int64. It reads the phase's context + 1 from there."""
+        blocks, phase = self.rows_per_epoch(tokens), self.phase(step)
+        epochs, indices = np.divmod(np.arange(phase.batch_size, dtype=np.int64) + self.blocks_before(step), blocks)
+        starts = np.empty(phase.batch_size, dtype=np.int64)
         for epoch in map(int, np.unique(epochs)):
             here = epochs == epoch
             places = permute(indices[here], blocks, seed, epoch)
             starts[here] = self.offset(tokens, seed, epoch) + places * self.context
-        return starts
+        pieces = np.arange(0, self.context, phase.context, dtype=np.int64)
+        return (starts[:, None] + pieces).reshape(-1)
 
     def unread_tokens(self, tokens: int, epoch: int) -> int:
         """How many tokens are a target of no block in this epoch: what stands before the offset and after the last."""

@@ -159,7 +159,7 @@ def _consider_compiling(
     budget: float | None,
     reasons: list[str],
 ) -> Kernels:
-    expected = budget or fastest * steps_wanted(settings, trial.loader.plan.tokens_per_step)
+    expected = budget or fastest * steps_wanted(settings, trial.loader.plan.context)
     if expected < COMPILE_WORTHWHILE:
         reasons.append(f"compile: not tried, a run of {format_seconds(expected)} is too short to win its time back")
         return best

@@ -37,6 +37,7 @@ class TrainState:
     carry: Any = None
     seconds: float = 0.0
     skipped_steps: int = 0
+    skipped_in_a_row: int = 0
     clipped_steps: int = 0
     best_step: int = 0
     best_bits_per_byte: float | None = None
@@ -44,7 +45,9 @@ class TrainState:
 
 
 # What of a TrainState is written into state.json as it is.
-PLAIN_STATE = ("step", "seconds", "skipped_steps", "clipped_steps", "best_step", "best_bits_per_byte", "stopped_early")
+PLAIN_STATE = (
+    "step", "seconds", "skipped_steps", "skipped_in_a_row", "clipped_steps", "best_step", "best_bits_per_byte", "stopped_early",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from ..errors import RunError, TrainingError
 from ..files import read_json, write_json
 from ..machine.device import machine_name
 from ..progress import format_seconds
+from .schedules import mean_tokens
 from .settings import TrainSettings, seconds_of
 from .step import Kernels
 
@@ -24,7 +25,7 @@ class Choices:
     """How a training runs on this machine. Times in seconds, `peak_flops` per second.
 
     `lineage` names the training they were made for; `timed_steps` is the number of steps that each time budget was turned
-    into, once and for all.
+    into, once and for all. `seconds_per_step` is the mean over the run, `setup_seconds` what measuring took.
     """
 
     lineage: dict[str, Any]
@@ -94,29 +95,34 @@ def validations(settings: TrainSettings, choices: Choices) -> int:
     return max(1, min(settings.validations, affordable))
 
 
-def steps_wanted(settings: TrainSettings, tokens_per_step: int) -> int:
-    """Steps that the recipe's limits on steps and tokens allow; a number beyond any run where it sets neither."""
+def steps_wanted(settings: TrainSettings, context: int) -> int:
+    """Steps that the recipe's limits on steps and tokens allow; a number beyond any run where it sets neither.
+
+    `context` is the model's.
+    """
     limits = [2**62]
     if settings.steps is not None:
         limits.append(settings.steps)
     if settings.tokens is not None:
-        limits.append(max(1, settings.tokens // tokens_per_step))
+        limits.append(max(1, int(settings.tokens / mean_tokens(settings, context))))
     return min(limits)
 
 
-def plan_steps(settings: TrainSettings, tokens_per_step: int, choices: Choices) -> int:
+def plan_steps(settings: TrainSettings, context: int, choices: Choices) -> int:
     """How many steps the run has: what the recipe's limits allow, the time turned into steps by what was measured.
 
     Raises TrainingError where the time isn't enough for one step.
     """
-    steps = steps_wanted(settings, tokens_per_step)
+    steps = steps_wanted(settings, context)
     if settings.time is None:
         return steps
     if settings.time in choices.timed_steps:
         return min(steps, choices.timed_steps[settings.time])
     budget = seconds_of(settings.time)
     moments = sum(moment <= budget for moment in SAMPLE_MOMENTS)
-    fixed = choices.setup_seconds + validations(settings, choices) * choices.validation_seconds
+    checks = validations(settings, choices)  # one that finds the best so far is followed by a checkpoint
+    fixed = choices.setup_seconds + checks * (choices.validation_seconds + choices.checkpoint_seconds)
+    fixed += choices.validation_seconds if settings.averaging else 0.0
     fixed += moments * choices.sample_seconds + 2 * choices.checkpoint_seconds
     per_step = choices.seconds_per_step + choices.checkpoint_seconds / checkpoint_interval(settings, choices)
     timed = int((budget - fixed) / per_step)
@@ -129,10 +135,10 @@ def plan_steps(settings: TrainSettings, tokens_per_step: int, choices: Choices) 
     return min(steps, timed)
 
 
-def fix_steps(settings: TrainSettings, tokens_per_step: int, choices: Choices) -> tuple[int, Choices]:
+def fix_steps(settings: TrainSettings, context: int, choices: Choices) -> tuple[int, Choices]:
     """The run's number of steps, and the choices with the time budget's steps written down."""
-    steps = plan_steps(settings, tokens_per_step, choices)
+    steps = plan_steps(settings, context, choices)
     if settings.time is None or settings.time in choices.timed_steps:
         return steps, choices
-    timed = plan_steps(settings.model_copy(update={"steps": None, "tokens": None}), tokens_per_step, choices)
+    timed = plan_steps(settings.model_copy(update={"steps": None, "tokens": None}), context, choices)
     return steps, dataclasses.replace(choices, timed_steps={**choices.timed_steps, settings.time: timed})

@@ -5,11 +5,8 @@ bits as one that wasn't. What depends on the clock (samples, the progress line) 
 """
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +16,10 @@ from torch import nn
 
 from ..errors import TrainingError
 from ..models.count import Count
-from ..progress import Progress, format_count, format_seconds
-from ..tokens.loader import Loader
+from ..progress import Progress, format_seconds
+from ..tokens.loader import Batch, Loader
 from ..tokens.permutation import mix
+from .averaging import WeightAverage
 from .calibration import calibrate
 from .checkpoints import TrainState, discard_after, list_checkpoints, refuse_other_training, restore, save_checkpoint
 from .choices import (
@@ -33,12 +31,16 @@ from .choices import (
     validations,
     warn_of_another_machine,
 )
+from .interrupts import asked_to_stop
 from .metrics import metrics_writer
 from .objectives import Objective
 from .optimizers import Optimizer
-from .schedules import decay_start, rate
-from .settings import TrainSettings, seconds_of
+from .prefetch import prefetched
+from .schedules import phases, rate, same_until
+from .settings import TrainSettings
 from .step import StepResult, run_step
+from .stopping import choose_weights, due, note_validation, out_of_patience
+from .summary import TrainingSummary, summarise
 
 SKIPPED_IN_A_ROW = 5  # bad steps one after the other, after which going on is no use
 
@@ -66,25 +68,9 @@ class Training:
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
-    def share_of_peak(self, choices: Choices, tokens_per_second: float) -> float:
-        """Share of the measured matrix peak that the model's own operations are."""
-        return tokens_per_second * self.count.needed_training_flops / choices.peak_flops
-
-
-@dataclass(frozen=True)
-class TrainingSummary:
-    """What a finished training took. Its speed counts all its time, validation and saving included."""
-
-    steps: int
-    tokens: int
-    epochs: float
-    unread_tokens: int
-    seconds: float
-    tokens_per_second: float
-    share_of_peak: float
-    skipped_steps: int
-    resumed_from: int
-    machine: str
+    @property
+    def context(self) -> int:
+        return self.loader.plan.context
 
 
 def train(training: Training) -> TrainingSummary:
@@ -94,61 +80,61 @@ def train(training: Training) -> TrainingSummary:
     RunError where the folder belongs to another training, and KeyboardInterrupt, after a checkpoint, where the process
     was asked to stop.
     """
-    settings, tokens = training.settings, training.loader.plan.tokens_per_step
+    settings, model = training.settings, training.model
     refuse_other_training(training.checkpoints, training.lineage)
     choices = _choices(training)
-    steps, choices = fix_steps(settings, tokens, choices)
+    steps, choices = fix_steps(settings, training.context, choices)
     choices.save(training.folder)
-    stable_until = decay_start(settings, steps)
-    state = TrainState(0, training.model.to(choices.kernels.device), Optimizer(training.model, settings))
-    _restore(training, state, steps, stable_until)
+    stable_until = same_until(settings, steps)
+    state = _begin(training, choices, steps, stable_until)
     resumed_from = saved_at = state.step
-    runner = choices.kernels.prepare(training.model)
+    loader = training.loader.following(phases(settings, training.context, steps))
+    runner = choices.kernels.prepare(model)
     interval, checks = checkpoint_interval(settings, choices), validations(settings, choices)
+    state.stopped_early = out_of_patience(state, steps, checks, settings.patience)
     started = time.perf_counter() - (state.seconds or choices.setup_seconds)
-    bad_steps = 0
     with (
-        metrics_writer(training.folder, state.step) as record,
-        Progress("train", steps * tokens, "tokens") as progress,
-        _asked_to_stop(progress) as stop,
+        metrics_writer(training.folder, state.step, settings.tensorboard) as record,
+        Progress("train", loader.plan.tokens_before(steps), "tokens") as progress,
+        prefetched(loader, state.step) as batches,
+        asked_to_stop(progress) as stop,
     ):
-        progress.start_from(state.step * tokens)
-        while state.step < steps:
-            training.model.train()
-            torch.manual_seed(mix(settings.seed, state.step))  # so that dropout is a function of (seed, step)
-            factor, batch = rate(settings, steps, state.step), training.loader.batch(state.step)
-            result = run_step(
-                runner, state.optimizer, training.objective, batch, state.carry, choices.kernels, state.step, factor
-            )
-            state.carry = result.carry
-            state.step += 1
-            bad_steps = 0 if result.finite else bad_steps + 1
-            state.skipped_steps += not result.finite
-            if bad_steps == SKIPPED_IN_A_ROW:
-                raise _diverged(state.step)
-            before, state.seconds = state.seconds, time.perf_counter() - started
-            bits_per_byte = result.loss / math.log(2) / training.bytes_per_token
-            record("step", step=state.step, seconds=state.seconds, loss=result.loss, bits_per_byte=bits_per_byte,
-                   rate=factor, finite=result.finite)  # fmt: skip
-            progress.advance(tokens, _detail(training, choices, progress, state.step, steps, result, bits_per_byte))
+        progress.start_from(loader.plan.tokens_before(state.step))
+        while state.step < steps and not state.stopped_early:
+            before, begun = state.seconds, time.perf_counter()
+            batch, factor = next(batches), rate(settings, steps, state.step)
+            result = _step(training, choices, runner, state, batch, factor)
+            state.seconds = time.perf_counter() - started
+            speed = batch.tokens / (time.perf_counter() - begun)
+            shown = _figures(training, choices, state, result, speed)
+            record("step", tokens=loader.plan.tokens_before(state.step), rate=factor,
+                   learning_rate=factor * state.optimizer.matrix_learning_rate, **shown)  # fmt: skip
+            progress.advance(batch.tokens, _detail(state.step, steps, shown))
 
-            training.model.eval()
-            if _due(state.step, steps, checks):
-                validation = training.validate(training.model)
+            model.eval()
+            if due(state.step, steps, checks):
+                validation = training.validate(model)
+                note_validation(state, validation)
+                state.stopped_early = state.step < steps and out_of_patience(state, steps, checks, settings.patience)
                 record("validation", step=state.step, seconds=state.seconds, bits_per_byte=validation)
                 progress.say(f"  step {state.step:,}: {validation:.3f} bits per byte on held-out text")
             if any(before < moment <= state.seconds for moment in SAMPLE_MOMENTS):
-                text = training.sample(training.model)
+                text = training.sample(model)
                 record("sample", step=state.step, seconds=state.seconds, text=text)
                 progress.say(f"  after {format_seconds(state.seconds)} it writes: {' '.join(text.split())}")
-            if state.step - saved_at >= interval or state.step in (stable_until, steps) or stop.is_set():
+            ended = state.step == steps or state.stopped_early
+            landmark = ended or state.step in (stable_until, state.best_step)
+            if landmark or state.step - saved_at >= interval or stop.is_set():
                 state.seconds = time.perf_counter() - started
                 save_checkpoint(training.checkpoints, state, training.lineage, steps, stable_until, settings.keep_checkpoints)
                 saved_at = state.step
-            if stop.is_set() and state.step < steps:
+            if stop.is_set() and not ended:
                 progress.say(f"Stopped at step {state.step:,} of {steps:,}, saved. Without --restart, `textmill run` goes on.")
                 raise KeyboardInterrupt
-    return _summary(training, choices, state, steps, resumed_from)
+        model.eval()
+        weights = choose_weights(state, model, training.validate)
+        record("weights", step=state.step, seconds=state.seconds, chosen=weights.kind, bits_per_byte=weights.bits_per_byte)
+    return summarise(settings, loader, training.count, choices, state, weights, steps, resumed_from)
 
 
 def _choices(training: Training) -> Choices:
@@ -169,11 +155,20 @@ def _choices(training: Training) -> Choices:
     )
 
 
+def _begin(training: Training, choices: Choices, steps: int, stable_until: int) -> TrainState:
+    """The state before the next step: fresh, or from the newest checkpoint that fits."""
+    settings, model = training.settings, training.model.to(choices.kernels.device)
+    average = WeightAverage(model, settings.averaging) if settings.averaging is not None else None
+    state = TrainState(0, model, Optimizer(model, settings), average)
+    _restore(training, state, steps, stable_until)
+    return state
+
+
 def _restore(training: Training, state: TrainState, steps: int, stable_until: int) -> None:
     """Go on from a checkpoint where one fits, and say from where; checkpoints of a shorter, finished run give way."""
     restored = restore(training.checkpoints, state, steps, stable_until)
     beyond = [checkpoint for checkpoint in list_checkpoints(training.checkpoints) if checkpoint.step > state.step]
-    if beyond and beyond[-1].steps != steps and beyond[-1].step < beyond[-1].steps:
+    if beyond and beyond[-1].steps != steps and not beyond[-1].finished:
         raise TrainingError(
             f"{training.folder} holds a training stopped at step {beyond[-1].step:,} of {beyond[-1].steps:,}, and this one "
             f"would have {steps:,}: finish it with the limits it was begun with, or throw it away with --restart"
@@ -185,78 +180,52 @@ def _restore(training: Training, state: TrainState, steps: int, stable_until: in
     discard_after(training.checkpoints, state.step)
 
 
-def _diverged(step: int) -> TrainingError:
+def _step(
+    training: Training, choices: Choices, runner: nn.Module, state: TrainState, batch: Batch, factor: float
+) -> StepResult:
+    """One step from `state` to the next, its counts and its average included. Raises TrainingError where it diverges."""
+    training.model.train()
+    torch.manual_seed(mix(training.settings.seed, state.step))  # so that dropout is a function of (seed, step)
+    result = run_step(runner, state.optimizer, training.objective, batch, state.carry, choices.kernels, state.step, factor)
+    state.carry = result.carry
+    state.step += 1
+    state.skipped_steps += not result.finite
+    state.skipped_in_a_row = 0 if result.finite else state.skipped_in_a_row + 1
+    state.clipped_steps += result.clipped
+    if state.average is not None:
+        state.average.update(state.step)
+    if state.skipped_in_a_row == SKIPPED_IN_A_ROW:
+        raise _diverged(training.settings, state)
+    return result
+
+
+def _diverged(settings: TrainSettings, state: TrainState) -> TrainingError:
+    matrix, embedding = state.optimizer.matrix_learning_rate / 2, settings.embedding_learning_rate / 2
+    clip = "" if settings.clip_norm is not None else " --set train.clip_norm=1.0"
     return TrainingError(
-        f"the gradient was not finite in {SKIPPED_IN_A_ROW} steps in a row, up to step {step}; lower "
-        "train.embedding_learning_rate and train.matrix_learning_rate, and train anew with --restart"
+        f"the gradient was not finite in {SKIPPED_IN_A_ROW} steps in a row, up to step {state.step}, so training can't go on. "
+        f"Train anew with half the learning rates: --restart --set train.matrix_learning_rate={matrix:g} "
+        f"--set train.embedding_learning_rate={embedding:g}{clip}"
     )
 
 
-def _detail(
-    training: Training,
-    choices: Choices,
-    progress: Progress,
-    step: int,
-    steps: int,
-    result: StepResult,
-    bits_per_byte: float,
-) -> str:
-    share = training.share_of_peak(choices, progress.speed())
-    return f"step {step:,}/{steps:,}  loss {result.loss:.3f}  {bits_per_byte:.3f} bits/byte  {share:.0%} of peak"
+def _figures(training: Training, choices: Choices, state: TrainState, result: StepResult, speed: float) -> dict[str, Any]:
+    """What a step is shown and recorded by."""
+    return {
+        "step": state.step,
+        "seconds": state.seconds,
+        "loss": result.loss,
+        "bits_per_byte": result.loss / math.log(2) / training.bytes_per_token,
+        "gradient_norm": result.gradient_norm,
+        "clipped": result.clipped,
+        "finite": result.finite,
+        "tokens_per_second": speed,
+        "share_of_peak": speed * training.count.needed_training_flops / choices.peak_flops,
+    }
 
 
-def _due(step: int, steps: int, times: int) -> bool:
-    """Whether one of the `times` even parts of a run ends at this step."""
-    return times > 0 and step * times // steps > (step - 1) * times // steps
-
-
-@contextmanager
-def _asked_to_stop(progress: Progress) -> Iterator[threading.Event]:
-    """Set on Ctrl-C or SIGTERM, so that the step at hand is finished and saved; a second Ctrl-C stops at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # signals reach the main thread alone
-        return
-
-    def ask(*_: object) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-        progress.say("Finishing this step and saving …")
-
-    handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _summary(training: Training, choices: Choices, state: TrainState, steps: int, resumed_from: int) -> TrainingSummary:
-    settings, tokens = training.settings, steps * training.loader.plan.tokens_per_step
-    speed = tokens / max(state.seconds - choices.setup_seconds, 1e-9)
-    share = training.share_of_peak(choices, speed)
-    if settings.time and state.seconds > 1.1 * seconds_of(settings.time):
-        print(
-            f"The training took {format_seconds(state.seconds)} instead of {settings.time}: the machine became slower than "
-            "it was when measured. The number of steps was kept."
-        )
-    if steps <= settings.warmup_steps:
-        print(f"Only {steps} steps were done, fewer than train.warmup_steps = {settings.warmup_steps}.")
-    print(
-        f"  {steps:,} steps, {format_count(tokens)} tokens in {format_seconds(state.seconds)}: "
-        f"{format_count(speed)} tokens/s, {share:.0%} of the machine's matrix peak, all included"
-        + (f"; {state.skipped_steps} steps skipped, their gradient was not finite" if state.skipped_steps else "")
-    )
-    return TrainingSummary(
-        steps=steps,
-        tokens=tokens,
-        epochs=steps * settings.batch_size / training.loader.rows_per_epoch,
-        unread_tokens=training.loader.unread_tokens(0),
-        seconds=state.seconds,
-        tokens_per_second=speed,
-        share_of_peak=share,
-        skipped_steps=state.skipped_steps,
-        resumed_from=resumed_from,
-        machine=choices.machine,
+def _detail(step: int, steps: int, shown: dict[str, Any]) -> str:
+    return (
+        f"step {step:,}/{steps:,}  loss {shown['loss']:.3f}  {shown['bits_per_byte']:.3f} bits/byte  "
+        f"{shown['share_of_peak']:.0%} of peak"
     )

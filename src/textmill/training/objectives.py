@@ -7,25 +7,33 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from ..models.loss import PLAIN, LossTerms
 from ..tokens.loader import Batch
 
 
 class Objective(Protocol):
-    """(model, batch, carry) -> (sum of the loss in nats, carry, metrics). The loop knows no more of it than this."""
+    """(model, batch, carry) -> (sum of the loss, carry, metrics). The loop knows no more of it than this.
+
+    `metrics["nats"]` is the sum of the plain loss in nats, without what training may add to it: that is what is shown.
+    """
 
     def count(self, batch: Batch) -> int:
         """How many targets of the batch count towards the loss."""
         ...
 
-    def __call__(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any, dict[str, float]]: ...
+    def __call__(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any, dict[str, Tensor]]: ...
 
 
 class CausalObjective:
     """Predict each next token."""
 
+    def __init__(self, terms: LossTerms = PLAIN):
+        self.terms = terms
+
     def count(self, batch: Batch) -> int:
         return batch.tokens
 
-    def __call__(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any, dict[str, float]]:
+    def __call__(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
         positions = batch.positions if batch.segments is not None else None
-        return model(batch.inputs, batch.targets, positions, batch.segments), carry, {}
+        loss, nats = model(batch.inputs, batch.targets, positions, batch.segments, terms=self.terms)
+        return loss, carry, {"nats": nats}

@@ -67,11 +67,17 @@ class Optimizer:
         ]
         by_muon = {name for stack in self.stacks for name in stack.names}
         self.others = {name: parameter for name, parameter in parameters.items() if name not in by_muon}
+        embedding_decay = settings.embedding_weight_decay
+        decays = {
+            "matrix": settings.weight_decay,
+            "embedding": settings.weight_decay if embedding_decay is None else embedding_decay,
+            "norm": settings.norm_weight_decay,
+        }
         groups = []
         for name, parameter in self.others.items():
-            peak = self.matrix_learning_rate if name in matrices else settings.embedding_learning_rate
-            decay = settings.weight_decay if parameter.dim() > 1 else 0.0
-            groups.append({"params": [parameter], "lr": peak, "peak": peak, "weight_decay": decay})
+            kind = "matrix" if name in matrices else "norm" if parameter.dim() == 1 else "embedding"
+            peak = self.matrix_learning_rate if kind == "matrix" else settings.embedding_learning_rate
+            groups.append({"params": [parameter], "lr": peak, "peak": peak, "weight_decay": decays[kind]})
         self.adamw = torch.optim.AdamW(groups, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=True)
 
     def step(self, step: int, rate: float) -> None:
@@ -79,6 +85,8 @@ class Optimizer:
         for group in self.adamw.param_groups:
             group["lr"] = group["peak"] * rate
         self.adamw.step()
+        for group in self.adamw.param_groups:
+            self._shrink(group["params"], group["lr"])
         warm = min(1.0, step / MOMENTUM_STEPS)
         momentum = MOMENTUM_START + (MOMENTUM_END - MOMENTUM_START) * warm
         for stack in self.stacks:
@@ -94,6 +102,15 @@ class Optimizer:
         scaled = learning_rate * max(1.0, rows / columns) ** 0.5
         for parameter, update in zip(stack.parameters, updates):
             parameter.mul_(1 - learning_rate * self.settings.weight_decay).sub_(update, alpha=scaled)
+        self._shrink(stack.parameters, learning_rate)
+
+    @torch.no_grad()
+    def _shrink(self, parameters: list[nn.Parameter], learning_rate: float) -> None:
+        """The soft threshold of decoupled L1: towards zero by a fixed amount, and not beyond."""
+        if self.settings.l1:
+            for parameter in parameters:
+                if parameter.dim() > 1:
+                    parameter.copy_(torch.nn.functional.softshrink(parameter, learning_rate * self.settings.l1))
 
     def parameters(self) -> list[nn.Parameter]:
         """All that is optimised."""

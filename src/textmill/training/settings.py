@@ -51,8 +51,35 @@ class TrainSettings(Settings):
     """Peak learning rate of embedding, head and norms, always by AdamW. A token is seen rarely, so it learns in leaps."""
 
     weight_decay: Annotated[float, pydantic.Field(ge=0)] = 0.1
-    """Decoupled weight decay of matrices, embedding and head, per step and unit of learning rate. Worth raising where
-    the same text is read many times."""
+    """Decoupled weight decay of the layers' matrices, per step and unit of learning rate. Worth raising where the same text
+    is read many times."""
+
+    embedding_weight_decay: Annotated[float, pydantic.Field(ge=0)] | None = None
+    """The same for embedding and head; default: weight_decay."""
+
+    norm_weight_decay: Annotated[float, pydantic.Field(ge=0)] = 0.0
+    """The same for the norms' gains, whose neutral value is 1 and not 0: best left at 0."""
+
+    l1: Annotated[float, pydantic.Field(ge=0)] = 0.0
+    """L1 regularisation, decoupled: how far the weights of matrices, embedding and head are drawn to exactly 0, per step and
+    unit of learning rate (soft threshold). 0.01 is noticeable; it makes small weights vanish, for pruning."""
+
+    label_smoothing: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
+    """Share of each target that is spread evenly over the vocabulary. What is shown and validated is never smoothed, and
+    bits per byte usually suffer: for models that are too sure of themselves."""
+
+    z_loss: Annotated[float, pydantic.Field(ge=0)] = 0.0
+    """Weight of the squared log-sum-exp of the logits, which keeps them from drifting; 1e-4 is usual (PaLM). Helps long
+    trainings in bfloat16."""
+
+    clip_norm: Annotated[float, pydantic.Field(gt=0)] | None = None
+    """Scale the gradient down to this global norm where it is longer; default: never. Muon's update doesn't depend on the
+    gradient's length, so this matters little with it; with adamw 1.0 is usual. How often it was active is reported."""
+
+    averaging: Annotated[float, pydantic.Field(gt=0, le=0.5)] | None = None
+    """Keep an average of the weights whose mean age is this share of the steps so far, such as 0.05; the model folder then
+    holds whichever validates better, the average or the last weights. Default: none, since a learning rate that falls to 0
+    averages by itself; worth its memory (one more copy of the weights) where the rate stays high."""
 
     dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
     """Share of embeddings and of the layers' contributions that is zeroed at random in training. Helps where the same text
@@ -68,12 +95,24 @@ class TrainSettings(Settings):
     decay_fraction: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.6
     """Share of the steps, at the end, over which the learning rate of warmup-stable-decay falls linearly to 0."""
 
+    batch_schedule: tuple[tuple[float, int], ...] = ()
+    """Smaller batches first: pairs [share, rows], such as [[0.3, 8]]: 8 rows up to 30 % of the steps, then batch_size. The
+    learning rates stay as they are."""
+
+    context_schedule: tuple[tuple[float, int], ...] = ()
+    """Shorter rows first: pairs [share, tokens], such as [[0.5, 128]]: rows of 128 tokens up to half of the steps, then of
+    model.context_length, which must be a multiple. A step has as many tokens: its rows are cut in pieces."""
+
     document_attention: bool = False
     """Keep attention inside each document of a packed row. Costs speed; matters where documents are short."""
 
     validations: Annotated[int, pydantic.Field(ge=0)] = 8
     """How often, evenly over the run, bits per byte are measured on a part of the validation documents; less often where
     that would take more than a tenth of the time."""
+
+    patience: Annotated[int, pydantic.Field(ge=1)] | None = None
+    """Stop after this many validations in a row that were no better than the best before; default: never. The model folder
+    holds the best. A learning rate that still has to fall improves late, so give several."""
 
     checkpoint_steps: Annotated[int, pydantic.Field(ge=1)] | Literal["auto"] = "auto"
     """Steps between two checkpoints; auto: as many as take half a minute, so that this much is lost at most."""
@@ -101,8 +140,15 @@ class TrainSettings(Settings):
     """Rows that pass through the model at once, a divisor of batch_size; fewer need less memory and give the same
     gradient but for rounding. auto: the fastest, measured."""
 
+    activation_checkpointing: Literal["auto", "on", "off"] = "auto"
+    """Keep only each layer's input for the backward pass and compute the rest again: the same bits, much less memory, a
+    third more work. auto: only where a single row wouldn't fit into memory otherwise."""
+
     compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile; auto: off where the run is too short to win back the time that compiling takes."""
+    """torch.compile; auto: on where what it was measured to save over the run is more than what compiling takes."""
+
+    tensorboard: bool = False
+    """Also write the metrics for TensorBoard, into the run folder's tensorboard/; needs the package tensorboard."""
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "TrainSettings":
@@ -110,4 +156,26 @@ class TrainSettings(Settings):
             raise ValueError('give at least one of time (such as "5m"), steps and tokens')
         if isinstance(self.micro_batch, int) and self.batch_size % self.micro_batch:
             raise ValueError(f"micro_batch ({self.micro_batch}) must divide batch_size ({self.batch_size})")
+        if self.patience is not None and self.validations == 0:
+            raise ValueError("patience counts validations, and validations is 0; write validations = 8, or no patience")
+        for name in ("batch_schedule", "context_schedule"):
+            shares = [share for share, _ in getattr(self, name)]
+            if sorted({*shares, 0.0, 1.0}) != [0.0, *shares, 1.0]:
+                raise ValueError(f"{name}: the shares must rise, above 0 and below 1; found {shares}")
+            if wrong := [value for _, value in getattr(self, name) if value < 1]:
+                raise ValueError(f"{name}: {wrong[0]} is no size; write [[0.5, 8]] for 8 up to half of the steps")
         return self
+
+
+def unfit_contexts(settings: TrainSettings, context: int) -> list[str]:
+    """What is wrong with the schedule of contexts beside the model's: rows are pieces of the model's, all of one length."""
+    return [
+        f"train.context_schedule: {length} does not divide model.context_length ({context}); "
+        f"write {_nearest_divisor(context, length)}"
+        for _, length in settings.context_schedule
+        if context % length
+    ]
+
+
+def _nearest_divisor(number: int, wanted: int) -> int:
+    return min((part for part in range(1, number + 1) if number % part == 0), key=lambda part: abs(part - wanted))

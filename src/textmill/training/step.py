@@ -1,6 +1,7 @@
 """One optimizer step, and the kernels it runs on."""
 
 import dataclasses
+import math
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ class Kernels:
     attention: str
     micro_batch: int
     compile: bool
+    activation_checkpointing: bool = False
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """The model as these kernels run it. Sets torch's threads and its rounding of denormals for the process."""
@@ -29,23 +31,32 @@ class Kernels:
         # Gradients through freshly zeroed projections are denormal numbers, on which a CPU is ten times slower.
         torch.set_flush_denormal(True)
         model.set_eager_attention(self.attention == "eager")  # type: ignore[operator]
+        model.set_activation_checkpointing(self.activation_checkpointing)  # type: ignore[operator]
         return torch.compile(model) if self.compile else model  # type: ignore[return-value]
 
     def __str__(self) -> str:
         compiled = "compiled" if self.compile else "not compiled"
         where = f"{self.threads} threads" if self.device == "cpu" else self.device
-        return f"{where}, {self.dtype}, {self.attention} attention, micro-batches of {self.micro_batch}, {compiled}"
+        recomputed = ", activations computed twice" if self.activation_checkpointing else ""
+        return f"{where}, {self.dtype}, {self.attention} attention, micro-batches of {self.micro_batch}, {compiled}{recomputed}"
 
 
 @dataclasses.dataclass(frozen=True)
 class StepResult:
-    """Mean nats per counted target, how many counted, each micro-batch's carry, and whether the gradient was finite (else
-    there was no update)."""
+    """Mean nats per counted target, without what the objective adds to them; how many counted; each micro-batch's carry.
+
+    `gradient_norm` is the global norm before it was `clipped`; where it isn't `finite` there was no update.
+    """
 
     loss: float
     count: int
     carry: list[Any]
-    finite: bool
+    gradient_norm: float
+    clipped: bool
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.gradient_norm)
 
 
 def run_step(
@@ -63,18 +74,24 @@ def run_step(
     `carry` holds what the rows of each micro-batch bring along from the step before; None at the start.
     """
     count = objective.count(batch)
-    loss = torch.zeros((), device=kernels.device)
-    starts = range(0, len(batch.inputs), kernels.micro_batch)
-    carried = carry or [None] * len(starts)
+    nats = torch.zeros((), device=kernels.device)
+    rows = kernels.micro_batch * batch.pieces
+    starts = range(0, len(batch.inputs), rows)
+    carried = carry if carry and len(carry) == len(starts) else [None] * len(starts)
     for number, start in enumerate(starts):
-        micro_batch = batch.rows(start, start + kernels.micro_batch).to(kernels.device)
+        micro_batch = batch.rows(start, start + rows).to(kernels.device)
         with torch.autocast(kernels.device, torch.bfloat16, enabled=kernels.dtype == "bfloat16"):
-            loss_sum, carried[number], _ = objective(model, micro_batch, carried[number])
+            loss_sum, carried[number], metrics = objective(model, micro_batch, carried[number])
         (loss_sum / count).backward()
-        loss += loss_sum.detach()
+        nats += metrics["nats"]
     gradients = [parameter.grad for parameter in optimizer.parameters() if parameter.grad is not None]
-    finite = bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients)))
-    if finite:
+    norm = float(torch.nn.utils.get_total_norm(gradients))
+    limit = optimizer.settings.clip_norm
+    clipped = False
+    if math.isfinite(norm):
+        if limit is not None and norm > limit:
+            torch._foreach_mul_(gradients, limit / norm)
+            clipped = True
         optimizer.step(step, rate)
     optimizer.zero_gradients()
-    return StepResult(float(loss) / count, count, carried, finite)
+    return StepResult(float(nats) / count, count, carried, norm, clipped)

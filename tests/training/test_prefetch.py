@@ -1,0 +1,44 @@
+"""The next batch is made ahead: in order, with its errors, and with no thread left behind."""
+
+import threading
+
+import pytest
+
+from textmill.errors import CorpusError
+from textmill.training.prefetch import prefetched
+
+
+class Loader:
+    """Gives its steps back; step 7 can't be read."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def batch(self, step: int) -> int:
+        self.asked.append(step)
+        if step == 7:
+            raise CorpusError("the shard is damaged")
+        return step
+
+
+def test_in_order_one_ahead_and_the_error_where_it_belongs() -> None:
+    loader, before = Loader(), threading.active_count()
+    with pytest.raises(CorpusError, match="damaged"), prefetched(loader, 3) as batches:
+        for expected in range(3, 7):
+            assert next(batches) == expected
+            assert len(loader.asked) <= expected - 3 + 2
+        next(batches)
+    assert threading.active_count() == before
+
+
+def test_an_error_beyond_the_last_batch_that_was_asked_for_is_no_error() -> None:
+    with prefetched(Loader(), 6) as batches:
+        assert next(batches) == 6
+
+
+def test_leaving_in_the_middle_leaves_no_thread() -> None:
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt), prefetched(Loader(), 0) as batches:
+        next(batches)
+        raise KeyboardInterrupt
+    assert threading.active_count() == before
