@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textmill.corpus.build import build_corpus
+from textmill.corpus.build import BLOCK_CHARACTERS, build_corpus
 from textmill.corpus.samples import fetch_sample
 from textmill.corpus.settings import CorpusSettings
 from textmill.corpus.store import read_corpus, read_drops
@@ -25,8 +25,9 @@ def write_lines(path: Path, texts: list[str]) -> Path:
     return path
 
 
-def build(source: Path, folder: Path, **options: float) -> dict:
-    return build_corpus(CorpusSettings(source=str(source), **options), folder, io.StringIO())
+def build(source: Path, folder: Path, workers: int = 1, block_characters: int = BLOCK_CHARACTERS, **options: float) -> dict:
+    settings = CorpusSettings(source=str(source), **options)
+    return build_corpus(settings, folder, io.StringIO(), workers=workers, block_characters=block_characters)
 
 
 @settings(max_examples=30, deadline=None)
@@ -74,6 +75,9 @@ def test_an_empty_side_is_an_error_that_changes_nothing(tmp_path: Path) -> None:
         build(write_lines(tmp_path / "in.jsonl", [long]), tmp_path, validation_fraction=1e-9)
     with pytest.raises(CorpusError, match=r"none of the 1 documents fell to train; lower corpus.validation_fraction"):
         build(write_lines(tmp_path / "in.jsonl", [long]), tmp_path, validation_fraction=1 - 1e-9)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    with pytest.raises(CorpusError, match="no document is left"):
+        build(write_lines(tmp_path / "in.jsonl", ["a", "b"] * 100), tmp_path, block_characters=10)
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 

@@ -31,8 +31,10 @@ def dump(*pages: str) -> str:
 ARTICLE = PAGE.format("Hund", 0, 7, "", "[[Bild:A.jpg|thumb|x]]Ein '''Hund''' &amp;amp; mehr.")
 
 
-def read(path: Path, **settings: object) -> list[Document | Drop]:
-    return list(read_documents(path, CorpusSettings(source=str(path), **settings)))
+def read(path: Path, **options: object) -> list[Document | Drop]:
+    settings = CorpusSettings(source=str(path), **options)
+    found = read_documents(path, settings)
+    return [one if isinstance(one, Document | Drop) else one.read(settings) for one in found]
 
 
 def problem(path: Path, **settings: object) -> str:

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textmill.corpus.document import Document, Drop
+from textmill.corpus.duplicates import DropDuplicates, SeenDigests
 from textmill.corpus.settings import CorpusSettings
 from textmill.corpus.split import split_of
-from textmill.corpus.steps import DropDuplicates, cleaning_steps, remove_machine_tail
+from textmill.corpus.steps import cleaning_steps, remove_machine_tail
 
 EVENT = '{"msg_type":"generate_answer_finish","data":""}'
 
@@ -64,6 +65,12 @@ def test_drops_say_what_was_measured() -> None:
     step = DropDuplicates()
     assert isinstance(step(Document("same", "1", "a")), Document)
     assert isinstance(step(Document("same", "2", "b")), Drop)
+
+
+@given(st.lists(st.binary(min_size=16, max_size=16) | st.sampled_from([bytes(16), b"\1" * 16, b"\1" * 15 + b"\2"])))
+def test_the_digests_seen_are_a_set(digests: list[bytes]) -> None:
+    seen = SeenDigests()
+    assert [seen.add(digest) for digest in digests] == [digest not in digests[:n] for n, digest in enumerate(digests)]
 
 
 @given(st.text(), st.text(), st.floats(0.01, 0.99))

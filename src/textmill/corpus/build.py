@@ -1,114 +1,38 @@
 """The corpus stage: sources in; documents for training and validation, everything dropped, and a card of counts out."""
 
+import collections
 import contextlib
 import hashlib
-import json
-from collections import Counter
+import importlib.metadata
+import itertools
+import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import CorpusError
-from ..files import atomic_file, write_json
+from ..files import fingerprint
+from ..machine.cores import usable_cores
 from ..progress import Progress
-from .document import Document, Drop
-from .readers import name_of, read_documents
+from .blocks import Blocks
+from .cleaning import Cleaned
+from .document import Drop, Found
+from .duplicates import DropDuplicates
+from .parallel import MOST_WORKERS, Batch, clean_in_order
+from .readers import read_documents
 from .settings import CorpusSettings
 from .sources import find_sources
 from .split import split_of
-from .steps import Step, cleaning_steps
-from .store import RecordWriter
+from .streams import COMPRESSIONS
+from .tally import Tally
 
-OUTPUTS = ("train", "validation", "dropped")
+BLOCK_CHARACTERS = 1 << 24
+"""What is lost at most when a run is killed: 16 Mi characters as they were read, some ten seconds of two cores."""
 
-
-class _Side:
-    """What is counted of the documents kept for training, or for validation."""
-
-    def __init__(self) -> None:
-        self.documents = self.characters = self.utf8_bytes = 0
-        self._hash = hashlib.sha256()
-
-    def add(self, document: Document) -> None:
-        self.documents += 1
-        self.characters += len(document.text)
-        self.utf8_bytes += len(document.text.encode())
-        self._hash.update(json.dumps([document.id, document.text], ensure_ascii=False).encode() + b"\n")
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "documents": self.documents,
-            "characters": self.characters,
-            "bytes": self.utf8_bytes,
-            "sha256": self._hash.hexdigest(),
-        }
-
-
-class _Tally:
-    """Counts on the way; becomes the card."""
-
-    def __init__(self) -> None:
-        self.read: Counter[str] = Counter()  # by source file
-        self.kept: Counter[str] = Counter()
-        self.kept_bytes: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
-        self.rules: dict[str, Counter[str]] = {}
-        self.changed: dict[str, Counter[str]] = {}
-        self.removed_markup: Counter[str] = Counter()
-        self.sides = {"train": _Side(), "validation": _Side()}
-
-    def clean(self, document: Document, steps: dict[str, Step]) -> Document | Drop:
-        """Take `document` through the steps, counting what each changes."""
-        for name, step in steps.items():
-            result = step(document)
-            if isinstance(result, Drop):
-                return result
-            if result is not document:
-                counts = self.changed.setdefault(name, Counter())
-                counts["documents"] += 1
-                counts["characters_removed"] += len(document.text) - len(result.text)
-            document = result
-        return document
-
-    def drop(self, drop: Drop) -> None:
-        self.dropped[drop.source] += 1
-        self.rules.setdefault(drop.step, Counter())[drop.rule] += 1
-
-    def keep(self, document: Document, side: str) -> None:
-        self.kept[document.source] += 1
-        self.kept_bytes[document.source] += len(document.text.encode())
-        self.removed_markup.update(document.metadata.get("removed_markup", {}))
-        self.sides[side].add(document)
-
-    def check(self, written: dict[str, int]) -> None:
-        """Every document that was read was written exactly once, and each count agrees with the files."""
-        counted = {name: side.documents for name, side in self.sides.items()}
-        counted["dropped"] = sum(sum(rules.values()) for rules in self.rules.values())
-        by_source = all(self.read[name] == self.kept[name] + self.dropped[name] for name in self.read)
-        if counted != written or sum(written.values()) != self.read.total() or not by_source:
-            raise AssertionError(f"counts don't add up: read {self.read}, counted {counted}, written {written}")
-
-    def card(self, settings: CorpusSettings, left_out: list[Path]) -> dict[str, Any]:
-        return {
-            "settings": settings.model_dump(),
-            "read": self.read.total(),
-            "kept": {name: side.to_dict() for name, side in self.sides.items()},
-            "dropped": {step: dict(rules) for step, rules in self.rules.items()},
-            "changed": {step: dict(counts) for step, counts in self.changed.items()},
-            "markup_characters_removed": dict(self.removed_markup.most_common()),
-            "sources": {
-                name: {
-                    "read": self.read[name],
-                    "kept": self.kept[name],
-                    "dropped": self.dropped[name],
-                    "bytes_kept": self.kept_bytes[name],
-                }
-                for name in self.read
-            },
-            "files_of_unknown_format": {
-                "count": len(left_out),
-                "first": [name_of(path, settings) for path in left_out[:20]],
-            },
-        }
+BATCH_CHARACTERS = 1 << 18  # what a worker gets at once: a sixth of a second of work
+BATCH_DOCUMENTS = 1000
+SMALL_SOURCE = 4 << 20  # bytes that one process has cleaned before others have started
+_COMPRESSION = 4  # how many bytes of text a compressed byte holds, about
 
 
 def build_corpus(
@@ -116,58 +40,135 @@ def build_corpus(
     folder: str | Path,
     progress_stream: TextIO | None = None,
     cache_folder: Path | None = None,
+    workers: int | None = None,
+    block_characters: int = BLOCK_CHARACTERS,
 ) -> dict[str, Any]:
     """Read, clean and split the sources into `folder`, which exists; return the card.
 
-    Writes `train.jsonl.zst`, `validation.jsonl.zst`, `dropped.jsonl.zst` and, last, `card.json`; on an error nothing
-    in `folder` changes. Raises CorpusError for sources that can't be read, or where a side would be empty.
+    Writes `train.jsonl.zst`, `validation.jsonl.zst`, `dropped.jsonl.zst` and, last, `card.json`. On an error or a kill
+    nothing of these changes, and the finished blocks wait in `building/` for the next call with the same settings and
+    sources. The output is the same to the byte for any number of `workers` (default: as the size and the cores
+    suggest). Raises CorpusError for sources that can't be read, or where a side would be empty.
     """
-    folder = Path(folder)
-    with Progress("corpus", None, "bytes", progress_stream) as progress, contextlib.ExitStack() as stack:
+    with Progress("corpus", None, "bytes", progress_stream) as progress:
         files, left_out = find_sources(settings, progress, cache_folder)
         progress.total = sum(path.stat().st_size for path in files)
-        streams = {name: stack.enter_context(atomic_file(folder / f"{name}.jsonl.zst")) for name in OUTPUTS}
-        with contextlib.ExitStack() as open_writers:
-            writers = {name: open_writers.enter_context(RecordWriter(stream)) for name, stream in streams.items()}
-            tally = _pour(files, settings, writers, progress)
-        _refuse_empty_side(tally, settings)
-        tally.check({name: writer.count for name, writer in writers.items()})
-        card = tally.card(settings, left_out)
-        (folder / "card.json").unlink(missing_ok=True)  # an old card must not describe new files
-    write_json(folder / "card.json", card)
+        with Blocks(Path(folder), _key(settings, files, block_characters)) as blocks:
+            if blocks.finished_card is None:
+                _pour(files, settings, blocks, progress, workers or _workers_for(files), block_characters)
+                _refuse_empty_side(blocks, settings)
+                blocks.tally.check(blocks.written)
+            card = blocks.finished_card or blocks.tally.card(settings, left_out)
+            blocks.publish(card)
     return card
 
 
-def _pour(files: list[Path], settings: CorpusSettings, writers: dict[str, RecordWriter], progress: Progress) -> _Tally:
-    """Take every document of every file to its place."""
-    tally = _Tally()
-    steps = cleaning_steps(settings)
-    for path in files:
-        for result in read_documents(path, settings, progress.advance):
-            tally.read[result.source] += 1
-            cleaned = result if isinstance(result, Drop) else tally.clean(result, steps)
-            if isinstance(cleaned, Drop):
-                tally.drop(cleaned)
-                writers["dropped"].write(cleaned)
-            else:
-                side = split_of(cleaned, settings.validation_fraction)
-                tally.keep(cleaned, side)
-                writers[side].write(cleaned)
-            progress.detail = f"{tally.read.total():,} documents"
-    return tally
+def _key(settings: CorpusSettings, files: list[Path], block_characters: int) -> str:
+    """Stands for all that a block depends on: the settings, the sources, and the code that cleans them."""
+    libraries = ("mwparserfromhell", "ftfy", "opencc", "zstandard")
+    code = hashlib.sha256()
+    for module in sorted(Path(__file__).parent.rglob("*.py")):
+        code.update(module.read_bytes())
+    return fingerprint(
+        {
+            "settings": settings.model_dump(mode="json"),
+            "files": [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files],
+            "block_characters": block_characters,
+            "code": code.hexdigest(),
+            "libraries": {name: importlib.metadata.version(name) for name in libraries},
+            "unicode": unicodedata.unidata_version,
+        }
+    )
 
 
-def _refuse_empty_side(tally: _Tally, settings: CorpusSettings) -> None:
+def _workers_for(files: list[Path]) -> int:
+    """As many as there are cores, but one, this process itself, where the others would hardly have begun."""
+    size = sum(path.stat().st_size * (_COMPRESSION if path.suffix.lower() in COMPRESSIONS else 1) for path in files)
+    return 1 if size < SMALL_SOURCE else min(usable_cores(), MOST_WORKERS)
+
+
+def _pour(
+    files: list[Path],
+    settings: CorpusSettings,
+    blocks: Blocks,
+    progress: Progress,
+    workers: int,
+    block_characters: int,
+) -> None:
+    """Take every document that no finished block holds to its place."""
+    if blocks.tally.read:
+        progress.say(f"corpus: going on after {blocks.tally.read.total():,} documents that an earlier run finished")
+    duplicates = DropDuplicates()
+    duplicates.remember(blocks.digests())
+    block = blocks.tally.next_block()
+    batches = _batches(files, settings, (blocks.file, blocks.taken), progress, block_characters)
+    with contextlib.closing(clean_in_order(batches, settings, workers)) as stream:
+        for batch, cleaned in stream:
+            for one in cleaned:
+                _place(one, block, duplicates, blocks, settings)
+            progress.detail = f"{blocks.tally.read.total() + block.read.total():,} documents"
+            if batch.ends_block:
+                blocks.finish(block, batch.file, batch.taken, duplicates.take_unsaved())
+                block = blocks.tally.next_block()
+
+
+def _place(cleaned: Cleaned, block: Tally, duplicates: DropDuplicates, blocks: Blocks, settings: CorpusSettings) -> None:
+    """Write one document to its side, or to what was dropped; and count it."""
+    block.count(cleaned)
+    record = cleaned.record if isinstance(cleaned.record, Drop) else duplicates(cleaned.record)
+    if isinstance(record, Drop):
+        block.drop(record)
+        blocks.write("dropped", record)
+    else:
+        side = split_of(record, settings.validation_fraction)
+        block.keep(record, side)
+        blocks.write(side, record)
+
+
+def _batches(
+    files: list[Path], settings: CorpusSettings, start: tuple[int, int], progress: Progress, block_characters: int
+) -> Iterator[Batch]:
+    """All documents behind `start` (file, and documents of it already taken), a batch at a time.
+
+    Where blocks end is a function of the documents alone. The last batch ends a block, and may be empty.
+    """
+    first, taken = start
+    found: list[Found] = []
+    in_batch = in_block = 0
+    for number, path in enumerate(files[first:], first):
+        documents = read_documents(path, settings, progress.advance)
+        if number == first and taken:
+            collections.deque(itertools.islice(documents, taken), maxlen=0)  # read over what is finished
+            progress.start_from(progress.done)
+        for position, document in enumerate(documents, taken + 1):
+            characters = 0 if isinstance(document, Drop) else len(document.text)
+            found.append(document)
+            in_batch += characters
+            in_block += characters
+            if in_block >= block_characters or in_batch >= BATCH_CHARACTERS or len(found) >= BATCH_DOCUMENTS:
+                yield Batch(found, number, position, in_block >= block_characters)
+                found, in_batch = [], 0
+                in_block = 0 if in_block >= block_characters else in_block
+        taken = 0
+    yield Batch(found, len(files), 0, True)
+
+
+def _refuse_empty_side(blocks: Blocks, settings: CorpusSettings) -> None:
+    tally = blocks.tally
     kept = tally.kept.total()
+    problem = None
     if not kept:
         rules = ", ".join(f"{count:,} {rule}" for counts in tally.rules.values() for rule, count in counts.items())
-        raise CorpusError(
+        problem = (
             f"no document is left of {tally.read.total():,} ({rules}); give more or longer text, or lower "
             f"corpus.minimum_characters (now {settings.minimum_characters})"
         )
     for name, advice in (("validation", "raise"), ("train", "lower")):
-        if not tally.sides[name].documents:
-            raise CorpusError(
+        if kept and not tally.sides[name].documents:
+            problem = (
                 f"none of the {kept:,} documents fell to {name}; {advice} corpus.validation_fraction (now "
                 f"{settings.validation_fraction:g}) or add documents"
             )
+    if problem:
+        blocks.abandon()
+        raise CorpusError(problem)

@@ -1,7 +1,9 @@
-"""A document on its way through the corpus: kept, changed, or dropped with its reason."""
+"""A document on its way through the corpus: found, read, kept, changed, or dropped with its reason."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+from .settings import CorpusSettings
 
 
 @dataclass(frozen=True)
@@ -32,3 +34,27 @@ class Drop:
     value: float | int | str = ""
     threshold: float | int | str = ""
     span: str = ""
+
+
+class Unread(Protocol):
+    """A document found but not yet made readable: the costly part of reading, which any process can do."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def text(self) -> str:
+        """The text as it stands in the source, markup and all."""
+
+    def read(self, settings: CorpusSettings) -> Document | Drop:
+        """Make it readable."""
+
+
+Found = Document | Drop | Unread
+"""What a reader gives."""

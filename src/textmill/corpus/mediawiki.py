@@ -11,12 +11,12 @@ from pathlib import Path
 from xml.parsers import expat
 
 from ..errors import CorpusError
-from .document import Document, Drop
+from .document import Document, Drop, Found
 from .settings import CorpusSettings
 from .streams import Advance, TruncatedError, byte_chunks
 from .wikitext import HIDDEN_NAMESPACES, prose
 
-LONGEST_PAGE = 1 << 24  # 16 Mi characters: MediaWiki itself stops at 2 MiB
+LONGEST_PAGE = 1 << 22  # 4 Mi characters: MediaWiki itself stops at 2 MiB
 _ENDS_TOO_EARLY = {
     expat.errors.codes[message]
     for message in (
@@ -29,6 +29,26 @@ _ENDS_TOO_EARLY = {
 _REDIRECT = re.compile(r"^\s*#\s*[^\W\d]+\s*:?\s*\[\[")
 _FILES_AND_CATEGORIES = ("6", "14", "-2")
 _KEPT = frozenset({"title", "ns", "id", "model", "text"})
+
+
+@dataclass(frozen=True)
+class Article:
+    """A page of the dump as it stands there: reading its markup is the costly part, and any process can do it."""
+
+    id: str
+    source: str
+    title: str
+    language: str
+    text: str
+    hidden_namespaces: frozenset[str]
+
+    def read(self, settings: CorpusSettings) -> Document | Drop:
+        """Its prose, or a Drop where it has none."""
+        result = prose(self.text, self.hidden_namespaces)
+        if not result.text:
+            return Drop(self.id, self.source, "reader", "no prose", self.title)
+        removed = {"removed_markup": dict(sorted(result.removed.items()))}
+        return Document(result.text, self.id, self.source, self.title, self.language, removed)
 
 
 @dataclass
@@ -117,20 +137,20 @@ class _Dump:
                 self._page.id = value
 
 
-def read_mediawiki(path: Path, name: str, settings: CorpusSettings, advance: Advance | None) -> Iterator[Document | Drop]:
-    """The articles of a dump as prose. Other namespaces, redirects and empty pages are Drops."""
+def read_mediawiki(path: Path, name: str, settings: CorpusSettings, advance: Advance | None) -> Iterator[Found]:
+    """The articles of a dump, unread. Other namespaces, redirects and empty pages are Drops."""
     dump = _Dump(path)
     drops: Counter[str] = Counter()
     articles = 0
     for _ in _parsed(dump, advance):
         hidden = HIDDEN_NAMESPACES | {dump.namespaces.get(key, "").lower() for key in _FILES_AND_CATEGORIES} - {""}
         for page in dump.pages:
-            result = _document(page, name, dump, hidden)
-            if isinstance(result, Document):
-                articles += 1
+            found = _article(page, name, dump, hidden)
+            if isinstance(found, Drop):
+                drops[found.rule] += 1
             else:
-                drops[result.rule] += 1
-            yield result
+                articles += 1
+            yield found
         dump.pages.clear()
     if not articles:
         pages = sum(drops.values())
@@ -157,7 +177,7 @@ def _parsed(dump: _Dump, advance: Advance | None) -> Iterator[None]:
         ) from error
 
 
-def _document(page: _Page, name: str, dump: _Dump, hidden: frozenset[str]) -> Document | Drop:
+def _article(page: _Page, name: str, dump: _Dump, hidden: frozenset[str]) -> Article | Drop:
     def drop(rule: str, value: int | str = "", threshold: int | str = "") -> Drop:
         return Drop(page.id, name, "reader", rule, page.title, value, threshold)
 
@@ -173,12 +193,7 @@ def _document(page: _Page, name: str, dump: _Dump, hidden: frozenset[str]) -> Do
         return drop("no wikitext", page.model)
     if not text.strip():
         return drop("empty page")
-    result = prose(text, hidden)
-    if not result.text:
-        return drop("no prose")
-    return Document(
-        result.text, page.id, name, page.title, dump.language, {"removed_markup": dict(sorted(result.removed.items()))}
-    )
+    return Article(page.id, name, page.title, dump.language, text, hidden)
 
 
 def _namespace_in_title(title: str, namespaces: dict[str, str]) -> str:

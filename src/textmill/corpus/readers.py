@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import CorpusError, nearest
-from .document import Document, Drop
+from .document import Found
 from .jsonl import read_jsonl
 from .mediawiki import read_mediawiki
 from .plaintext import read_plain_text
 from .settings import CorpusSettings
 from .streams import COMPRESSIONS, Advance, DamagedError, TruncatedError
 
-Reader = Callable[[Path, str, CorpusSettings, Advance | None], Iterator[Document | Drop]]
+Reader = Callable[[Path, str, CorpusSettings, Advance | None], Iterator[Found]]
 """Takes the file, the name its documents are known by, the settings, and what to call with the bytes read."""
 
 READERS: dict[str, Reader] = {
@@ -44,8 +44,8 @@ def unknown_format(path: Path) -> str:
     )
 
 
-def read_documents(path: Path, settings: CorpusSettings, advance: Advance | None = None) -> Iterator[Document | Drop]:
-    """The documents of one file, and a Drop for each thing in it that is none.
+def read_documents(path: Path, settings: CorpusSettings, advance: Advance | None = None) -> Iterator[Found]:
+    """The documents of one file, read or yet to be read, and a Drop for each thing in it that is none.
 
     `advance` is called with the bytes read, for a progress line. Raises CorpusError for a file that can't be read:
     unknown format, no permission, truncated, damaged, not in the encoding, broken lines, not a dump.

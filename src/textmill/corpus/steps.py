@@ -4,7 +4,6 @@ No step touches what a person wrote on purpose: curly quotes, full-width punctua
 stay as they are.
 """
 
-import hashlib
 import json
 import re
 import unicodedata
@@ -92,22 +91,8 @@ def drop_short(minimum_characters: int) -> Step:
     return too_short
 
 
-class DropDuplicates:
-    """Drops documents whose text was seen before. Remembers 16 bytes of hash a document, nothing else."""
-
-    def __init__(self) -> None:
-        self.seen: set[bytes] = set()
-
-    def __call__(self, document: Document) -> Document | Drop:
-        digest = hashlib.blake2b(document.text.encode(), digest_size=16).digest()
-        if digest in self.seen:
-            return Drop(document.id, document.source, "duplicates", "same text", document.title, digest.hex())
-        self.seen.add(digest)
-        return document
-
-
 def cleaning_steps(settings: CorpusSettings) -> dict[str, Step]:
-    """Every step by its name, in the order they are taken."""
+    """Every step that looks at one document alone, by its name, in the order they are taken."""
     script = settings.chinese_script
     return {
         "text repair": repair_text,
@@ -117,7 +102,6 @@ def cleaning_steps(settings: CorpusSettings) -> dict[str, Step]:
         "machine tail": remove_machine_tail,
         "whitespace": tidy_whitespace,
         "length": drop_short(settings.minimum_characters),
-        "duplicates": DropDuplicates(),
     }
 
 

@@ -17,7 +17,7 @@ _UNLIMITED = 1 << 31
 
 
 class RecordWriter:
-    """Writes documents or drops to an open binary file. Use it in a `with` statement, inside the file's own."""
+    """Writes documents or drops to an open binary file, as one zstandard frame."""
 
     def __init__(self, stream: IO[bytes]):
         self._compressed = zstandard.ZstdCompressor(level=3, write_checksum=True).stream_writer(stream, closefd=False)
@@ -32,10 +32,8 @@ class RecordWriter:
         self._text.write(json.dumps(fields, ensure_ascii=False) + "\n")
         self.count += 1
 
-    def __enter__(self) -> "RecordWriter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End the frame. The file stays open: more frames may follow."""
         self._text.close()
 
 
