@@ -7,7 +7,7 @@ import io
 import sys
 
 from ..errors import TextmillError
-from . import life, machine, models, report  # noqa: F401  (each adds its verbs to the app)
+from . import evaluate, life, machine, models, report  # noqa: F401  (each adds its verbs to the app)
 from .app import app
 
 

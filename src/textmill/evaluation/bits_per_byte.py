@@ -7,7 +7,7 @@ that both have scored.
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ class Evaluation:
 
     systems: list[SystemScores]
     differences: list[Score]
+    documents: list[list[DocumentScore]]
+    """Each system's documents, in the systems' order."""
 
     @property
     def closest(self) -> int | None:
@@ -52,21 +54,26 @@ class Evaluation:
             "systems": [
                 {
                     "name": system.name,
-                    "bits_per_byte": _plain(system.bits_per_byte),
-                    "token_perplexity": _plain(system.token_perplexity),
-                    "word_perplexity": _plain(system.word_perplexity),
+                    "bits_per_byte": plain_score(system.bits_per_byte),
+                    "token_perplexity": plain_score(system.token_perplexity),
+                    "word_perplexity": plain_score(system.word_perplexity),
                 }
                 for system in self.systems
             ],
-            "differences": [_plain(difference) for difference in self.differences],
+            "differences": [plain_score(difference) for difference in self.differences],
         }
 
 
 def evaluate_scorers(
-    scorers: Sequence[Scorer], documents: Sequence[Document], samples: int = 10_000, seed: int = 0
+    scorers: Sequence[Scorer],
+    documents: Sequence[Document],
+    samples: int = 10_000,
+    seed: int = 0,
+    extra_signature: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Score `documents` with every system and compare the first with each other one; `samples` resamples an interval.
 
+    `extra_signature` says more of where the documents come from; every score carries it.
     Raises CorpusError where there are no documents, or some can't be told apart or aren't Unicode text.
     """
     refuse_unfit(documents)
@@ -76,13 +83,15 @@ def evaluate_scorers(
     results = [list(scorer.score(documents)) for scorer in scorers]
     texts = {(document.source, document.id): document for document in documents}
     systems = [
-        _system_scores(scorer, scores, [texts[score.source, score.id] for score in scores], samples, seed)
+        _system_scores(
+            scorer, scores, [texts[score.source, score.id] for score in scores], samples, seed, extra_signature or {}
+        )
         for scorer, scores in zip(scorers, results)
     ]
     differences = [
         _difference(systems[0], results[0], other, scores, samples, seed) for other, scores in zip(systems[1:], results[1:])
     ]
-    return Evaluation(systems, differences)
+    return Evaluation(systems, differences, results)
 
 
 def validation_bits_per_byte(scorer: Scorer, documents: Sequence[Document]) -> float:
@@ -95,7 +104,12 @@ def validation_bits_per_byte(scorer: Scorer, documents: Sequence[Document]) -> f
 
 
 def _system_scores(
-    scorer: Scorer, scores: Sequence[DocumentScore], documents: Sequence[Document], samples: int, seed: int
+    scorer: Scorer,
+    scores: Sequence[DocumentScore],
+    documents: Sequence[Document],
+    samples: int,
+    seed: int,
+    extra_signature: Mapping[str, Any],
 ) -> SystemScores:
     nats, sizes = _column(scores, "nats"), _column(scores, "bytes")
     signature = {
@@ -107,6 +121,7 @@ def _system_scores(
         "bootstrap_samples": samples,
         "seed": seed,
         "textmill": __version__,
+        **extra_signature,
     }
 
     def perplexity(name: str, counts: np.ndarray) -> Score:
@@ -167,7 +182,7 @@ def _exponential(value: float) -> float:
         return math.inf
 
 
-def _plain(score: Score) -> dict[str, Any]:
+def plain_score(score: Score) -> dict[str, Any]:
     """A score as JSON values, which know neither NaN nor infinity."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in score.to_dict().items()

@@ -6,8 +6,11 @@ from ..score import Score
 from .bits_per_byte import UNIT, Evaluation
 
 
-def render_evaluation(evaluation: Evaluation) -> str:
-    """The comparison as plain text for a terminal: a table, the differences, and what they mean."""
+def render_evaluation(evaluation: Evaluation, other: str = "baseline") -> str:
+    """The comparison as plain text for a terminal: a table, the differences, and what they mean.
+
+    `other` is what the systems beside the first are called.
+    """
     header = ("system", UNIT, "95 % interval", "per token", "per word", "documents")
     rows = [
         (
@@ -33,14 +36,14 @@ def render_evaluation(evaluation: Evaluation) -> str:
             f" over {_documents(difference.count)} that both scored"
         )
     if (closest := evaluation.closest) is not None:
-        lines.append(_verdict(evaluation, closest))
+        lines.append(_verdict(evaluation, closest, other))
     return "\n".join(lines)
 
 
-def _verdict(evaluation: Evaluation, closest: int) -> str:
+def _verdict(evaluation: Evaluation, closest: int, other: str) -> str:
     difference, baseline = evaluation.differences[closest], evaluation.systems[1 + closest].name
     name = evaluation.systems[0].name
-    which = f"the better baseline, {baseline}" if len(evaluation.differences) > 1 else baseline
+    which = f"the better {other}, {baseline}" if len(evaluation.differences) > 1 else baseline
     below = difference.value <= 0
     low, high = (-difference.high, -difference.low) if below else (difference.low, difference.high)
     claim = f"bits per byte {'below' if below else 'above'} {which}"

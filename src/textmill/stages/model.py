@@ -8,6 +8,7 @@ from ..formats.model_folder import save_model_folder
 from ..models.decoder import Decoder
 from ..training.checkpoints import checkpoint_folder, load_tensors
 from ..training.stopping import FinalWeights
+from .corpus import source_identity
 from .workplace import Workplace
 
 
@@ -27,6 +28,7 @@ def make_model(place: Workplace) -> dict[str, Any]:
         {
             "textmill": __version__,
             "recipe": place.recipe.model_dump(mode="json", exclude_none=True),
+            "sources": source_identity(place),
             "hashes": {name: entry["hash"] for name, entry in place.manifest["stages"].items()},
             "training": place.manifest["stages"]["train"]["summary"],
         },

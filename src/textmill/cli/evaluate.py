@@ -1,0 +1,60 @@
+"""The verb that judges model folders on any text."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model folder, or a run folder such as runs/wikipedia-sample.")],
+    texts: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TEXT...", help="Files, folders, dumps (.txt, .md, .jsonl, .xml; .gz, .bz2, .zst), sample:NAME, or - ."
+        ),
+    ],
+    against: Annotated[
+        list[Path] | None, typer.Option(metavar="MODEL", help="Another model on the same text; may be given many times.")
+    ] = None,
+    train_text: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Text for a byte n-gram, the baseline, to learn from; may be given many times."),
+    ] = None,
+    ngram_order: Annotated[int, typer.Option(help="Order of that n-gram.")] = 7,
+    raw: Annotated[bool, typer.Option("--raw", help="Take the text as it is; default: cleaned as a corpus is.")] = False,
+    format: Annotated[
+        str | None, typer.Option(help="How the files are read: txt, md, jsonl or mediawiki; default: by their endings.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="How .txt, .md and .jsonl files are encoded; default: utf-8.")] = None,
+    text_field: Annotated[str | None, typer.Option(help="The field of a .jsonl line that holds the text.")] = None,
+    maximum_bytes: Annotated[
+        int, typer.Option(min=1, help="Text that is scored, in bytes; which documents, their hashes decide.")
+    ] = 2_000_000,
+    documents: Annotated[int, typer.Option(metavar="N", min=0, help="Show the N worst and N best documents.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, with what they rest on.")] = False,
+) -> None:
+    """Bits per byte of a model on any text, with intervals, beside other models and baselines."""
+    from .. import load
+    from ..evaluation.compare import compare, train_ngram
+    from ..evaluation.texts import read_texts, text_settings
+    from ..machine.device import best_device
+
+    folders = [load(path) for path in [model, *(against or [])]]
+    changes = {"format": format, "encoding": encoding, "text_field": text_field}
+    of_model = folders[0].lineage.get("recipe", {}).get("corpus", {})
+    settings = text_settings(texts, of_model, changes)
+    training = text_settings(train_text, of_model, changes) if train_text else None
+    found = read_texts(settings, maximum_bytes, cleaned=not raw)
+    ngram = train_ngram(training, ngram_order) if training else None
+    for folder in folders:
+        folder.model.to(best_device())
+    comparison = compare(folders, found, ngram)
+    if as_json:
+        print(json.dumps(comparison.to_dict(documents), ensure_ascii=False, indent=2))
+    else:
+        print(comparison.render(documents))
