@@ -17,11 +17,12 @@ from typing import Any
 
 import pydantic
 
+from ..corpus.cleaning import Cleaner
 from ..corpus.document import Document, Drop
+from ..corpus.duplicates import DropDuplicates
 from ..corpus.readers import name_of, read_documents
 from ..corpus.settings import CorpusSettings
 from ..corpus.sources import list_sources
-from ..corpus.steps import cleaning_steps
 from ..corpus.store import read_corpus
 from ..errors import CorpusError
 from ..files import sha256_of_file
@@ -121,17 +122,18 @@ def known_sources(texts: Texts, lineage: Mapping[str, Any]) -> list[str]:
 
 def _documents(paths: Sequence[Path], settings: CorpusSettings, texts: Texts, progress: Progress | None) -> Iterator[Document]:
     """Every document that the steps keep; counts, in `texts`, what is read and dropped."""
-    steps = cleaning_steps(settings) if texts.cleaned else {}
+    clean, without_duplicates = Cleaner(settings), DropDuplicates()
     shared = {name for name, count in Counter(name_of(path, settings) for path in paths).items() if count > 1}
     for path in paths:
         name = name_of(path, settings)
         name = str(path) if name in shared else name
         texts.files[name] = sha256_of_file(path)
-        for result in read_documents(path, settings, progress.advance if progress else None):
+        for found in read_documents(path, settings, progress.advance if progress else None):
             texts.read += 1
-            for step in steps.values():
-                if isinstance(result, Document):
-                    result = step(result)
+            result = found if isinstance(found, Document | Drop) else found.read(settings)
+            if texts.cleaned:
+                result = clean([result])[0].record
+                result = without_duplicates(result) if isinstance(result, Document) else result
             if isinstance(result, Drop):
                 texts.dropped[f"{result.step}: {result.rule}"] += 1
             else:
