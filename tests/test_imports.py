@@ -6,7 +6,7 @@ from pathlib import Path
 import textmill
 
 HOUSE = [
-    {"errors", "score", "files", "progress", "machine", "ledger", "settings"},
+    {"errors", "score", "files", "interruption", "progress", "machine", "ledger", "settings"},
     {"corpus"},
     {"tokens"},
     {"models"},

@@ -4,10 +4,13 @@ Everything is written under a temporary name beside its place, flushed to disk, 
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -15,13 +18,23 @@ from typing import IO, Any
 import filelock
 
 from .errors import RunError
+from .progress import format_count
+
+# Why a file can take no more, by the system's error number.
+FULL = {
+    errno.ENOSPC: "no room is left on its disk",
+    getattr(errno, "EDQUOT", None): "your quota on its disk is used up",
+    errno.EFBIG: "the system allows no larger file (see `ulimit -f`)",
+    112: "no room is left on its disk",  # as Windows numbers it
+}
+WINDOWS_TRIES, WINDOWS_PAUSE = 20, 0.05  # a virus scanner or an indexer may hold a file open for a moment
 
 
 def _flush_to_disk(path: Path) -> None:
     """fsync a file or, where the system allows it, a folder."""
     if path.is_dir() and os.name == "nt":
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # Windows flushes only what it may write
     try:
         os.fsync(descriptor)
     finally:
@@ -32,6 +45,38 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
+def _replace(source: Path, target: Path) -> None:
+    """Rename, and on Windows try again for a second while another program holds the target open."""
+    for tries_left in reversed(range(WINDOWS_TRIES if os.name == "nt" else 1)):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if not tries_left:
+                raise
+            time.sleep(WINDOWS_PAUSE)
+
+
+@contextlib.contextmanager
+def _room(path: Path, needed: int = 0) -> Iterator[None]:
+    """Turn a full disk into a RunError that says so; at once where `needed` bytes don't fit. What was there before stays."""
+    if (free := shutil.disk_usage(path.parent).free) < needed:
+        raise RunError(f"{path} can't be written: it needs {format_count(needed)}B, and {format_count(free)}B {_GO_ON}")
+    try:
+        yield
+    except Exception as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))  # safetensors passes the system's number on as text
+        number = int(found[1]) if found else getattr(error, "errno", None)
+        if number not in FULL:
+            raise
+        free = shutil.disk_usage(path.parent).free
+        wanted = f", {format_count(needed)}B were needed" if needed else ""
+        raise RunError(f"{path} can't be written: {FULL[number]}{wanted}, and {format_count(free)}B {_GO_ON}") from error
+
+
+_GO_ON = "are free there. Make room, and run the same command again: what was finished before is kept, and gone on from"
+
+
 @contextlib.contextmanager
 def atomic_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a file that appears under `path` only once the block has ended without an error."""
@@ -40,37 +85,42 @@ def atomic_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     temporary = _temporary(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}  # the same bytes on every system
     try:
-        with open(temporary, mode, **text) as stream:  # type: ignore[call-overload]
+        with _room(path), open(temporary, mode, **text) as stream:  # type: ignore[call-overload]
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        _replace(temporary, path)
         _flush_to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Give a fresh folder that takes the place of `path` only once the block has ended without an error."""
+def atomic_folder(path: str | Path, needed: int = 0) -> Iterator[Path]:
+    """Give a fresh folder that takes the place of `path` only once the block has ended without an error.
+
+    Raises RunError where the disk is full; before anything is written, where `needed` bytes, if known, don't fit.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
     try:
-        yield temporary
-        for inner in temporary.rglob("*"):
-            _flush_to_disk(inner)
-        _flush_to_disk(temporary)
+        with _room(path, needed):
+            temporary.mkdir()
+            yield temporary
+            for inner in temporary.rglob("*"):
+                _flush_to_disk(inner)
+            _flush_to_disk(temporary)
         if path.exists():
-            os.replace(path, replaced)
-        os.replace(temporary, path)
+            shutil.rmtree(replaced, ignore_errors=True)
+            _replace(path, replaced)
+        _replace(temporary, path)
         _flush_to_disk(path.parent)
     finally:
         if replaced.exists() and not path.exists():
-            os.replace(replaced, path)
+            _replace(replaced, path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
 
@@ -78,7 +128,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 def remove_folder(path: Path) -> None:
     """Remove a folder so that it is there whole or not at all, even if the process is killed on the way."""
     hidden = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    os.replace(path, hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
+    _replace(path, hidden)
     shutil.rmtree(hidden)
 
 
@@ -87,10 +138,10 @@ def remove_partial(folder: str | Path) -> None:
 
     A folder that was killed between giving way and being replaced is put back.
     """
-    for replaced in Path(folder).rglob(".*.replaced"):
+    for replaced in list(Path(folder).rglob(".*.replaced")):
         original = replaced.with_name(replaced.name[1:].rsplit(".", 2)[0])
         if not original.exists():
-            os.replace(replaced, original)
+            _replace(replaced, original)
     for leftover in [*Path(folder).rglob(".*.partial"), *Path(folder).rglob(".*.replaced")]:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)

@@ -8,6 +8,7 @@ that was killed is simply done again, or, in training, gone on with.
 """
 
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RunError, nearest
-from .files import fingerprint, folder_lock, read_json, remove_partial, write_json, write_text
+from .files import fingerprint, folder_lock, read_json, read_sealed, remove_partial, write_sealed, write_text
+from .interruption import Stopped, stoppable
 from .ledger import Ledger
 from .progress import format_seconds
 from .recipe import Recipe
@@ -25,9 +27,9 @@ from .stages.model import make_model
 from .stages.report import make_report, report_inputs
 from .stages.tokens import make_tokenizer, make_tokens
 from .stages.train import goes_on_training, make_checkpoints, refuse_unfit_training, trained_long_enough
-from .stages.workplace import Workplace
+from .stages.workplace import DamagedOutput, Workplace
 
-MANIFEST, MANIFEST_VERSION = "manifest.json", 1
+MANIFEST, MANIFEST_VERSION = "manifest.json", 2
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,17 @@ class Stage:
     """Whether it builds on what attempts before left; None: if the last one was stopped, and had the same inputs."""
 
 
+CORPUS_FILES = ("corpus/card.json", "corpus/train.jsonl.zst", "corpus/validation.jsonl.zst", "corpus/dropped.jsonl.zst")
+MODEL_FILES = ("model/model.safetensors", "model/config.json", "model/tokenizer.json")
 STAGES = (
-    Stage("corpus", ("corpus",), (), ("corpus/card.json",), make_corpus, source_identity),
+    Stage("corpus", ("corpus",), (), CORPUS_FILES, make_corpus, source_identity),
     Stage("tokenizer", ("tokenizer",), ("corpus",), ("tokenizer/tokenizer.json",), make_tokenizer),
     Stage("tokens", (), ("corpus", "tokenizer"), ("tokens/manifest.json",), make_tokens),
     Stage(
         "train", ("model", "train"), ("tokens",), ("checkpoints", "choices.json"), make_checkpoints,
         kept_because=trained_long_enough, goes_on=goes_on_training,
     ),
-    Stage("model", (), ("train", "tokenizer"), ("model/model.safetensors",), make_model),
+    Stage("model", (), ("train", "tokenizer"), MODEL_FILES, make_model),
     Stage("evaluate", ("evaluate",), ("model", "corpus"), ("evaluation.json",), make_evaluation),
     Stage("report", tuple(Recipe.model_fields), (), ("report.html",), make_report, report_inputs),
 )  # fmt: skip
@@ -73,7 +77,7 @@ def run_recipe(recipe: Recipe, folder: str | Path, until: str = STAGES[-1].name,
     if until not in names:
         raise RunError(f"there is no stage {until!r}{nearest(until, names)}; write one of {', '.join(names)}")
     folder = Path(folder)
-    with folder_lock(folder):
+    with stoppable(), folder_lock(folder):
         remove_partial(folder)
         manifest = _read_manifest(folder)
         if restart:
@@ -82,12 +86,32 @@ def run_recipe(recipe: Recipe, folder: str | Path, until: str = STAGES[-1].name,
         ledger = Ledger(folder, recipe.ledger)
         refuse_unfit_training(place)
         write_text(folder / "recipe.toml", recipe.to_toml())
-        for stage in STAGES[: names.index(until) + 1]:
-            _run_stage(stage, place, ledger)
+        _run_stages(STAGES[: names.index(until) + 1], place, ledger)
         priced = ledger.priced(manifest)
         if priced != manifest:
-            write_json(folder / MANIFEST, priced)
+            _write_manifest(folder, priced)
         return priced
+
+
+def _run_stages(stages: tuple[Stage, ...], place: Workplace, ledger: Ledger) -> None:
+    """Run them in their order. A stage whose output turns out to be damaged is done again, once."""
+    mended: set[str] = set()
+    position = 0
+    while position < len(stages):
+        try:
+            _run_stage(stages[position], place, ledger)
+            position += 1
+        except DamagedOutput as damage:
+            if damage.stage in mended:
+                raise
+            mended.add(damage.stage)
+            print("\n".join([*damage.problems, f"{damage.stage} is done again."]))
+            del place.manifest["stages"][damage.stage]
+            _write_manifest(place.folder, place.manifest)
+            position = [stage.name for stage in stages].index(damage.stage)
+        except Stopped:
+            print(f"Stopped in `{stages[position].name}`. The same command goes on; what was finished before is kept.")
+            raise
 
 
 def _run_stage(stage: Stage, place: Workplace, ledger: Ledger) -> None:
@@ -109,6 +133,7 @@ def _run_stage(stage: Stage, place: Workplace, ledger: Ledger) -> None:
         print(f"{stage.name}: {reason}")
         return
     print(f"{stage.name}: " + ("inputs changed, done again" if there else "to do"))
+    sys.audit("textmill.stage", stage.name)  # for whoever watches a process from inside
     started = time.perf_counter()
     with ledger.attempt(stage.name, inputs, stage.goes_on(place)):
         summary = stage.make(place)
@@ -120,24 +145,33 @@ def _run_stage(stage: Stage, place: Workplace, ledger: Ledger) -> None:
         "cost": ledger.cost(stage.name),
         "summary": summary,
     }
-    write_json(place.folder / MANIFEST, place.manifest)
+    _write_manifest(place.folder, place.manifest)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
+    """What is done. Raises RunError where the manifest is of another version, or not as it was written."""
     path = folder / MANIFEST
-    manifest = read_json(path) if path.is_file() else {"version": MANIFEST_VERSION, "stages": {}}
-    if manifest.get("version") != MANIFEST_VERSION:
-        raise RunError(
-            f"{path} is of version {manifest.get('version')!r}, this textmill writes version {MANIFEST_VERSION}; "
-            "give a new run folder with --out"
-        )
-    return manifest
+    if not path.exists():
+        return {"version": MANIFEST_VERSION, "stages": {}}
+    anew = f"delete it, and run again: each stage is done anew, and training goes on from its newest checkpoint in {folder}"
+    try:
+        found = read_json(path)
+        if isinstance(found, dict) and found.get("version", MANIFEST_VERSION) != MANIFEST_VERSION:
+            raise RunError(f"{path} is of version {found['version']!r}, this textmill writes version {MANIFEST_VERSION}")
+        manifest = read_sealed(path)
+    except RunError as error:
+        raise RunError(f"{str(error).partition('; delete it')[0]}; {anew}") from error
+    return {key: value for key, value in manifest.items() if key != "fingerprint"}
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    write_sealed(folder / MANIFEST, manifest)
 
 
 def _forget_training(folder: Path, manifest: dict[str, Any]) -> None:
     """Throw away what was trained. The manifest goes first: a kill on the way must not leave it saying `done`."""
     manifest["stages"].pop("train", None)
-    write_json(folder / MANIFEST, manifest)
+    _write_manifest(folder, manifest)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     for name in ("choices.json", "metrics.jsonl"):
         (folder / name).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import io
 import sys
 
 from ..errors import TextmillError
+from ..interruption import Stopped
 from . import evaluate, life, machine, models, report  # noqa: F401  (each adds its verbs to the app)
 from .app import app
 
@@ -22,6 +23,8 @@ def main() -> None:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Stopped as stopped:
+        sys.exit(stopped.exit_code)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}; nothing that was finished before is lost", file=sys.stderr)

@@ -1,11 +1,13 @@
 """The corpus stage: sources -> clean documents, split, and everything dropped with its reason."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from ..corpus.build import build_corpus
 from ..corpus.readers import name_of
 from ..corpus.sources import list_sources
+from ..errors import RunError
 from ..files import fingerprint, read_json, sha256_of_file, write_json
 from ..progress import Progress, format_count
 from .workplace import Workplace
@@ -14,7 +16,7 @@ from .workplace import Workplace
 def source_identity(place: Workplace) -> dict[str, str]:
     """The SHA-256 of each source file; a file of known size and time isn't read again."""
     memory_file = place.folder / "sources.json"
-    memory = read_json(memory_file) if memory_file.is_file() else {}
+    memory = _read_memory(memory_file)
     seen = {}
     with Progress("sources", None, "bytes") as progress:
         paths = list_sources(place.recipe.corpus, progress)
@@ -27,6 +29,15 @@ def source_identity(place: Workplace) -> dict[str, str]:
     if seen != memory:
         write_json(memory_file, seen)
     return {name_of(Path(path), place.recipe.corpus): known["sha256"] for path, known in seen.items()}
+
+
+def _read_memory(path: Path) -> dict[str, Any]:
+    """What was known of the sources; nothing where that can't be read, since it only saves reading them again."""
+    with contextlib.suppress(OSError, RunError):
+        memory = read_json(path)
+        if isinstance(memory, dict) and all(isinstance(known, dict) for known in memory.values()):
+            return memory
+    return {}
 
 
 def make_corpus(place: Workplace) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..inference.generate import complete
 from ..inference.sampling import Sampling
 from ..machine.device import best_device
 from ..models.ngram import NgramModel
-from .workplace import Workplace, model_scorer
+from .workplace import Workplace, model_scorer, written_by
 
 XZ_BYTES = 8_000_000  # xz reads its training text anew for every document
 
@@ -20,7 +20,8 @@ XZ_BYTES = 8_000_000  # xz reads its training text anew for every document
 def make_evaluation(place: Workplace) -> dict[str, Any]:
     """The model folder's bits per byte beside blind baselines on the same documents, and samples of its writing."""
     settings = place.recipe.evaluate
-    folder = load_model_folder(place.folder / "model")
+    with written_by("model"):
+        folder = load_model_folder(place.folder / "model")
     documents = place.validation_documents(settings.maximum_bytes)
     folder.model.to(best_device())
 

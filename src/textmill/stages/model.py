@@ -9,7 +9,7 @@ from ..models.decoder import Decoder
 from ..training.checkpoints import checkpoint_folder, load_tensors
 from ..training.stopping import FinalWeights
 from .corpus import source_identity
-from .workplace import Workplace
+from .workplace import Workplace, written_by
 
 
 def make_model(place: Workplace) -> dict[str, Any]:
@@ -18,9 +18,11 @@ def make_model(place: Workplace) -> dict[str, Any]:
     model = Decoder(place.recipe.model.decoder_config(tokenizer.vocabulary_size))
     weights = FinalWeights(**place.manifest["stages"]["train"]["summary"]["weights"])
     folder = checkpoint_folder(place.folder / "checkpoints", weights.step)
-    tensors = load_tensors(folder, weights.file)
+    with written_by("train"):
+        tensors = load_tensors(folder, weights.file)
     for name, parameter in model.named_parameters():
         parameter.data.copy_(tensors[name])
+    (place.folder / "evaluation.json").unlink(missing_ok=True)  # its scores stand in the model folder that goes
     save_model_folder(
         place.folder / "model",
         model,

@@ -23,7 +23,7 @@ from ..training.loop import Training, train
 from ..training.metrics import refuse_missing_tensorboard
 from ..training.objectives import CausalObjective
 from .corpus import source_identity
-from .workplace import Workplace, model_scorer
+from .workplace import Workplace, model_scorer, written_by
 
 # Held-out text looked at during training: the beginning of some documents. The final score reads all of more of them.
 EXCERPTS = 16
@@ -91,7 +91,8 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
     recipe, settings = place.recipe, place.recipe.train
     tokenizer = place.tokenizer()
     config = recipe.model.decoder_config(tokenizer.vocabulary_size)
-    data = TokenData.open(place.folder / "tokens")
+    with written_by("tokens"):
+        data = TokenData.open(place.folder / "tokens")
     plan = BlockPlan(config.context_length, settings.batch_size, settings.document_attention)
     loader = Loader(data, plan, settings.seed)
     _check_prompts(place, tokenizer)

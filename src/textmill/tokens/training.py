@@ -12,6 +12,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 from ..errors import TokenizerError
+from ..interruption import run_stoppably
 from ..progress import Progress
 from .counting import (
     RunCounts,
@@ -81,7 +82,7 @@ def _train_bpe(settings: TokenizerSettings, counts: Counter[str]) -> models.Mode
     )
     learner = tokenizers.Tokenizer(models.BPE())
     learner.pre_tokenizer = byte_level_splitter("byte")
-    learner.train_from_iterator(repeated(counts), trainer)
+    run_stoppably(lambda: learner.train_from_iterator(repeated(counts), trainer))
     _refuse_shortfall(settings, learner.get_vocab_size())
     return learner.model
 
@@ -97,7 +98,7 @@ def _train_wordpiece(settings: TokenizerSettings, counts: Counter[str], alphabet
         show_progress=False,
     )
     learner = tokenizers.Tokenizer(models.WordPiece(unk_token=UNKNOWN, continuing_subword_prefix=""))
-    learner.train_from_iterator(repeated(counts), trainer)
+    run_stoppably(lambda: learner.train_from_iterator(repeated(counts), trainer))
     _refuse_shortfall(settings, learner.get_vocab_size())
     vocabulary = learner.get_vocab()
     return models.WordPiece(vocabulary, unk_token=UNKNOWN, continuing_subword_prefix="", max_input_chars_per_word=LONGEST_RUN)
@@ -113,7 +114,7 @@ def _train_unigram(settings: TokenizerSettings, counts: Counter[str], alphabet: 
         show_progress=False,
     )
     learner = tokenizers.Tokenizer(models.Unigram())
-    learner.train_from_iterator(repeated(counts), trainer)
+    run_stoppably(lambda: learner.train_from_iterator(repeated(counts), trainer))
     _refuse_shortfall(settings, learner.get_vocab_size())
     # The trainer sums in an order that changes from run to run, and so do its scores, in the third decimal. Sorted by
     # the piece rather than by the score, a piece has at least the same number each time. And the library doesn't read

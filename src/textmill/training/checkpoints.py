@@ -73,8 +73,9 @@ def checkpoint_folder(folder: Path, step: int) -> Path:
 
 def save_checkpoint(folder: Path, state: TrainState, lineage: dict[str, Any], steps: int, decay_start: int, keep: int) -> None:
     """Write the state, then drop checkpoints that are no longer of use; the newest `keep` always are."""
-    with atomic_folder(checkpoint_folder(folder, state.step)) as new:
-        files = _tensors(state)
+    files = _tensors(state)
+    needed = sum(tensor.nbytes for tensors in files.values() for tensor in tensors.values())
+    with atomic_folder(checkpoint_folder(folder, state.step), needed) as new:
         for name, tensors in files.items():
             safetensors.torch.save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, new / name)
         write_sealed(

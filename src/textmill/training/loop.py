@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import TrainingError
+from ..interruption import Stopped, stop_deferred
 from ..models.count import Count
 from ..progress import Progress, format_seconds
 from ..tokens.loader import Batch, Loader
@@ -31,7 +32,6 @@ from .choices import (
     validations,
     warn_of_another_machine,
 )
-from .interrupts import asked_to_stop
 from .metrics import metrics_writer
 from .objectives import Objective
 from .optimizers import Optimizer
@@ -77,7 +77,7 @@ def train(training: Training) -> TrainingSummary:
     """Train to the end of the recipe's budget, from the newest checkpoint where there is one.
 
     `folder` receives `checkpoints/`, `choices.json` and `metrics.jsonl`. Raises TrainingError where training can't go on,
-    RunError where the folder belongs to another training, and KeyboardInterrupt, after a checkpoint, where the process
+    RunError where the folder belongs to another training, and Stopped, after a checkpoint, where the process
     was asked to stop.
     """
     settings, model = training.settings, training.model
@@ -97,7 +97,7 @@ def train(training: Training) -> TrainingSummary:
         metrics_writer(training.folder, state.step, settings.tensorboard) as record,
         Progress("train", loader.plan.tokens_before(steps), "tokens") as progress,
         prefetched(loader, state.step) as batches,
-        asked_to_stop(progress) as stop,
+        stop_deferred(lambda: progress.say("Finishing this step and saving …")) as stop,
     ):
         progress.start_from(loader.plan.tokens_before(state.step))
         while state.step < steps and not state.stopped_early:
@@ -124,13 +124,13 @@ def train(training: Training) -> TrainingSummary:
                 progress.say(f"  after {format_seconds(state.seconds)} it writes: {' '.join(text.split())}")
             ended = state.step == steps or state.stopped_early
             landmark = ended or state.step in (stable_until, state.best_step)
-            if landmark or state.step - saved_at >= interval or stop.is_set():
+            if landmark or state.step - saved_at >= interval or stop.number:
                 state.seconds = time.perf_counter() - started
                 save_checkpoint(training.checkpoints, state, training.lineage, steps, stable_until, settings.keep_checkpoints)
                 saved_at = state.step
-            if stop.is_set() and not ended:
+            if stop.number:
                 progress.say(f"Stopped at step {state.step:,} of {steps:,}, saved. Without --restart, `textmill run` goes on.")
-                raise KeyboardInterrupt
+                raise Stopped(stop.number)
         model.eval()
         weights = choose_weights(state, model, training.validate)
         record("weights", step=state.step, seconds=state.seconds, chosen=weights.kind, bits_per_byte=weights.bits_per_byte)

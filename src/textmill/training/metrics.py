@@ -42,7 +42,7 @@ def metrics_writer(folder: Path, step: int, tensorboard: bool = False) -> Iterat
     kept = []
     if path.is_file():
         with open(path, encoding="utf-8", errors="replace") as stream:  # a torn last line may end within a character
-            kept = [line for line in stream if _is_kept(line, step)]
+            kept = [line.rstrip("\n") + "\n" for line in stream if _is_kept(line, step)]
     write_text(path, "".join(kept))
     with ExitStack() as stack:
         stream = stack.enter_context(open(path, "a", encoding="utf-8", buffering=1))
@@ -79,6 +79,6 @@ def _board(folder: Path, step: int) -> Iterator[Callable[[str, dict[str, Any]], 
 def _is_kept(line: str, step: int) -> bool:
     try:
         record = json.loads(line)
-    except ValueError:
+        return record["step"] <= step and record["kind"] != "weights"  # those are chosen again at the end
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False  # torn by a power cut
-    return record["step"] <= step and record["kind"] != "weights"  # those are chosen again at the end

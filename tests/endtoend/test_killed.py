@@ -1,0 +1,72 @@
+"""The whole `textmill run`, killed with SIGKILL thirty times over all its stages, ends with the same bits.
+
+The moments are drawn by a seed: half of them are changes of files, just before they happen (between two stages, between the
+two renames that replace a folder), half are some milliseconds after one, wherever the process then is: within the
+tokenizer's training, a step, a baseline.
+"""
+
+import json
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+STAGES = ("corpus", "tokenizer", "tokens", "train", "model", "evaluate")
+MOMENTS_EACH = 5
+LONGEST_DELAY = 0.1  # seconds; the last bits don't depend on it, nor on the machine's speed
+SMALL = [
+    "--set", "train.steps=30", "--set", "evaluate.maximum_bytes=4000", "--set", "evaluate.baseline_bytes=20000",
+    "--set", "evaluate.bootstrap_samples=100",
+]  # fmt: skip
+CLOCKED = {"seconds", "tokens_per_second", "share_of_peak", "resumed_from"}  # of the summary of a training
+
+
+def moments(changes: dict[str, int], seed: int) -> list[tuple[str, int, float]]:
+    """Thirty moments, stage by stage: [stage, n-th change of a file there, delay after it]."""
+    chance = random.Random(seed)
+    drawn = []
+    for stage in STAGES:
+        # Training goes on from its checkpoints, so each attempt at it is shorter than the whole.
+        last = changes[stage] if stage != "train" else changes[stage] // (MOMENTS_EACH + 1)
+        for number in range(MOMENTS_EACH):
+            delayed = number % 2 == 0  # and begun early, so that the stage isn't over by then
+            delay = chance.uniform(0.001, LONGEST_DELAY) if delayed else 0
+            drawn.append((stage, chance.randint(1, last // 3 if delayed else last), delay))
+    return drawn
+
+
+def outputs(run: Path) -> dict[str, Any]:
+    """Everything that the stages have written, but for times."""
+    folders = ("corpus", "tokenizer", "tokens", "checkpoints", "model")
+    found: dict[str, Any] = {
+        str(path.relative_to(run)): path.read_bytes()
+        for folder in folders
+        for path in sorted((run / folder).rglob("*"))
+        if path.is_file() and path.name not in ("textmill.json", "state.json")
+    }
+    card = json.loads((run / "model" / "textmill.json").read_text())
+    found["textmill.json"] = {**card, "training": {k: v for k, v in card["training"].items() if k not in CLOCKED}}
+    found["evaluation.json"] = json.loads((run / "evaluation.json").read_text())
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    found["metrics"] = [{**record, "seconds": 0} for record in records if record["kind"] != "sample"]
+    return found
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, so that thirty starts don't import torch thirty times")
+def test_killed_at_thirty_moments_ends_with_the_bits_of_an_uninterrupted_run(place: Path, textmill) -> None:
+    whole = textmill(place, "run", "recipe.toml", "--out", "whole", *SMALL)
+    assert whole.returncode == 0, whole.stderr
+    killed = 0
+    for moment in moments(whole.changes, seed=3):
+        ended = textmill(place, "run", "recipe.toml", "--out", "broken", *SMALL, kill=(*moment, signal.SIGKILL))
+        assert ended.returncode in (0, -9), (moment, ended.stderr)  # 0: it was done before the delay had passed
+        killed += ended.returncode == -9
+    assert killed >= 28
+    end = textmill(place, "run", "recipe.toml", "--out", "broken", *SMALL)
+    assert end.returncode == 0, end.stderr
+    expected, found = outputs(place / "whole"), outputs(place / "broken")
+    assert [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)] == []
+    assert not [*(place / "broken").rglob(".*.partial"), *(place / "broken").rglob(".*.replaced")]
