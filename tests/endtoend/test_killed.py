@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-STAGES = ("corpus", "tokenizer", "tokens", "train", "model", "evaluate")
-MOMENTS_EACH = 5
+MOMENTS = {"corpus": 5, "tokenizer": 4, "tokens": 4, "train": 5, "model": 4, "evaluate": 4, "report": 4}
 LONGEST_DELAY = 0.1  # seconds; the last bits don't depend on it, nor on the machine's speed
 SMALL = [
     "--set", "train.steps=30", "--set", "evaluate.maximum_bytes=4000", "--set", "evaluate.baseline_bytes=20000",
@@ -28,10 +27,10 @@ def moments(changes: dict[str, int], seed: int) -> list[tuple[str, int, float]]:
     """Thirty moments, stage by stage: [stage, n-th change of a file there, delay after it]."""
     chance = random.Random(seed)
     drawn = []
-    for stage in STAGES:
+    for stage, count in MOMENTS.items():
         # Training goes on from its checkpoints, so each attempt at it is shorter than the whole.
-        last = changes[stage] if stage != "train" else changes[stage] // (MOMENTS_EACH + 1)
-        for number in range(MOMENTS_EACH):
+        last = changes[stage] if stage != "train" else changes[stage] // (count + 1)
+        for number in range(count):
             delayed = number % 2 == 0  # and begun early, so that the stage isn't over by then
             delay = chance.uniform(0.001, LONGEST_DELAY) if delayed else 0
             drawn.append((stage, chance.randint(1, last // 3 if delayed else last), delay))
@@ -66,7 +65,7 @@ def test_killed_at_thirty_moments_ends_with_the_bits_of_an_uninterrupted_run(pla
         killed += ended.returncode == -9
     assert killed >= 28
     end = textmill(place, "run", "recipe.toml", "--out", "broken", *SMALL)
-    assert end.returncode == 0, end.stderr
+    assert end.returncode == 0 and (place / "broken" / "report.html").is_file(), end.stderr
     expected, found = outputs(place / "whole"), outputs(place / "broken")
     assert [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)] == []
     assert not [*(place / "broken").rglob(".*.partial"), *(place / "broken").rglob(".*.replaced")]
