@@ -222,3 +222,17 @@ def folder_lock(folder: str | Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_locked(folder: str | Path) -> bool:
+    """Whether another process holds `folder` just now. Only looks: nothing is made where nobody ever held it."""
+    lock = Path(folder) / ".lock"
+    if not lock.is_file():
+        return False
+    try:
+        with filelock.FileLock(lock, timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+    except OSError:  # a folder that only others may write to
+        return False

@@ -32,14 +32,7 @@ class Point:
 
 @dataclass
 class Envelope:
-    """A curve of at most `limit` points, each of as many values: where it is full, neighbours are joined.
-
-    >>> envelope = Envelope(limit=2)
-    >>> for step, value in enumerate([4.0, 2.0, 1.0, 3.0], start=1):
-    ...     envelope.add(step, float(step), value)
-    >>> [(point.step, point.mean, point.low, point.high) for point in envelope.curve()]
-    [(2, 3.0, 2.0, 4.0), (4, 2.0, 1.0, 3.0)]
-    """
+    """A curve of at most `limit` points, each of as many values: where it is full, neighbours are joined."""
 
     limit: int = POINTS
     stride: int = 1

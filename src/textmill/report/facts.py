@@ -9,7 +9,7 @@ from typing import Any
 
 from ..corpus.store import read_corpus, read_drops
 from ..errors import RunError, TextmillError
-from ..files import read_json
+from ..files import is_locked, read_json
 from ..ledger import Ledger, LedgerSettings, total_cost
 from ..tokens.tokenizer import Tokenizer
 from ..training.checkpoints import list_checkpoints
@@ -36,6 +36,7 @@ class Facts:
 
     name: str
     folder: Path
+    running: bool
     stages: dict[str, dict[str, Any]]
     recipe: dict[str, Any]
     recipe_text: str
@@ -92,6 +93,7 @@ def read_facts(folder: str | Path) -> Facts:
     return Facts(
         name=folder.resolve().name,
         folder=folder,
+        running=bool({*LIFE} - {*stages}) and is_locked(folder),
         stages=stages,
         recipe=recipe,
         recipe_text=recipe_text,

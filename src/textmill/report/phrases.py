@@ -149,6 +149,7 @@ FORMATS: dict[str, Callable[..., Any]] = {
     "number": "{:,}".format,
     "decimal": "{:.2f}".format,
     "thousandths": "{:.3f}".format,
+    "signed": "{:+.3f}".format,
     "significant": lambda value: f"{value:,.0f}" if value >= 1000 else f"{value:.3g}",
     "percent": "{:.0%}".format,
 }

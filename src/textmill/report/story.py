@@ -34,10 +34,18 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """Whether the model is better than the baselines: in a few words, and with the numbers."""
+
+    short: Phrase
+    full: Phrase
+
+
+@dataclass(frozen=True)
 class Story:
     lead: Phrase
     state: Phrase | None
-    verdict: Phrase | None
+    verdict: Verdict | None
     trust: Phrase
     funnel: list[Bar]
     next: list[Command]
@@ -45,7 +53,7 @@ class Story:
     prices: Phrase | None
     scripts: list[tuple[Phrase, dict[str, Any]]]
     curve_rows: list[dict[str, Any]]
-    kernels: list[tuple[Phrase, str]]
+    kernels: list[tuple[Phrase, Phrase | str]]
     lineage: list[tuple[Phrase, str]]
 
 
@@ -89,18 +97,20 @@ def _state(facts: Facts) -> Phrase | None:
         return None
     if missing == "train" and facts.curve:
         planned = facts.steps_planned
+        if facts.running:
+            return phrase("state.running", step=f"{facts.curve.last_step:,}")
         if planned:
             return phrase("state.stopped_of", step=f"{facts.curve.last_step:,}", steps=f"{planned:,}")
         return phrase("state.stopped", step=f"{facts.curve.last_step:,}")
     return phrase("state.missing", stage=phrase(f"stage.{missing}"))
 
 
-def verdict(evaluation: dict[str, Any]) -> Phrase:
+def verdict(evaluation: dict[str, Any]) -> Verdict:
     """Whether the model is better than the hardest baseline, or whether that may be chance: the 95 % interval of the
     difference over the same documents either holds zero or it doesn't."""
     differences = [pair for pair in enumerate(evaluation["differences"]) if pair[1]["value"] is not None]
     if not differences:
-        return phrase("verdict.alone")
+        return _verdict("alone", {})
     place, difference = max(differences, key=lambda pair: pair[1]["value"])
     values = {
         "baseline": evaluation["systems"][place + 1]["name"],
@@ -108,11 +118,15 @@ def verdict(evaluation: dict[str, Any]) -> Phrase:
         "documents": f"{difference['count']:,}",
     }
     if difference["low"] is None or difference["high"] is None:
-        return phrase("verdict.unknown", **values)
+        return _verdict("unknown", values)
     values |= {"low": f"{difference['low']:+.3f}", "high": f"{difference['high']:+.3f}"}
     if difference["high"] < 0:
-        return phrase("verdict.better", **values)
-    return phrase("verdict.worse" if difference["low"] > 0 else "verdict.noise", **values)
+        return _verdict("better", values)
+    return _verdict("worse" if difference["low"] > 0 else "noise", values)
+
+
+def _verdict(kind: str, values: dict[str, str]) -> Verdict:
+    return Verdict(phrase(f"verdict.{kind}_short", **values), phrase(f"verdict.{kind}", **values))
 
 
 def _funnel(corpus: dict[str, Any]) -> list[Bar]:
@@ -208,15 +222,15 @@ def _curve_rows(curve: Curve) -> list[dict[str, Any]]:
     return rows
 
 
-def _kernels(facts: Facts) -> list[tuple[Phrase, str]]:
+def _kernels(facts: Facts) -> list[tuple[Phrase, Phrase | str]]:
     """How the training ran on this machine."""
     kernels = (facts.choices or {}).get("kernels", {})
     named = ("device", "threads", "dtype", "attention", "micro_batch", "compile")
     return [(phrase(f"kernel.{name}"), _plain(kernels[name])) for name in named if name in kernels]
 
 
-def _plain(value: Any) -> str:
-    return {True: "✓", False: "–"}[value] if isinstance(value, bool) else str(value)
+def _plain(value: Any) -> Phrase | str:
+    return phrase("kernel.yes" if value else "kernel.no") if isinstance(value, bool) else str(value)
 
 
 def _lineage(facts: Facts) -> list[tuple[Phrase, str]]:
