@@ -58,7 +58,7 @@ def test_a_damaged_memory_is_said_and_measured_anew(content: str, capsys: pytest
     profile.profile_file().parent.mkdir(parents=True)
     profile.profile_file().write_bytes(content.encode("utf-8", errors="surrogatepass"))
     assert profile.peak_flops(CPU, torch.float32) > 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert said.count("measured anew") == 1 and "machine.json" in said
     assert "flops/cpu/float32" in profile.profile_file().read_text()
 

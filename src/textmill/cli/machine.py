@@ -38,12 +38,11 @@ def doctor(
             print((f"\n{finding.section}\n" if new_section else "") + finding.render(colour=live), flush=True)
         findings.append(finding)
     seconds = time.time() - started
+    noisy = any(finding.values.get("noisy") for finding in findings)
     if as_json:
-        head = {"textmill": __version__, "machine": machine_key(), "seconds": round(seconds, 1)}
         used = {finding.name: finding.values["choice"] for finding in findings if "choice" in finding.values}
-        noisy = any(finding.values.get("noisy") for finding in findings)
-        print(
-            json.dumps({**head, "noisy": noisy, "used": used, "findings": [asdict(finding) for finding in findings]}, indent=2)
-        )
+        head = {"textmill": __version__, "machine": machine_key(), "seconds": round(seconds, 1), "noisy": noisy, "used": used}
+        print(json.dumps({**head, "findings": [asdict(finding) for finding in findings]}, indent=2))
     else:
-        print(f"\nLooked at in {seconds:.0f} s; the speed of products is remembered in {profile_file()}.")
+        remembered = not noisy and profile_file().is_file()
+        print(f"\nLooked at in {seconds:.0f} s." + (f" Speeds are remembered in {profile_file()}." if remembered else ""))

@@ -84,7 +84,7 @@ def neighbours() -> Iterator[Finding]:
 
 
 def choices(findings: list[Finding]) -> Iterator[Finding]:
-    """What will be used, and why. A training measures its own model before the first step, and may find otherwise."""
+    """What will be used, and why, as far as it can be told without the model."""
     found = {(finding.section, finding.name): finding.values for finding in findings}
     device = best_device()
     why = {"cuda": "a GPU is there", "mps": "Apple's GPU is there", "cpu": "no GPU that this torch can use"}[device.type]
@@ -112,6 +112,8 @@ def choices(findings: list[Finding]) -> Iterator[Finding]:
         "warn": ("auto", "where a run is long enough; here it isn't known to work"),
     }.get(compile_mark, ("off", "it does not work here"))
     yield Finding("Will be used", "compile", "->", f"{choice}: {reason}", values={"choice": choice})
+    text = "each training measures these on its own model before the first step, where the recipe leaves them open"
+    yield Finding("Will be used", "but", "->", text)
 
 
 def to_do(findings: list[Finding], watch: Neighbours) -> Iterator[Finding]:

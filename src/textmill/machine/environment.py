@@ -20,6 +20,7 @@ from .device import machine_name
 from .energy import Rapl
 from .finding import Finding
 
+BYTES_PER_WEIGHT = 20  # weight, gradient, two moments, and as much as one of them again for what passes through
 DISK_BYTES, DISK_SECONDS = 64 << 20, 4.0
 # Program, what textmill needs it for, and its package in apt, brew and winget.
 PROGRAMS = (
@@ -57,9 +58,8 @@ def memory() -> Iterator[Finding]:
     free = min(whole.available, limit or whole.available)
     values = {"total": whole.total, "available": whole.available, "limit": limit}
     if free < 2e9:
-        yield Finding(
-            "Machine", "memory", "warn", text, "close other programs; models above some million weights won't fit", values
-        )
+        way_out = f"close other programs, or train no more than some {free / BYTES_PER_WEIGHT / 1e6:.0f} million weights"
+        yield Finding("Machine", "memory", "warn", text, way_out, values)
     else:
         yield Finding("Machine", "memory", "ok", text, values=values)
 
@@ -85,9 +85,7 @@ def disk(folder: Path) -> Iterator[Finding]:
     text = f"{speed / 1e6:,.0f} MB/s written and flushed, {free / 1e9:,.0f} GB free in {folder.resolve()}"
     values = {"bytes_per_second": speed, "free": free, "folder": str(folder.resolve())}
     if free < 2e9:
-        yield Finding(
-            "Machine", "disk", "warn", text, "checkpoints of a run take some twelve times its weights; make room", values
-        )
+        yield Finding("Machine", "disk", "warn", text, "make room: a run holds text, tokens and several checkpoints", values)
     else:
         yield Finding("Machine", "disk", "ok", text, values=values)
 

@@ -33,8 +33,8 @@ class Neighbours:
         spare = (psutil.cpu_count() or 1) - usable_cores()
         return self.cores() > spare + NOTICEABLE
 
-    def busiest(self) -> list[tuple[str, int, float]]:
-        """Name, id and cores of the three processes that used most since then, as far as they may be looked at."""
+    def busiest(self, count: int = 3) -> list[tuple[str, int, float]]:
+        """Name, id and cores of the `count` processes that used most since then, as far as they may be looked at."""
         elapsed = max(time.monotonic() - self.started, 1e-9)
         family = {self.clock.process.pid, *(child.pid for child in self.clock.process.children(recursive=True))}
         used = []
@@ -43,7 +43,7 @@ class Neighbours:
             if pid not in family and cores >= 0.05:
                 with contextlib.suppress(psutil.Error):
                     used.append((psutil.Process(pid).name(), pid, cores))
-        return sorted(used, key=lambda process: -process[2])[:3]
+        return sorted(used, key=lambda process: -process[2])[:count]
 
 
 def _busy_seconds() -> float:

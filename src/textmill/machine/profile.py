@@ -10,6 +10,7 @@ watch, and `remember` with its `crowded()`. Keys name all that the value depends
 
 import contextlib
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,8 @@ def _read() -> dict[str, dict[str, Any]]:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"{type(error).__name__}: {error}"
-    print(f"What this machine remembers of its speed can't be read and is measured anew ({path}: {problem})")
+    said = f"What this machine remembers of its speed can't be read and is measured anew ({path}: {problem})"
+    print(said, file=sys.stderr)  # standard output may be a script's JSON
     with contextlib.suppress(OSError):
         path.unlink()
     return {}
