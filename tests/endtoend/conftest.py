@@ -104,10 +104,20 @@ def start_python(folder: Path, *words: str) -> Ended:
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
+@pytest.fixture(scope="session")
+def make_place(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Callable[[], Path]:
+    """Makes folders with a recipe and its text, as a user would have them."""
+
+    def make() -> Path:
+        place = tmp_path_factory.mktemp("place")
+        lines = [json.dumps({"id": str(n), "text": text[:3000]}) for n, text in enumerate(texts) if len(text) > 100]
+        (place / "text.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        (place / "recipe.toml").write_text(RECIPE)
+        return place
+
+    return make
+
+
 @pytest.fixture
-def place(tmp_path: Path, texts: list[str]) -> Path:
-    """A folder with a recipe and its text, as a user would have it."""
-    lines = [json.dumps({"id": str(n), "text": text[:3000]}) for n, text in enumerate(texts) if len(text) > 100]
-    (tmp_path / "text.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    (tmp_path / "recipe.toml").write_text(RECIPE)
-    return tmp_path
+def place(make_place: Callable[[], Path]) -> Path:
+    return make_place()

@@ -20,7 +20,7 @@ SMALL = [
     "--set", "train.steps=30", "--set", "evaluate.maximum_bytes=4000", "--set", "evaluate.baseline_bytes=20000",
     "--set", "evaluate.bootstrap_samples=100",
 ]  # fmt: skip
-CLOCKED = {"seconds", "tokens_per_second", "share_of_peak", "resumed_from"}  # of the summary of a training
+CLOCKED = {"seconds", "tokens_per_second", "share_of_peak", "resumed_from"}  # of a training
 
 
 def moments(changes: dict[str, int], seed: int) -> list[tuple[str, int, float]]:
@@ -50,7 +50,9 @@ def outputs(run: Path) -> dict[str, Any]:
     found["textmill.json"] = {**card, "training": {k: v for k, v in card["training"].items() if k not in CLOCKED}}
     found["evaluation.json"] = json.loads((run / "evaluation.json").read_text())
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    found["metrics"] = [{**record, "seconds": 0} for record in records if record["kind"] != "sample"]
+    found["metrics"] = [
+        {key: value for key, value in record.items() if key not in CLOCKED} for record in records if record["kind"] != "sample"
+    ]
     return found
 
 

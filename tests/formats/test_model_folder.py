@@ -5,9 +5,11 @@ import json
 import pytest
 import torch
 import transformers
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from textmill import load
-from textmill.errors import ModelError
+from textmill.errors import ModelError, TextmillError
 from textmill.formats.model_folder import save_model_folder
 from textmill.inference.generate import complete
 from textmill.inference.sampling import Sampling
@@ -62,6 +64,7 @@ def test_what_is_wrong_is_told(folder, tmp_path) -> None:
 
     assert load(tmp_path).path == path  # a run folder stands for the model in it
     assert "does not exist" in error_of(tmp_path / "modle") and "did you mean 'model'" in error_of(tmp_path / "modle")
+    (path / "textmill.json").unlink()  # else every change below is told by its hash
     (path / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     assert "safetensors" in error_of()
     (path / "model.safetensors").rename(path / "model.bin")
@@ -76,3 +79,30 @@ def test_what_is_wrong_is_told(folder, tmp_path) -> None:
     assert "attention_bias" in error_of() and "hidden_act" in error_of()
     (path / "config.json").write_text("{")
     assert "not valid JSON" in error_of()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(data=st.data())
+def test_any_flipped_byte_is_noticed_and_its_file_named(folder, data: st.DataObject) -> None:
+    path, _ = folder
+    file = data.draw(st.sampled_from(sorted(path.iterdir())))
+    original = file.read_bytes()
+    content = bytearray(original)
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    file.write_bytes(content)
+    try:
+        with pytest.raises(TextmillError) as error:
+            load(path)
+        assert file.name in str(error.value)
+    finally:
+        file.write_bytes(original)
+
+
+def test_a_folder_changed_on_purpose_is_loaded_once_its_lineage_is_gone(folder) -> None:
+    path, _ = folder
+    generation = json.loads((path / "generation_config.json").read_text())
+    (path / "generation_config.json").write_text(json.dumps({**generation, "temperature": 0.5}))
+    with pytest.raises(ModelError, match=r"generation_config\.json is not as textmill wrote it.*delete its textmill\.json"):
+        load(path)
+    (path / "textmill.json").unlink()
+    assert load(path).lineage == {}

@@ -1,7 +1,7 @@
 """A model folder: what one directory holds so that this code, transformers and others can use it.
 
 `config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json`, `generation_config.json`, and
-`textmill.json` with the model's lineage. Weights are never pickled.
+`textmill.json` with the model's lineage and the hashes of the other files. Weights are never pickled.
 """
 
 import json
@@ -13,12 +13,14 @@ import safetensors
 import safetensors.torch
 import torch
 
-from ..errors import ModelError, nearest
-from ..files import atomic_folder, read_json, write_json
+from ..errors import ModelError, RunError, nearest
+from ..files import atomic_folder, read_sealed, sha256_of_file, write_json, write_sealed
 from ..models.decoder import Decoder
 from ..tokens.tokenizer import Tokenizer
 from . import qwen3
 from .recognise import Recognised, find_model_folder, recognise
+
+LINEAGE_FILE = "textmill.json"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def save_model_folder(path: str | Path, model: Decoder, tokenizer: Tokenizer, li
             },
         )
         tokenizer.save(folder, model_max_length=model.config.context_length)
-        write_json(folder / "textmill.json", lineage)
+        write_lineage(folder, lineage)
 
 
 def load_model_folder(path: str | Path) -> ModelFolder:
@@ -57,6 +59,7 @@ def load_model_folder(path: str | Path) -> ModelFolder:
     folder = find_model_folder(path)
     if (found := recognise(folder)).kind != "model":
         raise ModelError(_no_model(folder, found))
+    lineage = _read_lineage(folder)
     try:
         stock = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
@@ -67,7 +70,6 @@ def load_model_folder(path: str | Path) -> ModelFolder:
     _check_tensors(folder, model, tensors)
     model.load_state_dict(tensors)
     model.eval()
-    lineage = read_json(folder / "textmill.json") if (folder / "textmill.json").is_file() else {}
     tokenizer = Tokenizer.load(folder)
     if tokenizer.vocabulary_size > config.vocabulary_size:
         raise ModelError(
@@ -75,6 +77,34 @@ def load_model_folder(path: str | Path) -> ModelFolder:
             "these two don't belong together"
         )
     return ModelFolder(folder, model, tokenizer, lineage)
+
+
+def write_lineage(folder: Path, lineage: dict[str, Any]) -> None:
+    """Write textmill.json, with the hash of each other file that is there now."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != LINEAGE_FILE)
+    write_sealed(folder / LINEAGE_FILE, {**lineage, "sha256": {path.name: sha256_of_file(path) for path in files}})
+
+
+def _read_lineage(folder: Path) -> dict[str, Any]:
+    """What textmill.json says; empty where there is none. Raises ModelError for every file that has changed since."""
+    if not (folder / LINEAGE_FILE).exists():
+        return {}
+    try:
+        lineage = read_sealed(folder / LINEAGE_FILE)
+    except RunError as error:
+        problems = [str(error).partition("; delete it")[0]]
+    else:
+        hashes = lineage.pop("sha256", {})
+        del lineage["fingerprint"]
+        problems = [
+            f"{folder / name} is not as textmill wrote it"
+            for name, digest in hashes.items()
+            if not (folder / name).is_file() or sha256_of_file(folder / name) != digest
+        ]
+    if problems:
+        advice = f"fetch or make {folder} anew; if it was changed on purpose, delete its {LINEAGE_FILE}"
+        raise ModelError(*(f"{problem}; {advice}" for problem in problems))
+    return lineage
 
 
 def _no_model(path: Path, found: Recognised) -> str:

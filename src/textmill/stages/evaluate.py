@@ -7,7 +7,7 @@ from ..evaluation.bits_per_byte import evaluate_scorers
 from ..evaluation.scorers import NgramScorer, Scorer, XzScorer
 from ..evaluation.table import render_evaluation
 from ..files import fingerprint, write_json
-from ..formats.model_folder import load_model_folder
+from ..formats.model_folder import load_model_folder, write_lineage
 from ..inference.generate import complete
 from ..inference.sampling import Sampling
 from ..machine.device import best_device
@@ -43,5 +43,5 @@ def make_evaluation(place: Workplace) -> dict[str, Any]:
         print(f"\n  {sample['prompt']}|{' '.join(sample['text'].split())}")
     report = {**evaluation.to_dict(), "samples": samples}
     write_json(place.folder / "evaluation.json", report)
-    write_json(place.folder / "model" / "textmill.json", {**folder.lineage, "scores": evaluation.to_dict()})
+    write_lineage(place.folder / "model", {**folder.lineage, "scores": evaluation.to_dict()})
     return {"hash": fingerprint(report)}
