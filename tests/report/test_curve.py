@@ -14,7 +14,7 @@ from textmill.report.curve import SAMPLES, Envelope, read_curve
 def test_no_value_is_lost_however_few_points_are_left(values: list[float], limit: int) -> None:
     envelope = Envelope(limit)
     for step, value in enumerate(values, start=1):
-        envelope.add(step, step / 2, value)
+        envelope.add(step, 3 * step, step / 2, value)
     curve = envelope.curve()
     assert len(curve) <= limit + 1
     assert sum(point.count for point in curve) == len(values)
@@ -22,14 +22,14 @@ def test_no_value_is_lost_however_few_points_are_left(values: list[float], limit
     for point in curve:
         stretch = values[begin : begin + point.count]
         begin += point.count
-        assert (point.step, point.seconds) == (begin, begin / 2)
+        assert (point.step, point.tokens, point.seconds) == (begin, 3 * begin, begin / 2)
         assert (point.low, point.high) == (min(stretch), max(stretch))
         assert point.mean == pytest.approx(sum(stretch) / len(stretch), abs=1e-6)
 
 
 def test_a_torn_line_and_a_step_that_was_skipped(tmp_path: Path) -> None:
     records = [{"kind": "step", "step": n, "seconds": n / 10, "bits_per_byte": 4.0 - n, "finite": True} for n in (1, 2)]
-    records.append({"kind": "step", "step": 3, "seconds": 0.3, "bits_per_byte": float("nan"), "finite": False})
+    records.append({"kind": "step", "step": 3, "seconds": 0.3, "bits_per_byte": None, "finite": False})
     records += [{"kind": "sample", "step": 3, "seconds": 0.3, "text": f"number {n}"} for n in range(20)]
     lines = [json.dumps(record) for record in records]
     (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, '{"kind": "step", "st']), encoding="utf-8")

@@ -136,6 +136,15 @@ def test_the_curve_alone_is_an_svg_with_words(pages: Pages, tmp_path: Path) -> N
     assert "7-gram" in picture and "textmill" in picture
 
 
+def test_a_folder_of_another_version_is_said_to_be_one(pages: Pages, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_bytes((pages.run / "recipe.toml").read_bytes())
+    stages = {"train": {"hash": "", "seconds": 1, "summary": {"steps": 3}}}
+    (tmp_path / "manifest.json").write_text(json.dumps({"stages": stages}))
+    (tmp_path / "metrics.jsonl").write_bytes((pages.run / "metrics.jsonl").read_bytes().splitlines(True)[0])
+    with pytest.raises(RunError, match="run its recipe again"):
+        write_report(tmp_path, "en")
+
+
 @pytest.mark.parametrize(
     "folder, language, expected",
     [("nowhere", None, "is not a folder"), ("model", None, "holds no recipe.toml"), ("", "zhh", "did you mean 'zh'")],

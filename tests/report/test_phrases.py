@@ -33,7 +33,18 @@ def test_every_phrase_is_said_somewhere() -> None:
     package = files("textmill.report")
     sources = [*package.iterdir(), *(package / "templates").iterdir()]
     code = "\n".join(file.read_text(encoding="utf-8") for file in sources if file.name.endswith((".py", ".html")))
-    made_of_parts = ("stage.", "rule.", "script.", "kernel.", "verdict.", "page.automatic", "page.light", "page.dark")
+    made_of_parts = (
+        "stage.",
+        "rule.",
+        "script.",
+        "kernel.",
+        "verdict.",
+        "learning.best",
+        "learning.averaged",
+        "page.automatic",
+        "page.light",
+        "page.dark",
+    )
     assert [key for key in words("en") if f'"{key}"' not in code and not key.startswith(made_of_parts)] == []
 
 

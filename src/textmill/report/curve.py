@@ -1,7 +1,6 @@
 """metrics.jsonl in bounded memory: millions of steps become some hundred points with their means and extremes."""
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ class Point:
     """What some steps one after the other have in common: where they ended, and the mean and extremes of their values."""
 
     step: int
+    tokens: int
     seconds: float
     count: int
     mean: float
@@ -27,7 +27,7 @@ class Point:
     def __add__(self, later: "Point") -> "Point":
         count = self.count + later.count
         mean = (self.count * self.mean + later.count * later.mean) / count
-        return Point(later.step, later.seconds, count, mean, min(self.low, later.low), max(self.high, later.high))
+        return Point(later.step, later.tokens, later.seconds, count, mean, min(self.low, later.low), max(self.high, later.high))
 
 
 @dataclass
@@ -39,8 +39,8 @@ class Envelope:
     points: list[Point] = field(default_factory=list)
     rest: Point | None = None
 
-    def add(self, step: int, seconds: float, value: float) -> None:
-        point = Point(step, seconds, 1, value, value, value)
+    def add(self, step: int, tokens: int, seconds: float, value: float) -> None:
+        point = Point(step, tokens, seconds, 1, value, value, value)
         self.rest = point if self.rest is None else self.rest + point
         if self.rest.count < self.stride:
             return
@@ -72,17 +72,18 @@ def read_curve(folder: Path) -> Curve | None:
     if not (folder / FILE).is_file():
         return None
     training, validation, samples = Envelope(), Envelope(), list[dict[str, Any]]()
-    last_step, seconds, skipped = 0, 0.0, 0
+    last_step, tokens, seconds, skipped = 0, 0, 0.0, 0
     for record in _records(folder / FILE):
         kind, step, seconds = record["kind"], record["step"], record["seconds"]
         last_step = max(last_step, step)
-        value = record.get("bits_per_byte", math.nan)
+        value = record.get("bits_per_byte")  # None where it was no finite number
         if kind == "step":
             skipped += not record.get("finite", True)
-            if math.isfinite(value):
-                training.add(step, seconds, value)
-        elif kind == "validation" and math.isfinite(value):
-            validation.add(step, seconds, value)
+            tokens = record.get("tokens", 0)
+            if value is not None:
+                training.add(step, tokens, seconds, value)
+        elif kind == "validation" and value is not None:
+            validation.add(step, tokens, seconds, value)
         elif kind == "sample":
             if len(samples) == SAMPLES:  # the early ones lie closest together, and differ most: the middle gives way
                 del samples[SAMPLES // 2]

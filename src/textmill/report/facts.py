@@ -66,13 +66,6 @@ class Facts:
             return "train"
         return next((stage for stage in LIFE if stage not in self.stages), None)
 
-    @property
-    def tokens_per_step(self) -> int | None:
-        if self.summary:
-            return self.summary["tokens"] // self.summary["steps"]
-        train, model = self.recipe.get("train", {}), self.recipe.get("model", {})
-        return train["batch_size"] * model["context_length"] if "batch_size" in train and "context_length" in model else None
-
 
 def read_facts(folder: str | Path) -> Facts:
     """Read a run folder. Raises RunError where it isn't one."""

@@ -1,12 +1,11 @@
 """Which pictures a run has, each drawn for a wide and for a narrow window."""
 
-import math
+import operator
 from typing import Any
 
 from markupsafe import Markup
 
 from ..progress import format_count
-from .curve import Point
 from .facts import Facts
 from .pictures import NARROW, WIDE, draw_curve, draw_scores
 
@@ -21,13 +20,8 @@ def figures(facts: Facts) -> dict[str, dict[str, Markup]]:
             pictures["scores"] = draw_scores(known_systems(facts), width)
         if facts.curve and (facts.curve.training or facts.curve.validation):
             training, validation = facts.curve.training, facts.curve.validation
-            pictures["seconds"] = draw_curve(training, validation, scored, _seconds, clock, width)
-            if tokens := facts.tokens_per_step:
-
-                def position(point: Point, tokens: int = tokens) -> float:
-                    return point.step * tokens
-
-                pictures["tokens"] = draw_curve(training, validation, scored, position, format_count, width)
+            pictures["seconds"] = draw_curve(training, validation, scored, SECONDS, clock, width)
+            pictures["tokens"] = draw_curve(training, validation, scored, TOKENS, format_count, width)
         for name, picture in pictures.items():
             drawn.setdefault(name, {})[width.name] = Markup(picture)
     return drawn
@@ -37,10 +31,11 @@ def standalone_curve(facts: Facts) -> str:
     """The curve over time as an SVG file of its own, with words, that suits itself to a light or a dark page."""
     curve = facts.curve
     assert curve is not None
-    picture = draw_curve(curve.training, curve.validation, finals(facts), _seconds, clock, words=WORDS)
+    picture = draw_curve(curve.training, curve.validation, finals(facts), SECONDS, clock, words=WORDS)
     return picture.replace(">", ">\n" + STYLE, 1)
 
 
+SECONDS, TOKENS = operator.attrgetter("seconds"), operator.attrgetter("tokens")  # what a curve is drawn against
 WORDS = ("minutes of training", "bits per byte: line, training text; dots, held-out text; lower is better")
 STYLE = """<style>
 svg { --ink: #444; --muted: #777; --grid: #ddd; --accent: #b45309; --second: #1d5f9e; --paper: #fff; --sans: sans-serif }
@@ -65,7 +60,3 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours = minutes // 60
     return f"{hours}:{minutes % 60:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def _seconds(point: Point) -> float:
-    return point.seconds if math.isfinite(point.seconds) else 0.0

@@ -29,7 +29,11 @@ def write_report(folder: str | Path, language: str | None = None) -> Path:
         hint = nearest(language, LANGUAGES)
         raise RunError(f"the report has no language {language!r}{hint}; write one of {', '.join(LANGUAGES)}")
     path = Path(folder) / FILE
-    write_text(path, render_page(read_facts(folder), language or usual_language()))
+    try:
+        page = render_page(read_facts(folder), language or usual_language())
+    except (KeyError, TypeError, jinja2.UndefinedError) as error:
+        raise RunError(f"{folder} isn't what this version of textmill writes ({error}); run its recipe again") from error
+    write_text(path, page)
     return path
 
 

@@ -79,7 +79,7 @@ def draw_curve(
     """
     training = _joined(training)
     figure, axes = _canvas(width, bottom=46 if words else 28, top=30 if words else 10)
-    end = max((position(point) for point in [*training, *validation]), default=1.0)
+    end = max((position(point) for point in [*training, *validation]), default=0) or 1
     low, high = _range(training, validation, finals)
     places = [position(point) for point in training]
     axes.fill_between(places, [p.low for p in training], [p.high for p in training], color=ACCENT, alpha=0.18, linewidth=0)
