@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textmill.corpus.wikitext import prose
+from textmill.corpus.wikitext import Options, prose
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,31 @@ def test_scripts_pass_untouched(text: str) -> None:
 @given(st.text(alphabet="{}[]|'<>/=!-*#:; \nabé中refmath&", max_size=200))
 def test_any_markup_gives_text_without_control_characters(markup: str) -> None:
     assert not any(ord(character) < 32 and character != "\n" for character in prose(markup).text)
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("{|\n|-\n| a || b\n|-\n| c || d\n|}", "a | b\nc | d"),
+        (
+            '{| class="x"\n|+ Cap\n! scope="col" | Year !! Title\n|-\n| 1999 || style="x" | [[A|B]]\n|}',
+            "Cap\nYear | Title\n1999 | B",
+        ),
+        ("{|\n|\n* one\n* two\n|| b\n|-\n| {{convert|5|km}}\n| &nbsp; || c<br>d\n|}", "one, two | b\n5 km | c d"),
+        ("{|\n| a\n{|\n| inner || cell\n|}\n| b\n|}", "a\ninner | cell\nb"),
+        ("{|\n| {{Foo\n| x = 1\n}} || b\n|}", "b"),
+    ],
+)
+def test_tables_are_kept_as_rows(table: str, expected: str) -> None:
+    result = prose(f"Before\n{table}\nAfter", Options(keep_tables=True))
+    assert result.text == f"Before\n{expected}\nAfter"
+    assert result.removed["tables"] == 0
+    assert prose(f"Before\n{table}\nAfter").text == "Before\nAfter"
+
+
+def test_infoboxes_are_kept_as_rows() -> None:
+    box = "{{Infobox person\n| name = [[Ada]]\n| image = A.jpg\n| birth_date = {{birth date|1815|12|10}}\n"
+    box += "| known_for = * [[A]]\n* B\n| url =\n}}"
+    kept = prose(f"{box}\n'''Ada''' was.", Options(keep_infoboxes=True))
+    assert kept.text == "name: Ada\nbirth date: December 10, 1815\nknown for: A, B\n\nAda was."
+    assert prose(f"{box}\n'''Ada''' was.").text == "Ada was."

@@ -14,7 +14,7 @@ from ..errors import CorpusError
 from .document import Document, Drop, Found
 from .settings import CorpusSettings
 from .streams import Advance, TruncatedError, byte_chunks
-from .wikitext import HIDDEN_NAMESPACES, prose
+from .wikitext import HIDDEN_NAMESPACES, Options, prose
 
 LONGEST_PAGE = 1 << 22  # 4 Mi characters: MediaWiki itself stops at 2 MiB
 _ENDS_TOO_EARLY = {
@@ -44,7 +44,14 @@ class Article:
 
     def read(self, settings: CorpusSettings) -> Document | Drop:
         """Its prose, or a Drop where it has none."""
-        result = prose(self.text, self.hidden_namespaces)
+        options = Options(
+            hidden_namespaces=self.hidden_namespaces,
+            language=self.language,
+            variant="zh-hant" if settings.chinese_script == "traditional" else "zh-hans",
+            keep_tables=settings.tables == "keep",
+            keep_infoboxes=settings.infoboxes == "keep",
+        )
+        result = prose(self.text, options)
         if not result.text:
             return Drop(self.id, self.source, "reader", "no prose", self.title)
         removed = {"removed_markup": dict(sorted(result.removed.items()))}

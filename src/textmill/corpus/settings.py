@@ -33,11 +33,19 @@ class CorpusSettings(Settings):
     """How bytes become characters in .txt, .md and .jsonl files, by Python's name for it, such as `gb18030`. XML says
     itself how it is encoded."""
 
+    tables: Literal["drop", "keep"] = "drop"
+    """What becomes of the tables of a wiki page: `keep` writes each row as a line, `Year | Title | Role`. Prose models
+    learn little from them."""
+
+    infoboxes: Literal["drop", "keep"] = "drop"
+    """What becomes of the box of facts at a wiki page's edge: `keep` writes each field as a line, `birth place: Ulm`."""
+
     chinese_script: Literal["keep", "simplified", "traditional"] = "keep"
     """The script of Chinese text: as it is written, or all of it converted by OpenCC, phrase by phrase. Meant for Chinese
     corpora: documents marked as Japanese or Korean, lines with much kana, and runs of kana and characters within a
     Chinese line stay, but a Japanese or Korean passage of Chinese characters alone can't be told apart and is harmed.
-    Titles stay as they are."""
+    Titles stay as they are. Where a wiki page gives a word in both, the wanted script's own word is taken, else the
+    simplified one."""
 
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     """The share of documents held back for validation: above 0, below 1. A hash of the title decides, so a document

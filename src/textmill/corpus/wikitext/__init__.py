@@ -5,6 +5,7 @@ sections, each section's templates and links become their words (`page`, `templa
 words are smoothed away (`tidy`).
 """
 
-from .page import HIDDEN_NAMESPACES, Prose, prose
+from .options import HIDDEN_NAMESPACES, Options
+from .page import Prose, prose
 
-__all__ = ["HIDDEN_NAMESPACES", "Prose", "prose"]
+__all__ = ["HIDDEN_NAMESPACES", "Options", "Prose", "prose"]

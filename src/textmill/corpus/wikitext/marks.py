@@ -13,6 +13,9 @@ COMPUTED = "\x02"
 ASIDE_OPEN, ASIDE_CLOSE = "\x03", "\x04"
 """Enclose the number of a verbatim text that was set aside."""
 
+CELL = "\x0e"
+"""Stands before each cell of a table's row."""
+
 SUPERSCRIPT_OPEN, SUPERSCRIPT_CLOSE = "\x05", "\x06"
 SUBSCRIPT_OPEN, SUBSCRIPT_CLOSE = "\x07", "\x08"
 

@@ -15,12 +15,15 @@ from mwparserfromhell.nodes import Argument, ExternalLink, HTMLEntity, Node, Tag
 from mwparserfromhell.parser import ParserError
 
 from . import marks
+from .arguments import Arguments
 from .extensions import Extensions
-from .templates import Arguments, words_of
+from .options import Options
+from .tables import read_tables
+from .templates import words_of
 from .tidy import tidy
+from .variants import choose_variants, converts
 
-HIDDEN_NAMESPACES = frozenset({"file", "image", "media", "category", "文件", "檔案", "图像", "圖像", "分类", "分類"})
-"""Links into these namespaces show nothing in the prose; a dump adds its own names for them."""
+DEFAULT = Options()
 
 CLOSING_SECTIONS = frozenset(
     (  # noqa: SIM905
@@ -42,8 +45,6 @@ _LINK_OUT = re.compile(
     r"(?<!\[)\[(?:https?:|ftp:|mailto:|//)[^\s\[\]<>]*[ \t]*((?:[^\[\]\n]|\[\[[^\[\]\n]*\]\])*)\]", re.IGNORECASE
 )
 _UNFINISHED_LINK_OUT = re.compile(r"(?<!\[)\[(?=https?:|ftp:|mailto:|//)", re.IGNORECASE)
-_TABLE_OPEN = re.compile(r"^[\s:*#\x01]*\{\|")
-_TABLE_CLOSE = re.compile(r"^\s*\|\}(?!\})")
 _INTERLANGUAGE = re.compile(r"(?:[a-z]{2,3}|simple|zh-[a-z-]+|be-tarask|roa-[a-z]+|map-bms|nds-nl|bat-smg|fiu-vro):(?! )")
 _NOT_OURS = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -63,14 +64,16 @@ class _Section:
     body: str
 
 
-def prose(wikitext: str, hidden_namespaces: frozenset[str] = HIDDEN_NAMESPACES) -> Prose:
-    """Convert one page. `hidden_namespaces` are lower-case names; nothing is raised, whatever the markup."""
+def prose(wikitext: str, options: Options = DEFAULT) -> Prose:
+    """Convert one page. Nothing is raised, whatever the markup."""
     result = Prose("")
     extensions = Extensions(result.removed)
     text = extensions.take_out(_NOT_OURS.sub("", wikitext))
+    if converts(options.language):
+        text = choose_variants(text, options.variant)
     text = _APOSTROPHES.sub(_plain_apostrophes, text)
     sections = _leave_out_closing(_cut_into_sections(text), result.removed)
-    renderer = _Renderer(hidden_namespaces, result.removed)
+    renderer = _Renderer(options, result.removed)
     shown: list[str] = []
     deepest_needed = 7  # headings deeper than this one have text below them
     for section in reversed(sections):
@@ -121,20 +124,22 @@ def _plain(heading: str) -> str:
 class _Renderer:
     """Turns the nodes of a parsed section into text, counting what has no words."""
 
-    def __init__(self, hidden_namespaces: frozenset[str], removed: Counter[str]):
-        self.hidden_namespaces = hidden_namespaces
+    def __init__(self, options: Options, removed: Counter[str]):
+        self.options = options
         self.removed = removed
 
     def section(self, text: str) -> str:
-        text = _LINK_OUT.sub(lambda link: link[1] or marks.HOLE, self._without_tables(text))
+        text = read_tables(text, self.options.keep_tables, self.removed)
+        text = _LINK_OUT.sub(lambda link: link[1] or marks.HOLE, text)
         text = _balance_braces(_UNFINISHED_LINK_OUT.sub("", text))
         if not re.search(r"\[\[|\{\{|&", text):
             return text
         try:
-            return self.nodes(mwparserfromhell.parse(text, skip_style_tags=True).nodes)
+            text = self.nodes(mwparserfromhell.parse(text, skip_style_tags=True).nodes)
         except (ParserError, RecursionError):
             self.removed["unreadable markup"] += len(text)
             return marks.HOLE
+        return choose_variants(text, self.options.variant) if converts(self.options.language) else text
 
     def nodes(self, nodes: Iterable[Node]) -> str:
         return "".join(self.node(node) for node in nodes)
@@ -161,7 +166,7 @@ class _Renderer:
     def _link(self, link: Wikilink) -> str:
         target = self.nodes(link.title.nodes).strip()
         namespace = target.partition(":")[0].strip().lower()
-        if ":" in target and namespace in self.hidden_namespaces:
+        if ":" in target and namespace in self.options.hidden_namespaces:
             self.removed["files" if link.text else "categories and files"] += len(str(link))
             return marks.HOLE
         if _INTERLANGUAGE.match(target):
@@ -171,27 +176,11 @@ class _Renderer:
         return shown or re.sub(r"\s*\([^()]*\)$", "", target.lstrip(":"))
 
     def _template(self, template: Template) -> str:
-        words = words_of(self.nodes(template.name.nodes), Arguments(template, self.nodes))
+        words = words_of(self.nodes(template.name.nodes), Arguments(template, self.nodes), self.options)
         if words is None:
             self.removed["templates"] += len(str(template))
             return marks.HOLE
         return words
-
-    def _without_tables(self, text: str) -> str:
-        """Remove `{| … |}` line by line. An unclosed table loses its own lines only (`tidy` knows them)."""
-        if "{|" not in text:
-            return text
-        kept: list[str] = []
-        opened: list[int] = []  # how many lines were kept when each open table began
-        for line in text.split("\n"):
-            if _TABLE_OPEN.match(line):
-                opened.append(len(kept))
-            kept.append(line)
-            if opened and _TABLE_CLOSE.match(line):
-                start = opened.pop()
-                self.removed["tables"] += sum(len(removed) + 1 for removed in kept[start:])
-                kept[start:] = [line[line.index("|}") + 2 :] or marks.HOLE]
-        return "\n".join(line for line in kept if not _TABLE_OPEN.match(line))
 
 
 def _balance_braces(text: str) -> str:

@@ -7,39 +7,13 @@ a new line in a table below.
 import re
 from collections.abc import Callable
 
-from mwparserfromhell.nodes import Template
-from mwparserfromhell.wikicode import Wikicode
-
-from . import units
+from . import chinese, infobox, units
+from .arguments import Arguments, Words
 from .marks import COMPUTED, subscript, superscript
-
-Words = Callable[[list[str], dict[str, str]], str]
-"""From the positional and the named arguments of a template to its words."""
+from .options import Options
 
 
-class Arguments:
-    """The arguments of one template, turned into text only when someone asks: an infobox is never read."""
-
-    def __init__(self, template: Template, render: Callable[[list], str]):
-        self._template, self._render = template, render
-
-    def read(self) -> tuple[list[str], dict[str, str]]:
-        """The positional arguments in order (blanks at their ends removed), and the named ones."""
-        numbered: dict[int, str] = {}
-        named: dict[str, str] = {}
-        for parameter in self._template.params:
-            key, text = str(parameter.name).strip(), self._text(parameter.value)
-            if key.isdigit() and 0 < int(key) <= len(self._template.params):
-                numbered[int(key)] = text
-            else:
-                named[key.lower()] = text
-        return [numbered.get(index, "") for index in range(1, max(numbered, default=0) + 1)], named
-
-    def _text(self, value: Wikicode) -> str:
-        return self._render(value.nodes).strip()
-
-
-def words_of(name: str, arguments: Arguments) -> str | None:
+def words_of(name: str, arguments: Arguments, options: Options) -> str | None:
     """The words that the template called `name` shows, or None where it shows none."""
     name = re.sub(r"[\s_]+", " ", name).strip().lower()
     function, colon, first = name.partition(":")
@@ -49,12 +23,12 @@ def words_of(name: str, arguments: Arguments) -> str | None:
         return _CONSTANTS[name]
     if name.startswith(("lang-", "rtl-lang-")) and name not in _WORDS:
         code = name.removeprefix("rtl-").removeprefix("lang-")
-        values, _ = arguments.read()
-        return _in_language(code, values)
-    if name not in _WORDS:
-        return None
-    values, named = arguments.read()
-    return _WORDS[name](values, named)
+        values, named = arguments.read()
+        return chinese.language(code, values, named) if options.chinese else _in_language(code, values)
+    if options.keep_infoboxes and infobox.is_infobox(name):
+        return infobox.rows(*arguments.read())
+    words = (chinese.WORDS.get(name) if options.chinese else None) or _WORDS.get(name)
+    return None if words is None else words(*arguments.read())
 
 
 _LANGUAGES = dict(

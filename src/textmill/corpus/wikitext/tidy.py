@@ -6,6 +6,7 @@ Each rule acts only on traces of markup, so that `f()` and `a || b` in an articl
 import re
 
 from .marks import (
+    CELL,
     COMPUTED,
     HOLE,
     SUBSCRIPT_CLOSE,
@@ -24,7 +25,6 @@ _LOWERED_CHARACTERS = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆
 _RAISED = re.compile(f"{SUPERSCRIPT_OPEN}([^{SUPERSCRIPT_OPEN}{SUPERSCRIPT_CLOSE}]*){SUPERSCRIPT_CLOSE}")
 _LOWERED = re.compile(f"{SUBSCRIPT_OPEN}([^{SUBSCRIPT_OPEN}{SUBSCRIPT_CLOSE}]*){SUBSCRIPT_CLOSE}")
 
-_CONVERSION = re.compile(r"-\{(?!\{)([^{}]*)\}-")  # Chinese script conversion: -{zh-hans:计算机;zh-hant:電腦}-
 _STRAY = re.compile(r"\{\{\{?[^{}|\n]{0,60}\||\[\[[^\[\]|\n]{0,200}\||\{\{+|\}\}+|\[\[|\]\]|<!--|-->")
 
 _BRACKETS = re.compile(r"[ \t]*([(\[（])([^()\[\]（）\n]*[" + HOLE + COMPUTED + r"][^()\[\]（）\n]*)([)\]）])")
@@ -42,7 +42,6 @@ _RULE = re.compile(r"^-{4,}")
 def tidy(text: str) -> str:
     """Resolve every mark in `text` and smooth what the removed markup left; one blank line at most between lines."""
     text = _SWITCHES.sub("", text.translate(_BLANKS))
-    text = _CONVERSION.sub(_choose_script, text)
     text = _STRAY.sub("", text)
     text = _RAISED.sub(lambda match: _shift(match[1], _RAISED_CHARACTERS), text)
     text = _LOWERED.sub(lambda match: _shift(match[1], _LOWERED_CHARACTERS), text)
@@ -60,6 +59,8 @@ def tidy(text: str) -> str:
 def _tidy_line(line: str) -> str | None:
     """One line without its marks; None where nothing but markup stood in it."""
     had_content = bool(line.strip())
+    if CELL in line:
+        return _tidy_row(line)
     if _TABLE_LINE.match(line):
         return None
     line = _RULE.sub("", line)
@@ -72,6 +73,12 @@ def _tidy_line(line: str) -> str | None:
     if not line or (marks and not any(character.isalnum() for character in line) and "\x03" not in line):
         return None if had_content else ""
     return bullet + line
+
+
+def _tidy_row(line: str) -> str | None:
+    """A row of a table: its cells that have words."""
+    cells = [_tidy_line(cell) for cell in line.split(CELL)]
+    return " | ".join(cell for cell in cells if cell and any(map(str.isalnum, cell))) or None
 
 
 def _mend_brackets(match: re.Match[str]) -> str:
@@ -89,16 +96,3 @@ def _shift(text: str, table: dict[int, int]) -> str:
     """Raised or lowered characters where Unicode has all of them, else the plain text."""
     text = text.strip("'")
     return text.translate(table) if text and all(ord(character) in table for character in text) else text
-
-
-def _choose_script(match: re.Match[str]) -> str:
-    """The words of a Chinese conversion rule: the simplified form where both are given."""
-    flags, bar, rule = match[1].rpartition("|")
-    if bar and set(flags) & set("HTD-") and "A" not in flags:  # a definition for the whole page shows nothing
-        return ""
-    forms = dict(part.split(":", 1) for part in rule.split(";") if ":" in part and part.strip().startswith("zh"))
-    forms = {key.strip(): value.strip() for key, value in forms.items()}
-    for variant in ("zh-hans", "zh-cn", "zh"):
-        if variant in forms:
-            return forms[variant]
-    return next(iter(forms.values()), rule)
