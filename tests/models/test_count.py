@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from textmill.models.count import count, state_bytes
+from textmill.models.count import activation_bytes, count, state_bytes
 from textmill.models.settings import PRESETS, ModelSettings
 
 SHAPES = [{}, {"tied_embeddings": True}, {"key_value_heads": 1, "heads": 2, "head_dim": 32}, {"layers": 1, "width": 64}]
@@ -48,3 +48,34 @@ def test_presets_have_the_size_they_are_named_by(name: str) -> None:
     assert in_layers == pytest.approx(named, rel=0.25)
     assert config.head_dim in (64, 128)
     assert named < 10e6 or config.width % 256 == 0
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_bytes_of_activations_are_those_that_autograd_keeps(make_decoder, dtype: str, eager: bool, dropout: float) -> None:
+    rows, context = 4, 64
+
+    def kept(layers: int) -> int:
+        model = make_decoder(layers=layers).train()
+        model.set_eager_attention(eager)
+        model.set_dropout(dropout)
+        weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+        found: dict[int, torch.Tensor] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            found[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        inputs = torch.zeros(rows, context, dtype=torch.long)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+                total = model(inputs, inputs)
+            assert total.requires_grad
+        return sum(tensor.untyped_storage().nbytes() for place, tensor in found.items() if place not in weights)
+
+    config = make_decoder(layers=1).config
+    cost = count(config)
+    cast = 2 * (cost.matrix_parameters - cost.embedding_parameters) if dtype == "bfloat16" else 0
+    expected = rows * context * activation_bytes(config, context, dtype, eager, dropout > 0) + cast
+    assert kept(3) - kept(2) == pytest.approx(expected, rel=0.02)  # beside it: small masks and rotations

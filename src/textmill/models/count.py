@@ -61,3 +61,24 @@ def count(config: DecoderConfig, context: int | None = None) -> Count:
 def state_bytes(config: DecoderConfig, length: int, bytes_per_value: int = 4) -> int:
     """Bytes of keys and values that one sequence of `length` tokens keeps while decoding."""
     return 2 * config.layers * config.key_value_heads * config.head_dim * length * bytes_per_value
+
+
+def activation_bytes(
+    config: DecoderConfig, context: int, dtype: str = "float32", eager: bool = False, dropout: bool = False
+) -> int:
+    """Bytes that one layer keeps of one token for its backward pass, at a context of `context` tokens.
+
+    Counted from the layer's code, operation by operation; tests/models/test_count.py holds it to what autograd keeps.
+    """
+    width, wide = config.width, config.feed_forward_width
+    query, key = config.heads * config.head_dim, config.key_value_heads * config.head_dim
+    full = 2 * width + 2 + 2 * config.heads + config.key_value_heads  # both norms' inputs; scales and log-sum-exp: float32
+    half = 2 * width + 4 * query + 3 * key + 4 * wide  # in the format of the products
+    if eager:
+        half += query - 2 * key + config.heads * context  # keys and values repeated for each head, and the weights
+        full -= config.heads
+    if dtype == "bfloat16":
+        half += 3 * width  # each product casts its input anew
+    if dropout:
+        half += 2 * width
+    return 4 * full + (2 if dtype == "bfloat16" else 4) * half

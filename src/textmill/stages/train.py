@@ -9,6 +9,7 @@ from ..evaluation.bits_per_byte import validation_bits_per_byte
 from ..files import fingerprint, sha256_of_file
 from ..inference.generate import complete
 from ..inference.sampling import Sampling
+from ..machine.device import best_device
 from ..models.count import count
 from ..models.decoder import Decoder
 from ..models.loss import LossTerms
@@ -20,6 +21,7 @@ from ..tokens.tokenizer import Tokenizer
 from ..training.checkpoints import checkpoint_folder, differences, list_checkpoints, refuse_other_training
 from ..training.choices import load_choices, plan_steps
 from ..training.loop import Training, train
+from ..training.memory import refuse_too_large
 from ..training.metrics import refuse_missing_tensorboard
 from ..training.objectives import CausalObjective
 from .corpus import source_identity
@@ -54,8 +56,10 @@ def _lineage(place: Workplace) -> dict[str, Any]:
 
 def refuse_unfit_training(place: Workplace) -> None:
     """Raise, before any stage has touched a file, where the run folder holds a training of something else (RunError), or
-    where the training would miss a package (RecipeError)."""
-    refuse_missing_tensorboard(place.recipe.train)
+    where the training would miss a package (RecipeError) or memory (TrainingError)."""
+    recipe = place.recipe
+    refuse_missing_tensorboard(recipe.train)
+    refuse_too_large(recipe.model, recipe.tokenizer.vocabulary_size, recipe.train, best_device())
     if list_checkpoints(place.folder / "checkpoints"):
         refuse_other_training(place.folder / "checkpoints", _recipe_lineage(place))
 

@@ -3,6 +3,7 @@
 None of the choices changes the global batch.
 """
 
+import contextlib
 import copy
 import dataclasses
 import tempfile
@@ -15,19 +16,27 @@ import torch
 from torch import nn
 
 from ..errors import TrainingError
+from ..files import fingerprint
 from ..machine.cores import usable_cores
 from ..machine.device import best_device, machine_name, synchronize
-from ..machine.profile import peak_flops
+from ..machine.memory import free_bytes
+from ..machine.neighbours import Neighbours
+from ..machine.profile import peak_flops, recall, remember
+from ..models.decoder import DecoderConfig
 from ..progress import format_seconds
 from ..tokens.loader import Loader
+from ..tokens.plans import Phase
+from .averaging import WeightAverage
 from .checkpoints import TrainState, save_checkpoint
 from .choices import Choices, steps_wanted
+from .compiling import consider_compiling
+from .memory import largest_micro_batch, memory_need
 from .objectives import Objective
 from .optimizers import Optimizer
+from .schedules import stretches
 from .settings import TrainSettings, seconds_of
 from .step import Kernels, run_step
 
-COMPILE_WORTHWHILE = 1200.0  # seconds of training under which compiling (half a minute and more on a CPU) isn't tried
 PROBE_SHARE = 0.05  # share of the time budget that may go into trying alternatives
 
 
@@ -37,6 +46,7 @@ class TrialTraining:
     def __init__(self, settings: TrainSettings, model: nn.Module, objective: Objective, loader: Loader):
         self.settings, self.objective, self.loader = settings, objective, loader
         self.model = copy.deepcopy(model)
+        self.config: DecoderConfig = model.config  # type: ignore[assignment]
         self.optimizer = Optimizer(self.model, settings)
         self.step = 0
 
@@ -66,18 +76,61 @@ def calibrate(
 ) -> Choices:
     """Measure and choose. Takes some twenty steps, fewer where they are slow against the time budget.
 
-    `folder` is where checkpoints will be written. Raises TrainingError where not even one row fits into memory.
+    What was chosen before for the same shapes on this machine is chosen again, unmeasured. `folder` is where checkpoints
+    will be written. Raises TrainingError where not even one row fits into memory.
     """
     started = time.perf_counter()
     budget = seconds_of(settings.time) if settings.time else None
     device = best_device()
     trial = TrialTraining(settings, model.to(device), objective, loader)
     reasons: list[str] = []
+    best, fastest = _choose_kernels(settings, trial, device, budget, started, reasons)
+    if settings.compile == "auto":
+        expected = budget or fastest * steps_wanted(settings, loader.plan.context)
+        best, fastest = consider_compiling(best, fastest, expected, settings, loader.plan, trial.config, reasons)
+    if budget is None or 6 * fastest < PROBE_SHARE * budget:
+        fastest = trial.seconds(best, steps=5)  # once more, warm and over more steps
+    choices = Choices(
+        lineage=lineage,
+        machine=machine_name(device),
+        torch=torch.__version__,
+        kernels=best,
+        seconds_per_step=_mean_seconds(settings, trial, best, fastest),
+        validation_seconds=_seconds(lambda: validate(trial.model)),
+        sample_seconds=_seconds(lambda: sample(trial.model)),
+        checkpoint_seconds=_checkpoint_seconds(trial, folder),
+        peak_flops=peak_flops(device, getattr(torch, best.dtype)),
+        setup_seconds=time.perf_counter() - started,
+        reasons=reasons,
+    )
+    print(f"  measured on {choices.machine} in {format_seconds(choices.setup_seconds)}: {best}")
+    return choices
+
+
+def _choose_kernels(
+    settings: TrainSettings,
+    trial: TrialTraining,
+    device: torch.device,
+    budget: float | None,
+    started: float,
+    reasons: list[str],
+) -> tuple[Kernels, float]:
+    """The fastest of what the recipe leaves open, and its seconds a step: as remembered, else by trying each."""
+    key = f"kernels/{device.type}/{_shape(settings, trial)}"
+    known = recall(key)
+    if known is not None:
+        with contextlib.suppress(TypeError, RuntimeError, KeyError):  # another version's, or memory has become short
+            best = Kernels(**known["kernels"])
+            seconds = trial.seconds(best, steps=1)
+            reasons.extend(["as measured on this machine before:", *known["reasons"]])
+            return best, seconds
+    neighbours, tried_all = Neighbours(), True
     best, fastest = _first_guess(settings, trial, device, reasons)
     for field, candidates in _candidates(settings, best).items():
         for candidate in candidates:
             if budget is not None and time.perf_counter() - started + 3 * fastest > PROBE_SHARE * budget:
                 reasons.append(f"{field} {candidate}: not tried, the time is short")
+                tried_all = False
                 continue
             kernels = dataclasses.replace(best, **{field: candidate})
             try:
@@ -90,25 +143,19 @@ def calibrate(
             reasons.append(f"{field} {candidate}: {seconds:.3f} s a step, against {fastest:.3f} s with {field} {old}")
             if seconds < 0.97 * fastest:  # less is noise
                 best, fastest = kernels, seconds
-    if settings.compile == "auto":
-        best = _consider_compiling(best, trial, fastest, settings, budget, reasons)
-    if budget is None or 6 * fastest < PROBE_SHARE * budget:
-        fastest = trial.seconds(best, steps=5)  # once more, warm and over more steps
-    choices = Choices(
-        lineage=lineage,
-        machine=machine_name(device),
-        torch=torch.__version__,
-        kernels=best,
-        seconds_per_step=fastest,
-        validation_seconds=_seconds(lambda: validate(trial.model)),
-        sample_seconds=_seconds(lambda: sample(trial.model)),
-        checkpoint_seconds=_checkpoint_seconds(trial, folder),
-        peak_flops=peak_flops(device, getattr(torch, best.dtype)),
-        setup_seconds=time.perf_counter() - started,
-        reasons=reasons,
+    if tried_all:
+        remember(key, {"kernels": dataclasses.asdict(best), "reasons": reasons[:]}, neighbours.crowded())
+    return best, fastest
+
+
+def _shape(settings: TrainSettings, trial: TrialTraining) -> str:
+    """A name for all that the speed of a step depends on."""
+    names = (
+        "batch_size optimizer threads dtype attention micro_batch activation_checkpointing document_attention dropout "
+        "averaging l1 compile"
     )
-    print(f"  measured on {choices.machine} in {format_seconds(choices.setup_seconds)}: {best}")
-    return choices
+    settled = {name: getattr(settings, name) for name in names.split()}
+    return fingerprint([dataclasses.asdict(trial.config), settled])[:16]
 
 
 def _first_guess(
@@ -122,19 +169,40 @@ def _first_guess(
         attention=settings.attention if settings.attention != "auto" else "fused",
         micro_batch=settings.micro_batch if isinstance(settings.micro_batch, int) else settings.batch_size,
         compile=settings.compile == "on",
+        activation_checkpointing=settings.activation_checkpointing == "on",
     )
+    guess = _fit_memory(guess, settings, trial, device, reasons)
     while True:
         try:
             return guess, trial.seconds(guess, steps=1)
-        except RuntimeError as error:
-            reasons.append(f"micro_batch {guess.micro_batch}: failed here ({str(error).splitlines()[0]})")
+        except Exception as error:  # what compilers raise is no RuntimeError
+            what = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reasons.append(f"micro_batch {guess.micro_batch}: failed here ({what})")
             trial.optimizer.zero_gradients()
-            if settings.micro_batch != "auto" or guess.micro_batch % 2:
+            if settings.compile == "on" or settings.micro_batch != "auto" or guess.micro_batch % 2:
                 raise TrainingError(
-                    f"one step failed with {guess}: {str(error).splitlines()[0]}. Out of memory? Take a smaller model, a "
-                    "shorter model.context_length or a smaller train.micro_batch; else train.compile = 'off'"
+                    f"one step failed with {guess}: {what}. Out of memory? Take a smaller model.preset, a shorter "
+                    f"model.context_length than {trial.loader.plan.context} or train.micro_batch = 1 with "
+                    "train.activation_checkpointing = 'on'; else train.compile = 'off'"
                 ) from error
             guess = dataclasses.replace(guess, micro_batch=guess.micro_batch // 2)
+
+
+def _fit_memory(
+    guess: Kernels, settings: TrainSettings, trial: TrialTraining, device: torch.device, reasons: list[str]
+) -> Kernels:
+    """The guess with micro-batches that fit into the memory that is free, and layers computed twice only if they must be."""
+    config, eager = trial.config, guess.attention == "eager"
+    free = free_bytes(device)
+    ways = [True] if guess.activation_checkpointing else [False, True]
+    for recompute in ways if settings.activation_checkpointing == "auto" else ways[:1]:
+        rows = largest_micro_batch(config, settings, guess.dtype, eager, recompute, free)
+        if rows is not None:
+            need = memory_need(config, settings, rows, guess.dtype, eager, recompute)
+            reasons.append(f"micro_batch {rows} takes about {need}; {free / 1e9:.1f} GB are free")
+            return dataclasses.replace(guess, micro_batch=rows, activation_checkpointing=recompute)
+    reasons.append(f"little memory: {free / 1e9:.2f} GB are free, and a step needs about as much, or more")
+    return guess
 
 
 def _candidates(settings: TrainSettings, best: Kernels) -> dict[str, list[Any]]:
@@ -151,28 +219,17 @@ def _candidates(settings: TrainSettings, best: Kernels) -> dict[str, list[Any]]:
     return candidates
 
 
-def _consider_compiling(
-    best: Kernels,
-    trial: TrialTraining,
-    fastest: float,
-    settings: TrainSettings,
-    budget: float | None,
-    reasons: list[str],
-) -> Kernels:
-    expected = budget or fastest * steps_wanted(settings, trial.loader.plan.context)
-    if expected < COMPILE_WORTHWHILE:
-        reasons.append(f"compile: not tried, a run of {format_seconds(expected)} is too short to win its time back")
-        return best
-    try:
-        before = time.perf_counter()
-        compiled = trial.seconds(dataclasses.replace(best, compile=True), steps=2)
-        cost = time.perf_counter() - before
-    except Exception as error:  # whatever torch, Triton or a C++ compiler raises: the plain path works
-        reasons.append(f"compile: failed here ({type(error).__name__}: {str(error).splitlines()[0]}), so it is off")
-        return best
-    reasons.append(f"compile: {compiled:.3f} s a step after {cost:.0f} s of compiling, against {fastest:.3f} s without")
-    gained = expected * (1 - compiled / fastest)
-    return dataclasses.replace(best, compile=True) if gained > cost else best
+def _mean_seconds(settings: TrainSettings, trial: TrialTraining, kernels: Kernels, seconds: float) -> float:
+    """Seconds of a step on the average over the run: each size of its schedules is measured for itself."""
+    total, base = 0.0, trial.loader
+    for part in stretches(settings, base.plan.context):
+        if (part.batch_size, part.context) == (base.plan.batch_size, base.plan.context):
+            total += part.share * seconds
+        else:
+            trial.loader = base.following((Phase(2**62, part.batch_size, part.context),))
+            total += part.share * trial.seconds(kernels, steps=2)
+    trial.loader = base
+    return total
 
 
 def _seconds(action: Callable[[], Any]) -> float:
@@ -182,6 +239,7 @@ def _seconds(action: Callable[[], Any]) -> float:
 
 
 def _checkpoint_seconds(trial: TrialTraining, folder: Path) -> float:
-    state = TrainState(0, trial.model, trial.optimizer)
+    average = WeightAverage(trial.model, trial.settings.averaging) if trial.settings.averaging else None
+    state = TrainState(0, trial.model, trial.optimizer, average)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=".partial") as place:
         return _seconds(lambda: save_checkpoint(Path(place), state, {}, 1, 0, keep=1))

@@ -89,7 +89,7 @@ def train(training: Training) -> TrainingSummary:
     state = _begin(training, choices, steps, stable_until)
     resumed_from = saved_at = state.step
     loader = training.loader.following(phases(settings, training.context, steps))
-    runner = choices.kernels.prepare(model)
+    runner = choices.kernels.prepare(model, forgiving=True)
     interval, checks = checkpoint_interval(settings, choices), validations(settings, choices)
     state.stopped_early = out_of_patience(state, steps, checks, settings.patience)
     started = time.perf_counter() - (state.seconds or choices.setup_seconds)

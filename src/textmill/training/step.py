@@ -25,14 +25,20 @@ class Kernels:
     compile: bool
     activation_checkpointing: bool = False
 
-    def prepare(self, model: nn.Module) -> nn.Module:
-        """The model as these kernels run it. Sets torch's threads and its rounding of denormals for the process."""
+    def prepare(self, model: nn.Module, forgiving: bool = False) -> nn.Module:
+        """The model as these kernels run it. Sets torch's threads and its rounding of denormals for the process.
+
+        Where compiling fails, a `forgiving` one runs uncompiled.
+        """
         torch.set_num_threads(self.threads)
         # Gradients through freshly zeroed projections are denormal numbers, on which a CPU is ten times slower.
         torch.set_flush_denormal(True)
         model.set_eager_attention(self.attention == "eager")  # type: ignore[operator]
         model.set_activation_checkpointing(self.activation_checkpointing)  # type: ignore[operator]
-        return torch.compile(model) if self.compile else model  # type: ignore[return-value]
+        if not self.compile:
+            return model
+        torch._dynamo.config.suppress_errors = forgiving
+        return torch.compile(model)  # type: ignore[return-value]
 
     def __str__(self) -> str:
         compiled = "compiled" if self.compile else "not compiled"
