@@ -13,7 +13,7 @@ RECIPE ?= recipes/wikipedia-sample.toml
 BIN := .venv/bin
 INSTALL = $(PYTHON) tools/install.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: quickstart test lint bench clean
+.PHONY: quickstart test lint bench reference clean
 
 quickstart: .venv/.installed
 	$(BIN)/textmill run $(RECIPE) $(RUN_ARGUMENTS)
@@ -36,6 +36,10 @@ bench: .venv/.installed-test
 .venv/.installed-test: pyproject.toml constraints.txt
 	$(INSTALL) --test
 	@touch $@ .venv/.installed
+
+# docs/reference.md, docs/recipe.schema.json, docs/picture.md, from the code's own texts
+reference: .venv/.installed
+	$(BIN)/python tools/make_reference.py
 
 clean:
 	rm -rf .venv build src/*.egg-info

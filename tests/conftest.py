@@ -1,18 +1,21 @@
 """What many tests share: a tiny decoder with random weights, and a tokenizer trained on the standard library's text."""
 
 import dataclasses
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
 import torch
 
+from textmill.cli import main
 from textmill.models.decoder import Decoder, DecoderConfig
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
@@ -89,6 +92,34 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path
     result = subprocess.run(command, cwd=place, capture_output=True, text=True, encoding="utf-8")
     assert result.returncode == 0, result.stdout + result.stderr
     return place / "runs" / "tiny"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left: its exit code and all that it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def textmill(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Runs `textmill WORDS…` in this process, so that torch is loaded once, with `typed` on standard input."""
+
+    def run(*words: object, typed: bytes = b"") -> Result:
+        monkeypatch.setattr(sys, "argv", ["textmill", *map(str, words)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed)))
+        capsys.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        assert isinstance(code, int)
+        return Result(code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

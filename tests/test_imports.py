@@ -18,6 +18,7 @@ HOUSE = [
     {"recipe"},
     {"stages"},
     {"run", "closing"},
+    {"inspection"},
     {"cli"},
     {"__main__"},
 ]

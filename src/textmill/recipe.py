@@ -3,9 +3,10 @@
 All mistakes of a recipe are reported together; an unknown key is answered with the nearest one that exists.
 """
 
+import difflib
 import json
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -133,18 +134,51 @@ def _explain(mistake: Any) -> str:
     return f"{what}. {where.rpartition('.')[2]}: {meaning}" if meaning else what
 
 
-def describe_fields(section: str | None = None) -> Iterator[tuple[str, str, str, str]]:
-    """(key, type, default, documentation) of each field, as `textmill recipe` prints them."""
-    sections = {name: field.annotation for name, field in Recipe.model_fields.items()}
-    if section is not None and section not in sections:
-        raise RecipeError(f"there is no section {section!r}{nearest(section, sections)}; write one of {', '.join(sections)}")
-    for name, settings in sections.items():
-        if section in (None, name):
-            for key, field in settings.model_fields.items():  # type: ignore[union-attr]
-                default = "required" if field.is_required() else f"default {json.dumps(field.default)}"
-                default = "may be left out" if field.default is None else default
-                kind = _words_for(field.annotation, field.metadata)
-                yield f"{name}.{key}", kind, default, " ".join((field.description or "").split())
+def describe_fields(name: str | None = None) -> Iterator[tuple[str, str, str, str]]:
+    """(key, type, default, documentation) of each field, as `textmill recipe` prints them: of all, of a section such as
+    `train`, or of one key such as `train.time`. Raises RecipeError, with the nearest, for a name that isn't there."""
+    fields = {
+        f"{section}.{key}": field
+        for section, holder in Recipe.model_fields.items()
+        for key, field in holder.annotation.model_fields.items()  # type: ignore[union-attr]
+    }
+    if name is not None and name not in fields and name not in Recipe.model_fields:
+        raise RecipeError(f"there is no {_nearest_field(name, fields)}")
+    for path, field in fields.items():
+        if name in (None, path, path.partition(".")[0]):
+            default = "required" if field.is_required() else f"default {json.dumps(field.default, ensure_ascii=False)}"
+            default = "may be left out" if field.default is None else default
+            kind = _words_for(field.annotation, field.metadata)
+            yield path, kind, default, " ".join((field.description or "").split())
+
+
+def _nearest_field(name: str, fields: Iterable[str]) -> str:
+    """What a name that is no section and no key may have meant."""
+    section, dot, key = name.partition(".")
+    keys = [path.partition(".")[2] for path in fields]
+    alike = difflib.get_close_matches(key or section, keys, n=1, cutoff=0.8)
+    homes = [path for path in fields if path.partition(".")[2] in alike]
+    if homes and section not in Recipe.model_fields:
+        return f"{name!r}; did you mean {' or '.join(map(repr, homes))}?"
+    if not dot:
+        return f"section {name!r}{nearest(name, Recipe.model_fields)}; write one of {', '.join(Recipe.model_fields)}"
+    return f"key {name!r}{nearest(name, fields)}; `textmill recipe` explains them all"
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON schema of a recipe, for editors: types, bounds and defaults, with the fields' own texts."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
+    return _on_one_line(schema)
+
+
+def _on_one_line(schema: Any) -> Any:
+    """The schema with each description's line breaks gone."""
+    if isinstance(schema, dict):
+        return {
+            key: " ".join(value.split()) if key == "description" and isinstance(value, str) else _on_one_line(value)
+            for key, value in schema.items()
+        }
+    return [_on_one_line(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def _words_for(annotation: Any, metadata: Sequence[Any] = ()) -> str:

@@ -116,13 +116,7 @@ def _run_stages(stages: tuple[Stage, ...], place: Workplace, ledger: Ledger) -> 
 
 def _run_stage(stage: Stage, place: Workplace, ledger: Ledger) -> None:
     """Run one stage, unless its output is there and was made from the same inputs."""
-    inputs = fingerprint(
-        {
-            "sections": {name: getattr(place.recipe, name).model_dump(mode="json") for name in stage.sections},
-            "stages": {name: place.manifest["stages"][name]["hash"] for name in stage.needs},
-            "extra": stage.extra_inputs(place),
-        }
-    )
+    inputs = _inputs(stage, place)
     entry = place.manifest["stages"].get(stage.name)
     there = entry is not None and all((place.folder / path).exists() for path in stage.writes)
     if there and entry["inputs"] == inputs:
@@ -146,6 +140,38 @@ def _run_stage(stage: Stage, place: Workplace, ledger: Ledger) -> None:
         "summary": summary,
     }
     _write_manifest(place.folder, place.manifest)
+
+
+def stage_states(recipe: Recipe, folder: Path) -> dict[str, str]:
+    """Each stage's state, by its name: `done`; `to do`; `stale`, where `run_recipe` would do it again; or `done, its source
+    isn't here`. Makes nothing."""
+    place = Workplace(recipe, folder, _read_manifest(folder))
+    known = folder / "sources.json"
+    source_is_here = known.is_file() and all(Path(path).exists() for path in read_json(known))
+    states: dict[str, str] = {}
+    for stage in STAGES:
+        entry = place.manifest["stages"].get(stage.name)
+        if entry is None or not all((folder / path).exists() for path in stage.writes):
+            states[stage.name] = "to do"
+        elif any(states[name] in ("stale", "to do") for name in stage.needs):
+            states[stage.name] = "stale"
+        elif "corpus" in stage.sections and not source_is_here:
+            states[stage.name] = "done, its source isn't here"
+        else:
+            fresh = entry["inputs"] == _inputs(stage, place) or stage.kept_because(place)
+            states[stage.name] = "done" if fresh else "stale"
+    return states
+
+
+def _inputs(stage: Stage, place: Workplace) -> str:
+    """What a stage's output is made from, in one hash."""
+    return fingerprint(
+        {
+            "sections": {name: getattr(place.recipe, name).model_dump(mode="json") for name in stage.sections},
+            "stages": {name: place.manifest["stages"][name]["hash"] for name in stage.needs},
+            "extra": stage.extra_inputs(place),
+        }
+    )
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

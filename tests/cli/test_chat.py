@@ -66,6 +66,7 @@ def test_what_cannot_be_read_ends_with_two(textmill, tiny_run: Path) -> None:
 def test_a_chat_template_is_not_passed_over_in_silence(textmill, tiny_run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "instruct"
     shutil.copytree(tiny_run / "model", folder)
+    (folder / "textmill.json").unlink()  # which would say that the folder was changed
     config = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": "{{ messages }}"}))
     notes = textmill("chat", folder).err

@@ -1,12 +1,85 @@
-"""The command line's root, which each file of verbs adds its own to."""
+"""The command line's root, which each file of verbs adds its own to; how its help is grouped, and the examples in it."""
+
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from .. import __version__
+
+GROUPS = {
+    "A model's life": ("run", "corpus", "tokenizer", "tokens", "train", "report"),
+    "Use and judge a model": ("generate", "chat", "evaluate", "inspect"),
+    "Before you begin": ("doctor", "recipe", "sample"),
+}
+EXAMPLES = {
+    "run": [
+        "run recipes/wikipedia-sample.toml",
+        "run my.toml --set train.time=2h --out runs/longer",
+        "run my.toml --until train",
+    ],
+    "corpus": ["corpus my.toml --set corpus.source=my-notes/"],
+    "tokenizer": ["tokenizer my.toml --set tokenizer.kind=unigram --out runs/unigram"],
+    "tokens": ["tokens my.toml"],
+    "train": ["train my.toml", "train my.toml --set train.steps=500 --restart"],
+    "report": ["report runs/wikipedia-sample"],
+    "generate": [
+        'generate runs/wikipedia-sample "The history of"',
+        "generate runs/wikipedia-sample --temperature 0 --max-tokens 50 - < prompt.txt",
+    ],
+    "chat": ["chat runs/wikipedia-sample", "chat runs/wikipedia-sample --max-tokens 40 < lines.txt"],
+    "evaluate": [
+        "evaluate runs/wikipedia-sample my-notes/ book.txt",
+        "evaluate runs/small dump.xml.bz2 --against runs/large --documents 5",
+        "evaluate runs/small test.jsonl --train-text train.jsonl --json",
+    ],
+    "inspect": [
+        "inspect runs/wikipedia-sample",
+        "inspect recipes/wikipedia-sample.toml --set model.preset=30m",
+        "inspect runs/wikipedia-sample --mermaid",
+    ],
+    "doctor": ["doctor"],
+    "recipe": ["recipe train", "recipe train.time", "recipe --schema > recipe.schema.json"],
+    "sample": ["sample", "sample wikipedia"],
+}
+
+
+class _Verbs(TyperGroup):
+    """The verbs, in groups, with their examples."""
+
+    def __init__(self, **attributes: Any):
+        super().__init__(**attributes)
+        for verb, examples in EXAMPLES.items():
+            lines = [f"  textmill {example}" for example in examples]
+            self.commands[verb].epilog = "\n".join(["\b", "Examples:", *lines])
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of verbs in the help text, by what they are for."""
+        for title, verbs in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(verb, self.commands[verb].get_short_help_str(limit=150)) for verb in verbs])
+
 
 app = typer.Typer(
     name="textmill",
-    help="Text and a budget in; a language model you can trust, explain and serve out.",
+    cls=_Verbs,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"textmill {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="`textmill VERB --help` shows a verb's options and examples; `textmill recipe` explains every key.")
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Text and a budget in; a language model you can trust, explain and serve out."""

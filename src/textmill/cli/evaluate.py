@@ -15,7 +15,8 @@ def evaluate(
     texts: Annotated[
         list[str],
         typer.Argument(
-            metavar="TEXT...", help="Files, folders, dumps (.txt, .md, .jsonl, .xml; .gz, .bz2, .zst), sample:NAME, or - ."
+            metavar="TEXT",
+            help="Files, folders or dumps (.txt, .md, .jsonl, .xml; .gz, .bz2, .zst), sample:NAME, or - for standard input.",
         ),
     ],
     against: Annotated[

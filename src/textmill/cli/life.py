@@ -1,5 +1,6 @@
 """The verbs that take a recipe through its stages."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,14 +76,18 @@ def train(recipe: RecipePath, overrides: Overrides = None, out: OutFolder = None
 
 @app.command()
 def recipe(
-    section: Annotated[
-        str | None, typer.Argument(help="One section: corpus, tokenizer, model, train, evaluate, ledger.")
+    name: Annotated[
+        str | None, typer.Argument(help="A section, such as train, or a key, such as train.time; default: all.")
     ] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a recipe, for editors.")] = False,
 ) -> None:
     """Explain every key that a recipe can have: type, default, meaning."""
-    from ..recipe import describe_fields
+    from ..recipe import describe_fields, recipe_schema
 
-    for key, kind, default, meaning in describe_fields(section):
+    if schema:
+        print(json.dumps(recipe_schema(), ensure_ascii=False, indent=2))
+        return
+    for key, kind, default, meaning in describe_fields(name):
         print(f"{key}  ({kind}; {default})\n    {meaning}\n")
 
 

@@ -15,7 +15,7 @@ import torch
 
 from ..errors import ModelError, RunError, nearest
 from ..files import atomic_folder, read_sealed, sha256_of_file, write_json, write_sealed
-from ..models.decoder import Decoder
+from ..models.decoder import Decoder, DecoderConfig
 from ..tokens.tokenizer import Tokenizer
 from . import qwen3
 from .recognise import Recognised, find_model_folder, recognise
@@ -54,8 +54,9 @@ def save_model_folder(path: str | Path, model: Decoder, tokenizer: Tokenizer, li
         write_lineage(folder, lineage)
 
 
-def load_model_folder(path: str | Path) -> ModelFolder:
-    """Read a model folder, or the one in a run folder. Raises ModelError, with all that is wrong, where it can't be used."""
+def read_shape(path: str | Path) -> tuple[Path, DecoderConfig, dict[str, Any]]:
+    """The model folder that `path` names, the shape that its config.json tells, and its lineage. Raises ModelError, also
+    where a file has changed since textmill wrote it."""
     folder = find_model_folder(path)
     if (found := recognise(folder)).kind != "model":
         raise ModelError(_no_model(folder, found))
@@ -64,7 +65,29 @@ def load_model_folder(path: str | Path) -> ModelFolder:
         stock = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{folder / 'config.json'} is not valid JSON: {error}") from error
-    config = qwen3.config_from_stock(stock, str(folder / "config.json"))
+    return folder, qwen3.config_from_stock(stock, str(folder / "config.json")), lineage
+
+
+def check_weights(folder: Path, config: DecoderConfig) -> set[str]:
+    """The number formats of a folder's weights, from their header alone. Raises ModelError where they aren't this shape's."""
+    path = _weights_file(folder)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+            shapes = {name: tuple(one.get_shape()) for name, one in slices.items()}
+            formats = {one.get_dtype() for one in slices.values()}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ModelError(f"{path} can't be read as safetensors: {error}; it may be truncated, fetch it anew") from error
+    with torch.device("meta"):
+        model = Decoder(config)
+    tensors = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    _check_tensors(folder, model, qwen3.from_stock(tensors, config))
+    return formats
+
+
+def load_model_folder(path: str | Path) -> ModelFolder:
+    """Read a model folder, or the one in a run folder. Raises ModelError, with all that is wrong, where it can't be used."""
+    folder, config, lineage = read_shape(path)
     model = Decoder(config)
     tensors = qwen3.from_stock(_read_weights(folder), config)
     _check_tensors(folder, model, tensors)
@@ -118,12 +141,17 @@ def _no_model(path: Path, found: Recognised) -> str:
     return str(found)
 
 
-def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
+def _weights_file(folder: Path) -> Path:
     path = folder / "model.safetensors"
     if not path.is_file():
         pickled = sorted(file.name for file in [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")])
         why = f"; {pickled[0]} is a pickle, which can run code when opened, so convert it first" if pickled else ""
         raise ModelError(f"{folder} holds no model.safetensors{why}")
+    return path
+
+
+def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    path = _weights_file(folder)
     try:
         return {name: tensor.float() for name, tensor in safetensors.torch.load_file(path).items()}
     except (safetensors.SafetensorError, OSError) as error:

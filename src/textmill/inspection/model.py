@@ -1,0 +1,171 @@
+"""A model folder's card: its shape, where its parameters are, what a token costs, and what it was made of."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..files import read_json
+from ..formats.model_folder import check_weights, read_shape
+from ..formats.recognise import has_chat_template
+from ..models.count import count, state_bytes
+from ..models.decoder import Decoder, DecoderConfig
+from ..progress import format_count, format_seconds
+from ..tokens.tokenizer import Tokenizer
+from .card import Card, format_bytes, rows_of
+
+PARTS = ("embedding", "attention", "feed_forward", "head")  # of a parameter's name; all others are norms
+BYTES = {"float32": 4, "bfloat16": 2}
+
+
+def model_card(path: str | Path) -> Card:
+    """The card of a model folder, from its files' headers: no weight is loaded. Raises ModelError where it is damaged."""
+    folder, config, lineage = read_shape(path)
+    formats = sorted(check_weights(folder, config))
+    tokenizer = Tokenizer.load(folder)
+    costs = cost_values(config)
+    about_tokenizer = _tokenizer_values(folder, tokenizer)
+    parameters = parameters_by_part(config)
+    values = {
+        "kind": "model",
+        "path": str(folder),
+        "family": Decoder.family,
+        "shape": dataclasses.asdict(config),
+        "parameters": parameters,
+        "weight_formats": formats,
+        "costs": costs,
+        "tokenizer": about_tokenizer,
+        "lineage": lineage,
+    }
+    training = lineage.get("training", {})
+    return Card(
+        f"{folder}: a {Decoder.family} of {format_count(parameters['all'])} parameters",
+        values,
+        {
+            "Shape": shape_rows(config),
+            "Parameters": parameter_rows(config),
+            "Costs": cost_rows(config),
+            "Tokenizer": rows_of(about_tokenizer),
+            "Weights": [("format", ", ".join(formats)), ("file", format_bytes((folder / "model.safetensors").stat().st_size))],
+            "Lineage": _lineage_rows(lineage),
+            "Training": training_rows(training),
+            "Scores": score_rows(lineage.get("scores", {})),
+        },
+        f"Its picture: textmill inspect {folder} --mermaid",
+    )
+
+
+def shape_rows(config: DecoderConfig) -> list[tuple[str, str]]:
+    """The shape in words."""
+    tied = "tied" if config.tied_embeddings else "apart"
+    grouped = "" if config.key_value_heads == config.heads else f", {config.key_value_heads} of keys and values"
+    return [
+        ("layers", f"{config.layers} of width {config.width:,}"),
+        ("heads", f"{config.heads} of {config.head_dim} dimensions{grouped}"),
+        ("feed-forward", f"SwiGLU, {config.feed_forward_width:,} wide"),
+        (
+            "vocabulary",
+            f"{config.vocabulary_size:,} tokens, embedding and head {tied}",
+        ),
+        ("context", f"{config.context_length:,} tokens, rotary positions (base {config.rope_theta:g})"),
+    ]
+
+
+def parameters_by_part(config: DecoderConfig) -> dict[str, int]:
+    """Parameters of each part, counted on the live modules, and of all."""
+    with torch.device("meta"):
+        model = Decoder(config)
+    parts = dict.fromkeys((*PARTS, "norms"), 0)
+    for name, parameter in model.named_parameters():
+        part = next((part for part in PARTS if part in name.split(".") and "norm" not in name), "norms")
+        parts[part] += parameter.numel()
+    return {**parts, "all": sum(parts.values())}
+
+
+def parameter_rows(config: DecoderConfig) -> list[tuple[str, str]]:
+    """Parameters by part, with shares."""
+    parts = parameters_by_part(config)
+    return [
+        (part.replace("_", "-"), f"{size:>15,}  {size / parts['all']:4.0%}" if part != "all" else f"{size:>15,}")
+        for part, size in parts.items()
+        if size
+    ]
+
+
+def cost_values(config: DecoderConfig) -> dict[str, Any]:
+    """What one token costs, and what the model takes in memory: FLOP and bytes, at full context."""
+    cost = count(config)
+    return {
+        "forward_flops_per_token": cost.forward_flops,
+        "training_flops_per_token": cost.training_flops,
+        "bytes_read_per_decoded_token": {name: cost.decode_bytes(size) for name, size in BYTES.items()},
+        "state_bytes_at_full_context": {name: state_bytes(config, config.context_length, n) for name, n in BYTES.items()},
+        "weight_bytes": {name: cost.parameters * size for name, size in BYTES.items()},
+    }
+
+
+def cost_rows(config: DecoderConfig) -> list[tuple[str, str]]:
+    """The same in words."""
+    costs = cost_values(config)
+
+    def in_both(key: str) -> str:
+        return ", ".join(f"{format_bytes(size)} in {name}" for name, size in costs[key].items())
+
+    return [
+        ("one token forward", f"{format_count(costs['forward_flops_per_token'])}FLOP at full context"),
+        ("one token trained", f"{format_count(costs['training_flops_per_token'])}FLOP"),
+        ("one token decoded", f"reads {in_both('bytes_read_per_decoded_token')}"),
+        ("keys and values", f"{in_both('state_bytes_at_full_context')}, for one text at full context"),
+        ("weights in memory", in_both("weight_bytes")),
+    ]
+
+
+def training_rows(training: dict[str, Any]) -> list[tuple[str, str]]:
+    """How long a training was, as far as its summary says."""
+    if not training:
+        return []
+    rows = [
+        ("steps", f"{training['steps']:,}"),
+        ("tokens", f"{format_count(training['tokens'])}, {training['epochs']:.2f} times through the text"),
+        ("time", f"{format_seconds(training['seconds'])} on {training['machine']}"),
+    ]
+    if training.get("share_of_peak") is not None:
+        rows.append(("speed", f"{training['tokens_per_second']:,.0f} tokens/s, {training['share_of_peak']:.0%} of peak"))
+    return rows
+
+
+def score_rows(scores: dict[str, Any]) -> list[tuple[str, str]]:
+    """Bits per byte of the model and what stood beside it."""
+    return [(system["name"], score_text(system["bits_per_byte"])) for system in scores.get("systems", [])]
+
+
+def score_text(score: dict[str, Any]) -> str:
+    """`2.345 [2.3, 2.4] bits/byte (n = 12)`, of a score as it stands in a file."""
+    low, high = ("unknown" if score[key] is None else f"{score[key]:.3f}" for key in ("low", "high"))
+    value = math.nan if score["value"] is None else score["value"]
+    return f"{value:.3f} [{low}, {high}] {score['unit']} (n = {score['count']})"
+
+
+def _tokenizer_values(folder: Path, tokenizer: Tokenizer) -> dict[str, Any]:
+    read = tokenizer.training.get("read_bytes")
+    values: dict[str, Any] = {
+        "kind": tokenizer.kind,
+        "vocabulary_size": tokenizer.vocabulary_size,
+        "hash": tokenizer.hash[:12],
+        "chat_template": "yes, not applied by this version" if has_chat_template(folder) else "none: a base model",
+    }
+    card = folder.parent / "tokenizer" / "card.json"
+    if card.is_file() and (measured := read_json(card)).get("hash") == tokenizer.hash:
+        values["bytes_per_token"] = f"{measured['bytes_per_token']:.2f} on validation text"
+    return {**values, **({"trained_on": f"{format_bytes(read)} of text"} if read else {})}
+
+
+def _lineage_rows(lineage: dict[str, Any]) -> list[tuple[str, str]]:
+    if not lineage:
+        return [("textmill.json", "none: where this model comes from isn't known")]
+    rows = [("textmill", str(lineage.get("textmill", "unknown")))]
+    rows += [(name, f"SHA-256 {digest[:12]}…") for name, digest in list(lineage.get("sources", {}).items())[:5]]
+    rows += [(f"{name} stage", f"{digest[:12]}…") for name, digest in lineage.get("hashes", {}).items()]
+    return rows
