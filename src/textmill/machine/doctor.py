@@ -16,6 +16,10 @@ COMPILING_SECONDS = 35.0  # at most
 LISTENING_SECONDS = 1.0  # of keeping still, to hear the neighbours
 WORTH_A_CHANGE = 1.2  # times as fast
 
+WITH_NEIGHBOURS = (
+    "wait until they end, or stop them, and run doctor again; else OMP_WAIT_POLICY=passive lets torch's threads bear them"
+)
+
 Probe = Callable[[], Iterator[Finding]]
 
 
@@ -80,7 +84,7 @@ def neighbours() -> Iterator[Finding]:
         return
     who = ", ".join(f"{name} (process {pid}) {used:.1f}" for name, pid, used in busiest) or "none of them may be looked at"
     text = f"other programs use {cores:.1f} cores: {who}. Beside a busy neighbour torch can be ten times slower"
-    yield Finding("Machine", "neighbours", "warn", text, "wait until they end, or stop them; then run doctor again", values)
+    yield Finding("Machine", "neighbours", "warn", text, WITH_NEIGHBOURS, values)
 
 
 def choices(findings: list[Finding]) -> Iterator[Finding]:
