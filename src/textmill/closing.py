@@ -15,6 +15,8 @@ def closing_words(recipe: Path, folder: Path, settings: TrainSettings) -> str:
     """The last lines of `textmill run`, with three commands that work as they stand."""
     manifest = read_json(folder / "manifest.json")
     training = manifest["stages"]["train"]["summary"]
+    prompts = [sample["prompt"] for sample in read_json(folder / "evaluation.json")["samples"]]
+    prompt = next(filter(None, prompts), commands.PROMPT)
     model, program = folder / "model", _program()
     expectation = (
         "Minutes of training give spelling, names and the tone of the text; not facts, nor sense beyond a sentence.\n"
@@ -28,7 +30,7 @@ Trained for {format_seconds(training["seconds"])} on {training["machine"]}.
 The model is in {model}: transformers loads it as it is. What was dropped, and why: {folder / "corpus"}.
 All of it to look at, in a browser: {folder / "report.html"}
 Next:
-  {commands.generate(program, folder)}
+  {commands.generate(program, folder, prompt)}
       let it write on
   {commands.go_on(program, folder, settings)}
       go on training: twice as long in all

@@ -23,7 +23,9 @@ def test_streamed_text_is_the_uncached_model_s_choice(make_decoder, tokenizer, s
         if token == tokenizer.eos_id:
             break
         read.append(token)
-    assert complete(model, tokenizer, "The class", sampling, max_tokens=40) == tokenizer.decode(read[start:])
+    stream = tokenizer.decode_stream()
+    whole_characters = "".join(map(stream.step, read[start:]))
+    assert complete(model, tokenizer, "The class", sampling, max_tokens=40) == whole_characters
 
 
 def test_pieces_are_whole_characters(make_decoder, tokenizer) -> None:
@@ -35,6 +37,14 @@ def test_pieces_are_whole_characters(make_decoder, tokenizer) -> None:
     read.encode()  # no lone surrogates
     assert [piece.finish_reason for piece in pieces[:-1]] == [None] * (len(pieces) - 1)
     assert pieces[-1].finish_reason in ("length", "end")
+
+
+def test_a_character_cut_by_the_limit_is_left_out(make_decoder, tokenizer) -> None:
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)
+    [first_byte] = [id for id in range(tokenizer.vocabulary_size) if tokenizer.token_bytes(id) == "山".encode()[:1]]
+    with torch.no_grad():
+        model.head.weight[first_byte] = 100 * model.hidden(torch.tensor([[tokenizer.bos_id]]))[0, -1]
+    assert complete(model, tokenizer, "", GREEDY, max_tokens=1) == ""
 
 
 def test_ends_are_told_apart(make_decoder, tokenizer) -> None:

@@ -3,7 +3,9 @@
 import pytest
 
 from textmill.tokens.card import tokenizer_card
+from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
+from textmill.tokens.training import train_tokenizer
 
 
 def test_a_byte_tokenizer_by_hand(tokenizers_by_kind: dict[str, Tokenizer]) -> None:
@@ -30,9 +32,20 @@ def test_the_parts_add_up(tokenizer: Tokenizer, texts: list[str]) -> None:
     used = set().union(*ids) - {tokenizer.unknown_id}
     specials = 1 if tokenizer.unknown_id is None else 2
     assert card["never_used"]["count"] == tokenizer.vocabulary_size - len(used) - specials
-    longest = max(len(tokenizer.token_bytes(id)) for id in range(tokenizer.vocabulary_size))
-    assert len(card["longest"][0].encode()) == longest or tokenizer.kind == "byte"
+    longest = max(len(tokenizer.token_bytes(id).decode(errors="ignore")) for id in range(tokenizer.vocabulary_size))
+    assert len(card["longest"][0]) == longest
+    assert bool(card["lost"]) == bool(card["lost_bytes"])
     assert {"Latin", "Han", "Cyrillic"} <= card["scripts"].keys()
+
+
+def test_chinese_is_told_script_by_script_and_what_is_lost_is_named() -> None:
+    poems = ["山居\n空山新雨后，天气晚来秋。", "春\n春眠不觉晓，处处闻啼鸟。"]
+    tokenizer = train_tokenizer(TokenizerSettings(kind="character", vocabulary_size=60), poems)
+    card = tokenizer_card(tokenizer, ["春山\n空山霭霭𠀀，处处鸟𠀀。"])
+    assert {name: row["characters"] for name, row in card["scripts"].items()} == {"Han": 11, "punctuation": 2, "space": 1}
+    assert card["lost"] == ["霭", "𠀀"] and card["lost_bytes"] == 2 * 3 + 2 * 4
+    assert card["unknown_share"] == pytest.approx(4 / 14)
+    assert card["scripts"]["Han"]["tokens_per_character"] == 1
 
 
 def test_no_text_is_no_error(tokenizer: Tokenizer) -> None:

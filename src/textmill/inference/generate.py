@@ -97,9 +97,8 @@ def _write_on(
             return
         full = len(read) >= model.config.context_length
         if written == max_tokens or full:
-            rest, stopped = stops.push(stream.flush())
-            reason: FinishReason = "stop" if stopped else "length" if written == max_tokens else "context"
-            yield Piece(shown + rest + ("" if stopped else stops.held), written, reason)
+            # A character whose last bytes would have come next is left out: it was we who cut it, not the model.
+            yield Piece(shown + stops.held, written, "length" if written == max_tokens else "context")
             return
         if shown:
             yield Piece(shown, written)

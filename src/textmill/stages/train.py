@@ -4,6 +4,7 @@ be touched."""
 import dataclasses
 from typing import Any
 
+from ..corpus.document import Document
 from ..errors import RecipeError, TrainingError
 from ..evaluation.bits_per_byte import validation_bits_per_byte
 from ..files import fingerprint, sha256_of_file
@@ -27,8 +28,9 @@ from ..training.objectives import CausalObjective
 from .corpus import source_identity
 from .workplace import Workplace, model_scorer, written_by
 
-# Held-out text looked at during training: the beginning of some documents. The final score reads all of more of them.
-EXCERPTS = 16
+# Held-out text looked at during training: the beginning of some documents, sixteen long ones or hundreds of short ones.
+# The final score reads all of more of them.
+EXCERPTS_BYTES = 96_000
 EXCERPT_CHARACTERS = 6_000
 SAMPLE_TOKENS = 60
 LINEAGE_SECTIONS = ("corpus", "tokenizer", "model", "train")
@@ -108,10 +110,7 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
         f"  decoder of {format_count(cost.parameters)} parameters, {format_count(cost.training_flops)}FLOP a token; "
         f"{loader.unread_tokens(0):,} of {data.tokens:,} tokens are in no block of the first epoch"
     )
-    excerpts = [
-        dataclasses.replace(document, text=document.text[:EXCERPT_CHARACTERS])
-        for document in place.validation_documents(EXCERPTS * 100_000)[:EXCERPTS]
-    ]
+    excerpts = _excerpts(place)
 
     def validate(model: Decoder) -> float:
         return validation_bits_per_byte(model_scorer(model, tokenizer, settings.batch_size), excerpts)
@@ -141,6 +140,18 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
         "parameters": cost.parameters,
         **dataclasses.asdict(summary),
     }
+
+
+def _excerpts(place: Workplace) -> list[Document]:
+    """The beginnings of held-out documents, in the order of their hashes, until there are enough."""
+    excerpts: list[Document] = []
+    missing = EXCERPTS_BYTES
+    for document in place.validation_documents(16 * EXCERPTS_BYTES):
+        if missing <= 0:
+            break
+        excerpts.append(dataclasses.replace(document, text=document.text[:EXCERPT_CHARACTERS]))
+        missing -= len(excerpts[-1].text.encode())
+    return excerpts
 
 
 def _check_prompts(place: Workplace, tokenizer: Tokenizer) -> None:

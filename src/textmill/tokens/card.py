@@ -23,9 +23,10 @@ def tokenizer_card(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, Any]
 
     `scripts` gives tokens per character (fertility) for each script. A token counts for the first letter or digit of
     the characters it stands for, else for its first character; the tokens of one character's bytes all count for it.
-    Ratios are None where the texts are empty.
+    `lost` shows what unknown tokens stood for most often. Ratios are None where the texts are empty.
     """
     uses = np.zeros(tokenizer.vocabulary_size, dtype=np.int64)
+    lost: Counter[str] = Counter()
     characters_of: Counter[str] = Counter()
     tokens_of: Counter[str] = Counter()
     totals: Counter[str] = Counter()
@@ -40,6 +41,7 @@ def tokenizer_card(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, Any]
                 characters_of[_script(character)] += count
             for stretch, count in Counter(piece[begin:end] for begin, end in spans).items():
                 tokens_of[_script_of_stretch(stretch)] += count
+            lost.update(piece[begin:end] for id, (begin, end) in zip(ids, spans) if id == tokenizer.unknown_id)
     tokens, characters = int(uses.sum()), characters_of.total()
     return {
         "kind": tokenizer.kind,
@@ -54,6 +56,7 @@ def tokenizer_card(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, Any]
         "characters_per_token": _ratio(characters, tokens),
         "unknown_share": _ratio(_unknown_uses(tokenizer, uses), tokens),
         "lost_bytes": totals["lost_bytes"],
+        "lost": [stretch for stretch, _ in sorted(lost.items(), key=lambda item: (-item[1], item[0]))[:EXAMPLES]],
         "scripts": {
             script: {
                 "characters": count,
@@ -70,6 +73,8 @@ def tokenizer_card(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, Any]
 @functools.lru_cache(maxsize=65_536)
 def _script(character: str) -> str:
     """The script of a letter by the first word of its Unicode name (`Latin`, `Han`, `Cyrillic`, …), else what it is."""
+    if character.isspace():
+        return "space"  # Unicode calls a line's end a control character
     category = unicodedata.category(character)[0]
     if category == "L":
         first = unicodedata.name(character, "UNNAMED").split()[0]
@@ -98,7 +103,9 @@ def _never_used(tokenizer: Tokenizer, uses: np.ndarray) -> dict[str, Any]:
 
 
 def _by_length(tokenizer: Tokenizer) -> list[int]:
-    return sorted(range(tokenizer.vocabulary_size), key=lambda id: (-len(tokenizer.token_bytes(id)), id))
+    """The longest first, in characters as a person counts them; of equal ones, the earliest."""
+    lengths = [len(tokenizer.token_bytes(id).decode("utf-8", "ignore")) for id in range(tokenizer.vocabulary_size)]
+    return sorted(range(tokenizer.vocabulary_size), key=lambda id: (-lengths[id], id))
 
 
 def _show(tokenizer: Tokenizer, id: int) -> str:
