@@ -1,7 +1,6 @@
 """A real run of a tiny recipe, on text that does its best to break a page: killed on its way, looked at, then finished."""
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -74,7 +73,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Pages:
             assert process.poll() is None
             time.sleep(0.02)
         running = (write_report(run, "en")).read_text(encoding="utf-8")
-        process.send_signal(signal.SIGKILL)
+        process.kill()
     assert "Still being trained" in running
     killed = write_report(run, "en").read_text(encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:

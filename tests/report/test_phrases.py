@@ -9,7 +9,25 @@ import pytest
 from textmill.report.phrases import LANGUAGES, Phrase, duration, energy, money, phrase, quantity, shown, usual_language, words
 
 # What a Chinese text leaves in Latin letters: names, file endings, units.
-LATIN = {"textmill", "gram", "xz", "CO", "Wh", "CPU", "SHA", "toml", "jsonl", "txt", "md", "ledger", "wikitext", "fertility"}
+LATIN = {
+    "BPE",
+    "WordPiece",
+    "Unigram",
+    "textmill",
+    "gram",
+    "xz",
+    "CO",
+    "Wh",
+    "CPU",
+    "SHA",
+    "toml",
+    "jsonl",
+    "txt",
+    "md",
+    "ledger",
+    "wikitext",
+    "fertility",
+}
 
 
 def text(value: Phrase, language: str) -> str:
@@ -41,6 +59,8 @@ def test_every_phrase_is_said_somewhere() -> None:
         "verdict.",
         "learning.best",
         "learning.averaged",
+        "lineage.",
+        "kind.",
         "page.automatic",
         "page.light",
         "page.dark",

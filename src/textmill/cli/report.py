@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import RunError
 from .app import app
 
 
@@ -21,6 +22,8 @@ def report(
     """Write a run's report.html anew: one page that needs no network."""
     from ..report.page import write_picture, write_report
 
+    if picture is not None and language is not None:
+        raise RunError("--picture is in English whatever --language says; leave one of them out")
     path = write_report(run, language) if picture is None else write_picture(run, picture)
     print(path)
     if open_it:

@@ -136,9 +136,11 @@ def _example_documents(path: Path) -> list[dict[str, str]]:
     """The beginnings of three of the first kept documents, the first one among them."""
     if not path.is_file():
         return []
-    documents = list(itertools.islice(read_corpus(path), KEPT_READ))
-    chosen = documents[:: max(1, -(-len(documents) // KEPT_SHOWN))]
-    return [{"title": document.title or document.id, "text": _beginning(document.text, KEPT_CHARACTERS)} for document in chosen]
+    beginnings = [
+        {"title": document.title or document.id, "text": _beginning(document.text, KEPT_CHARACTERS)}
+        for document in itertools.islice(read_corpus(path), KEPT_READ)
+    ]
+    return beginnings[:: max(1, -(-len(beginnings) // KEPT_SHOWN))]
 
 
 def _beginning(text: str, characters: int) -> str:

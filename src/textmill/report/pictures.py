@@ -168,7 +168,7 @@ def _range(training: Sequence[Point], validation: Sequence[Point], finals: dict[
     known = [*finals.values(), *(point.mean for point in validation), *(point.mean for point in training[-1:])]
     low = min([*known, *(point.mean for point in training)])
     above = max([point.mean for point in training], default=max(known))
-    high = min(max(above, max(known) + 0.1), max(known) + 1.0)
+    high = min(max(above, max(known)), max(known) + 1.0)
     margin = 0.06 * (high - low or 1)
     return low - margin, high + margin
 

@@ -236,6 +236,9 @@ def _plain(value: Any) -> Phrase | str:
 def _lineage(facts: Facts) -> list[tuple[Phrase, str]]:
     """What this model came of, so that another can check that it has the same."""
     rows = [(phrase("lineage.stage", stage=phrase(f"stage.{name}")), entry["hash"]) for name, entry in facts.stages.items()]
+    if facts.corpus:
+        kept = facts.corpus["kept"]
+        rows += [(phrase(f"lineage.{side}"), kept[side]["sha256"]) for side in ("train", "validation")]
     rows += [(phrase("lineage.version", name=name), version) for name, version in facts.versions.items() if version]
     if facts.choices:
         rows.append((phrase("lineage.machine"), str(facts.choices.get("machine", ""))))
