@@ -5,18 +5,20 @@ from pathlib import Path
 from ..progress import format_count
 from ..recipe import Recipe, load_recipe
 from ..report.commands import command
-from ..training.settings import TrainSettings
-from .card import Card, format_bytes
+from ..training.memory import memory_need
+from .card import Card
 from .model import cost_rows, cost_values, parameter_rows, parameters_by_part, shape_rows
 
 
 def recipe_card(path: str | Path, overrides: list[str]) -> Card:
-    """What a recipe would build: its model, its batch, the memory that training holds for sure."""
+    """What a recipe would build: its model, its batch, the memory that training takes."""
     recipe = load_recipe(path, overrides)
     config = recipe.model.decoder_config(recipe.tokenizer.vocabulary_size)
     parameters = parameters_by_part(config)
     tokens = recipe.train.batch_size * config.context_length
-    memory = training_bytes(parameters, recipe.train)
+    rows = recipe.train.batch_size if recipe.train.micro_batch == "auto" else recipe.train.micro_batch
+    dtype = "float32" if recipe.train.dtype == "auto" else recipe.train.dtype
+    memory = memory_need(config, recipe.train, rows, dtype)
     values = {
         "kind": "recipe",
         "path": str(path),
@@ -24,7 +26,7 @@ def recipe_card(path: str | Path, overrides: list[str]) -> Card:
         "parameters": parameters,
         "tokens_per_step": tokens,
         "costs": cost_values(config),
-        "training_bytes": memory,
+        "training_bytes": {**vars(memory), "total": memory.total},
     }
     limits = {"time": recipe.train.time, "steps": recipe.train.steps, "tokens": recipe.train.tokens}
     return Card(
@@ -37,20 +39,12 @@ def recipe_card(path: str | Path, overrides: list[str]) -> Card:
             "Training": [
                 *((name, str(value)) for name, value in limits.items() if value is not None),
                 ("tokens per step", f"{tokens:,} ({recipe.train.batch_size} rows of {config.context_length:,})"),
-                ("memory", f"{format_bytes(memory)} of weights, gradients and optimizer; activations and text come on top"),
+                ("memory", f"some {memory}, with {rows} rows at once in {dtype}; the process itself comes on top"),
             ],
             "Costs": cost_rows(config),
         },
         f"Do it: {command(['textmill', 'run', path])}",
     )
-
-
-def training_bytes(parameters: dict[str, int], settings: TrainSettings) -> int:
-    """Bytes that training holds whatever the batch: float32 weights and gradients, the optimizer's memory, which is one
-    number a weight for Muon's matrices and two for AdamW, and the weights' average where there is one."""
-    matrices = parameters["attention"] + parameters["feed_forward"] if settings.optimizer == "muon" else 0
-    copies = 2 if settings.averaging is None else 3
-    return 4 * (copies * parameters["all"] + matrices + 2 * (parameters["all"] - matrices))
 
 
 def _tokenizer_text(recipe: Recipe) -> str:
