@@ -1,9 +1,12 @@
 """Recipes: what is right is read, what is wrong is told all at once, with what was found and what to write instead."""
 
+import contextlib
+import tempfile
+import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import RecipeError
@@ -112,3 +115,65 @@ def test_every_field_is_documented() -> None:
     assert kinds["train.batch_size"] == "whole number, 1 or more"
     assert kinds["train.micro_batch"] == 'whole number, 1 or more or "auto"'
     assert kinds["corpus.validation_fraction"] == "number, above 0, below 1"
+
+
+@given(st.sampled_from(sorted(SECTIONS)), st.data())
+def test_any_typo_of_a_section_is_named_with_the_nearest(section: str, data: st.DataObject) -> None:
+    position = data.draw(st.integers(0, len(section) - 1))
+    typo = section[:position] + data.draw(st.sampled_from("xqz")) + section[position + data.draw(st.integers(0, 1)) :]
+    with pytest.raises(RecipeError) as error:
+        check_recipe({**SMALL, typo: {}}, "recipe.toml")
+    (problem,) = error.value.problems
+    assert f"unknown section {typo}, did you mean {section!r}?" in problem
+
+
+def test_a_wrong_type_of_every_key_is_named_and_all_come_together() -> None:
+    values = {section: {key: {"no": object} for key in keys} for section, keys in SECTIONS.items()}
+    with pytest.raises(RecipeError) as error:
+        check_recipe(values, "recipe.toml")
+    for section, keys in SECTIONS.items():
+        for key in keys:
+            assert any(f"{section}.{key}" in problem for problem in error.value.problems), f"{section}.{key}"
+
+
+KEYS = [(section, key) for section, keys in SECTIONS.items() for key in keys]
+values_of_a_user = st.one_of(
+    st.integers(-2, 1000), st.sampled_from([2**31, 2**63, 10**30]), st.floats(), st.booleans(), st.text(max_size=8),
+    st.sampled_from(["auto", "5m", "on", "bpe", "30m", "cosine", "adamw", "float32", "both", "fused"]),
+    st.lists(st.text(max_size=3), max_size=2), st.dictionaries(st.text(max_size=3), st.integers(), max_size=1),
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from([(s, key) for s, keys in SECTIONS.items() for key in keys]), values_of_a_user, max_size=4)
+)
+def test_any_values_are_refused_by_name_or_written_and_read_back(changes: dict[tuple[str, str], object]) -> None:
+    values: dict[str, dict] = {section: dict(SMALL.get(section, {})) for section in SECTIONS}
+    for (section, key), value in changes.items():
+        values[section][key] = value
+    try:
+        recipe = check_recipe(values, "recipe.toml")
+    except RecipeError as error:
+        assert all(any(section in problem for section in SECTIONS) for problem in error.problems)
+    else:
+        assert Recipe.model_validate(tomllib.loads(recipe.to_toml())) == recipe
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=12), st.sampled_from(["", "train.", "train.steps=", "corpus.source=", "model=", "train.steps.x="]))
+def test_no_override_gives_a_stack_trace(text: str, begin: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "r.toml"
+        path.write_text('[corpus]\nsource = "a.txt"\n[train]\nsteps = 1\n')
+        with contextlib.suppress(RecipeError):
+            load_recipe(path, [begin + text])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace")))
+def test_no_file_gives_a_stack_trace(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "r.toml").write_bytes(content)
+        with pytest.raises(RecipeError):
+            load_recipe(Path(folder) / "r.toml")

@@ -47,6 +47,7 @@ def outputs(run: Path) -> dict[str, Any]:
         if path.is_file() and path.name not in ("textmill.json", "state.json")
     }
     card = json.loads((run / "model" / "textmill.json").read_text())
+    del card["fingerprint"]  # of the times too
     found["textmill.json"] = {**card, "training": {k: v for k, v in card["training"].items() if k not in CLOCKED}}
     found["evaluation.json"] = json.loads((run / "evaluation.json").read_text())
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
