@@ -83,6 +83,13 @@ def test_hostile_markup_ends(unit: str) -> None:
     assert prose(unit * 500 + "\n== H ==\nThe end.").text.endswith("The end.")
 
 
+@pytest.mark.parametrize("start", ["", "(", "(a"])
+@pytest.mark.parametrize("unit", ["{{x}}a", "{{x}}, ", ", ", " ", "or {{x}} ", ", pronounced {{x}}", "; or ", "<sup>", "&a"])
+def test_what_is_left_is_tidied_in_linear_time(start: str, unit: str) -> None:
+    """Passes that went over the rest of the line again from each hole took a minute for one of these."""
+    prose(start + unit * (100_000 // len(unit)) + "{{x}}b")
+
+
 @pytest.mark.parametrize(
     "text", ["他说：“你好，世界！”（笑）１２３", "مرحبا بالعالم، كيف حالك؟", "สวัสดีชาวโลก", "👩‍👩‍👧 naïve 𝒳 می‌خواهم"]
 )
@@ -103,7 +110,7 @@ def test_any_markup_gives_text_without_control_characters(markup: str) -> None:
             '{| class="x"\n|+ Cap\n! scope="col" | Year !! Title\n|-\n| 1999 || style="x" | [[A|B]]\n|}',
             "Cap\nYear | Title\n1999 | B",
         ),
-        ("{|\n|\n* one\n* two\n|| b\n|-\n| {{convert|5|km}}\n| &nbsp; || c<br>d\n|}", "one, two | b\n5 km | c d"),
+        ("{|\n|\n* one\n* two\n|| b\n|-\n| {{convert|5|km}}\n| &nbsp; || c<br>d\n|}", "one, two | b\n5 km | c, d"),
         ("{|\n| a\n{|\n| inner || cell\n|}\n| b\n|}", "a\ninner | cell\nb"),
         ("{|\n| {{Foo\n| x = 1\n}} || b\n|}", "b"),
     ],

@@ -5,7 +5,8 @@ import re
 _INFOBOX = re.compile(r"infobox|taxobox|speciesbox|chembox|drugbox|信息框|資訊框|讯息框|訊息框|资料框", re.IGNORECASE)
 _LAYOUT = re.compile(
     r"\d+|.*(?:image|size|width|caption|\balt\b|logo|\bflag\b|\bmap|coat of arms|colou?r|style|footnote|\burl\b|website|coord|"
-    r"pushpin|label|embed|module|child|signature|\blat|\blon|\bref\b|\bnote|图像|圖像|图片|圖片|官网|網站|网站|颜色|顏色|坐标|座標)s?.*",
+    r"pushpin|label|embed|module|child|signature|\blat|\blon|\bref\b|\bnote|图像|圖像|图片|圖片|"
+    r"官网|網站|网站|颜色|顏色|坐标|座標|omim|mesh|medline|emedicine|diseasesdb|genereviews|glotto|\biso\d|\bicd)s?.*",
     re.IGNORECASE,
 )
 

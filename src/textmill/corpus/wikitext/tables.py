@@ -38,6 +38,7 @@ def read_tables(text: str, keep: bool, removed: Counter[str]) -> str:
 def _rows(lines: list[str]) -> list[str]:
     """The rows between a table's `{|` and `|}`, their cells joined by marks; the caption is a row of its own."""
     rows: list[list[str]] = [[]]
+    heading = False
     for line in _joined_templates(lines):
         content = line.strip()
         if content.startswith("|-"):
@@ -45,12 +46,13 @@ def _rows(lines: list[str]) -> list[str]:
         elif content.startswith("|+"):
             rows += [[_without_attributes(content[2:])], []]
         elif content.startswith(("|", "!")):
-            rows[-1] += [_without_attributes(cell) for cell in _cells(content[1:], content[0] == "!")]
+            heading = content[0] == "!"
+            rows[-1] += [_without_attributes(cell) for cell in _cells(content[1:], heading)]
         elif marks.CELL in content:  # a row of a table within this one
             rows += [[content], []]
         elif content and rows[-1]:
             cell, item = rows[-1][-1], content.lstrip("*#:; ")
-            separator = "" if not cell else " " if item == content else ", "
+            separator = "" if not cell else " " if heading and item == content else ", "
             rows[-1][-1] = f"{cell}{separator}{item}"
     return [marks.CELL.join(["", *cells]) for cells in rows if cells]
 

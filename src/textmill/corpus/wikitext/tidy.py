@@ -27,10 +27,12 @@ _LOWERED = re.compile(f"{SUBSCRIPT_OPEN}([^{SUBSCRIPT_OPEN}{SUBSCRIPT_CLOSE}]*){
 
 _STRAY = re.compile(r"\{\{\{?[^{}|\n]{0,60}\||\[\[[^\[\]|\n]{0,200}\||\{\{+|\}\}+|\[\[|\]\]|<!--|-->")
 
-_BRACKETS = re.compile(r"[ \t]*([(\[（])([^()\[\]（）\n]*[" + HOLE + COMPUTED + r"][^()\[\]（）\n]*)([)\]）])")
+_BRACKETS = re.compile(r"[ \t]?([(\[（])([^()\[\]（）\n]*)([)\]）])")
 _LINKING = r"(?:or|and|also|from|pronounced|pronunciation|listen|IPA|English|locally)\b:?"
 _LEAD = re.compile(rf"^(?:[\s,;:/、，；–—-]|{HOLE}|{_LINKING}(?=[\s,;]*{HOLE}))+", re.IGNORECASE)
-_TAIL = re.compile(rf"(?:[\s,;:/、，；–—-]|{HOLE}|(?<=[\s,;{HOLE}]){_LINKING}(?=\s*{HOLE}))+$", re.IGNORECASE)
+_LOOSE = " \t\n,;:/、，；–—-"
+_LINKING_TAIL = re.compile(rf"(?<=[\s,;{HOLE}]){_LINKING}$", re.IGNORECASE)
+_MOST_LINKING = 10  # words such as `or` that are taken away one after another
 _PRONOUNCED = re.compile(rf",?[ \t]*\b(?:is )?pronounced[ \t]*{HOLE}+,?", re.IGNORECASE)
 _HOLE_BEFORE_MARK = re.compile(rf"[ \t]*{HOLE}[{HOLE} \t]*(?=[,.;:!?)\]，。；：！？）、])")
 _HOLE_RUN_OF_COMMAS = re.compile(rf"([,;])[ \t]*{HOLE}[{HOLE} \t]*[,;]")
@@ -41,7 +43,7 @@ _RULE = re.compile(r"^-{4,}")
 
 def tidy(text: str) -> str:
     """Resolve every mark in `text` and smooth what the removed markup left; one blank line at most between lines."""
-    text = _SWITCHES.sub("", text.translate(_BLANKS))
+    text = re.sub(r"[ \t]{2,}", " ", _SWITCHES.sub("", text.translate(_BLANKS)))
     text = _STRAY.sub("", text)
     text = _RAISED.sub(lambda match: _shift(match[1], _RAISED_CHARACTERS), text)
     text = _LOWERED.sub(lambda match: _shift(match[1], _LOWERED_CHARACTERS), text)
@@ -85,11 +87,24 @@ def _mend_brackets(match: re.Match[str]) -> str:
     """Brackets that lost words: gone where nothing is left in them, else without the loose commas at their ends."""
     if COMPUTED in match[2]:
         return ""
-    content = _TAIL.sub("", _LEAD.sub("", match[2]))
+    if HOLE not in match[2]:
+        return match[0]
+    content = _without_tail(_LEAD.sub("", match[2]))
     if not content.replace(HOLE, "").strip():
         return HOLE
     blank = " " if match[0][0] in " \t" else ""
     return f"{blank}{match[1]}{content}{match[3]}"
+
+
+def _without_tail(content: str) -> str:
+    """`content` without the commas and holes at its end, nor the `or` that joined a hole to the rest."""
+    for _ in range(_MOST_LINKING):
+        words = content.rstrip(_LOOSE + HOLE)
+        linking = _LINKING_TAIL.search(words[-20:]) if HOLE in content[len(words) :] else None
+        if linking is None:
+            return words
+        content = words[: -len(linking[0])] + HOLE
+    return content
 
 
 def _shift(text: str, table: dict[int, int]) -> str:
