@@ -55,6 +55,10 @@ def test_headings_stand_alone_and_empty_ones_go() -> None:
     assert prose(page).text == "Lead.\n\nHistory\n\nEarly\n\nOld.\n\nNow\n\nNew."
 
 
+def test_headings_over_nothing_go_at_the_end_too() -> None:
+    assert prose("Lead.\n== Winners ==\n=== 2010s ===\n{|\n| a\n|}\n== References ==\n* B").text == "Lead."
+
+
 def test_link_sections_go_at_the_end_only_and_are_counted() -> None:
     page = "Lead.\n== Notes ==\nNotes of a scale.\n== Uses ==\nMany.\n"
     page += "== See also ==\n* [[A]]\n== References ==\n=== Books ===\n* B"

@@ -75,14 +75,14 @@ def prose(wikitext: str, options: Options = DEFAULT) -> Prose:
     sections = _leave_out_closing(_cut_into_sections(text), result.removed)
     renderer = _Renderer(options, result.removed)
     shown: list[str] = []
-    deepest_needed = 7  # headings deeper than this one have text below them
+    deepest_needed = 0  # a heading above this level has text below it
     for section in reversed(sections):
         body = tidy(renderer.section(section.body))
         if not body and (section.level == 0 or section.level >= deepest_needed):
             continue  # a heading over nothing
         heading = tidy(renderer.section(section.heading))
         shown.append("\n\n".join(part for part in (heading, body) if part))
-        deepest_needed = section.level if section.level else 7
+        deepest_needed = section.level
     result.text = extensions.put_back("\n\n".join(reversed(shown)))
     return result
 
