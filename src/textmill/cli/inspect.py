@@ -21,7 +21,7 @@ def inspect(
         bool, typer.Option("--mermaid", help="Print the model's picture as Mermaid, made from the live modules.")
     ] = False,
 ) -> None:
-    """Show what a model, a run or a recipe is: shape, cost, lineage, scores; what is done and how to go on."""
+    """Show what a model, a run or a recipe is, what it costs, and how to go on."""
     from ..inspection.inspect import inspect as card_of
     from ..inspection.inspect import picture_of
 

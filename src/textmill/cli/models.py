@@ -35,6 +35,7 @@ def generate(
 ) -> None:
     """Let a model write on from a prompt, streaming."""
     from .. import load
+    from ..inference.chat import write
     from ..inference.generate import generate as write_on
     from ..inference.sampling import Sampling
     from ..machine.device import best_device
@@ -44,11 +45,10 @@ def generate(
     folder.model.to(best_device())
     text = _standard_input() if prompt == "-" else prompt
     pieces = write_on(folder.model, folder.tokenizer, text, sampling, max_tokens, stop or [])
-    sys.stdout.write(text)
+    write(text)
     for piece in pieces:
-        sys.stdout.write(piece.text)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+        write(piece.text)
+    write("\n")
     if piece.finish_reason == "context":
         print(f"(the model's context of {folder.model.config.context_length} tokens is full)", file=sys.stderr)
 
@@ -65,7 +65,7 @@ def chat(
     stop: Stop = None,
     seed: Seed = 0,
 ) -> None:
-    """Write a text together with a model, turn by turn, in the terminal; or over a pipe, line by line."""
+    """Write a text together with a model, turn by turn; or line by line over a pipe."""
     from .. import load
     from ..formats.recognise import has_chat_template
     from ..inference.chat import Chat

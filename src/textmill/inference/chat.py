@@ -142,7 +142,7 @@ class Chat:
         note("(the text is empty now)")
 
     def _text(self) -> None:
-        _write(self.conversation.text() + "\n")
+        write(self.conversation.text() + "\n")
 
     def _save(self, name: str) -> None:
         path = Path(name).expanduser()
@@ -195,15 +195,16 @@ def _stream(answer: Iterator[Piece]) -> tuple[str, str | None]:
     try:
         for piece in answer:
             pieces.append(piece.text)
-            _write(piece.text)
+            write(piece.text)
             reason = piece.finish_reason
     except KeyboardInterrupt:
         reason = "interrupted"
-    _write("\n")
+    write("\n")
     return "".join(pieces), reason
 
 
-def _write(text: str) -> None:
+def write(text: str) -> None:
+    """Show what a model wrote, at once."""
     sys.stdout.write(shown(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
