@@ -15,6 +15,7 @@ from textmill.tokens.loader import IGNORED, Batch
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(ROOT.glob("docs/*.md"))
+WRITTEN = [page for page in PAGES if page.name != "reference.md"]  # which is generated: tests/test_reference.py
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -27,7 +28,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert "://" in target or (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
 def test_every_textmill_command_is_understood(page: Path) -> None:
     verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for line in "".join(blocks(page, "sh")).splitlines():
