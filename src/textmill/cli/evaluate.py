@@ -24,7 +24,7 @@ def evaluate(
     ] = None,
     train_text: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help="Text for a byte n-gram, the baseline, to learn from; may be given many times."),
+        typer.Option(metavar="TEXT", help="Text for an n-gram, the baseline, to learn from; may be given many times."),
     ] = None,
     ngram_order: Annotated[int, typer.Option(help="Order of that n-gram.")] = 7,
     raw: Annotated[bool, typer.Option("--raw", help="Take the text as it is; default: cleaned as a corpus is.")] = False,

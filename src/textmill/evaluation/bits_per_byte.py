@@ -1,4 +1,4 @@
-"""Language models side by side in bits per byte, so that a byte n-gram and a Transformer over pieces can be compared.
+"""Language models side by side in bits per byte, so that an n-gram and a Transformer over pieces can be compared.
 
 Bits per byte = nats / ln 2 / UTF-8 bytes, a document's end counted as one byte. Systems are compared over the documents
 that both have scored.

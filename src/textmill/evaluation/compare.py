@@ -47,7 +47,7 @@ def system_names(paths: Sequence[Path]) -> list[str]:
 
 
 def train_ngram(settings: CorpusSettings, order: int) -> NgramModel:
-    """The byte n-gram of some text. Raises ModelError for an order that it can't have, CorpusError for the text."""
+    """The n-gram of some text. Raises ModelError for an order that it can't have, CorpusError for the text."""
     return NgramModel.train(training_texts(settings), order, BASELINE_BYTES)
 
 
