@@ -94,6 +94,11 @@ def test_what_is_left_is_tidied_in_linear_time(start: str, unit: str) -> None:
     prose(start + unit * (100_000 // len(unit)) + "{{x}}b")
 
 
+def test_a_long_section_is_parsed_in_pieces() -> None:
+    line = "A [[dog|hound]] ran {{convert|5|km}} {{lang|fr|[[b]]}}. "
+    assert prose(line * 3000).text == prose(line).text + (" " + prose(line).text) * 2999
+
+
 @pytest.mark.parametrize(
     "text", ["他说：“你好，世界！”（笑）１２３", "مرحبا بالعالم، كيف حالك؟", "สวัสดีชาวโลก", "👩‍👩‍👧 naïve 𝒳 می‌خواهم"]
 )

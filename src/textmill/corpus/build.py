@@ -26,8 +26,8 @@ from .split import split_of
 from .streams import COMPRESSIONS
 from .tally import Tally
 
-BLOCK_CHARACTERS = 1 << 24
-"""What is lost at most when a run is killed: 16 Mi characters as they were read, some ten seconds of two cores."""
+BLOCK_CHARACTERS = 1 << 22
+"""What is lost at most when a run is killed: 4 Mi characters as they were read, some seconds of work."""
 
 BATCH_CHARACTERS = 1 << 18  # what a worker gets at once: a sixth of a second of work
 BATCH_DOCUMENTS = 1000

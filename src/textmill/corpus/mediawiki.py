@@ -16,7 +16,7 @@ from .settings import CorpusSettings
 from .streams import Advance, TruncatedError, byte_chunks
 from .wikitext import HIDDEN_NAMESPACES, Options, prose
 
-LONGEST_PAGE = 1 << 22  # 4 Mi characters: MediaWiki itself stops at 2 MiB
+LONGEST_PAGE = 1 << 21  # characters: MediaWiki itself stops at 2 MiB
 _ENDS_TOO_EARLY = {
     expat.errors.codes[message]
     for message in (

@@ -7,7 +7,7 @@ first, so that the parser never has to guess: on unbalanced ones its time grows 
 import html
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import mwparserfromhell
@@ -24,6 +24,8 @@ from .tidy import tidy
 from .variants import choose_variants, converts
 
 DEFAULT = Options()
+
+LONGEST_PIECE = 1 << 16  # characters that are parsed at once, or a little more
 
 CLOSING_SECTIONS = frozenset(
     (  # noqa: SIM905
@@ -135,11 +137,14 @@ class _Renderer:
         if not re.search(r"\[\[|\{\{|&", text):
             return text
         try:
-            text = self.nodes(mwparserfromhell.parse(text, skip_style_tags=True).nodes)
+            text = "".join(self._piece(piece) for piece in _pieces(text))
         except (ParserError, RecursionError):
             self.removed["unreadable markup"] += len(text)
             return marks.HOLE
         return choose_variants(text, self.options.variant) if converts(self.options.language) else text
+
+    def _piece(self, text: str) -> str:
+        return self.nodes(mwparserfromhell.parse(text, skip_style_tags=True).nodes)
 
     def nodes(self, nodes: Iterable[Node]) -> str:
         return "".join(self.node(node) for node in nodes)
@@ -181,6 +186,17 @@ class _Renderer:
             self.removed["templates"] += len(str(template))
             return marks.HOLE
         return words
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A long section cut behind links and templates: the parser takes some 150 bytes of memory a character."""
+    start = depth = 0
+    for brace in _BRACES.finditer(text):
+        depth += 1 if brace[0] in ("{{", "[[") else -1
+        if depth == 0 and brace.end() - start >= LONGEST_PIECE:
+            yield text[start : brace.end()]
+            start = brace.end()
+    yield text[start:]
 
 
 def _balance_braces(text: str) -> str:
