@@ -7,6 +7,7 @@ import torch
 
 import textmill.training.calibration as calibration
 import textmill.training.compiling as compiling
+from textmill.errors import TrainingError
 from textmill.machine.profile import remember
 from textmill.models.decoder import DecoderConfig
 from textmill.tokens.plans import BlockPlan
@@ -87,3 +88,13 @@ def test_a_compiler_that_fails_or_never_answers_is_left_behind(monkeypatch) -> N
     assert "failed" in failed and "no-such-device" in failed["failed"]
     late = measure_apart(KERNELS, TrainSettings(steps=1), CONFIG, BlockPlan(32, 4), timeout=0.01)
     assert "no answer" in late["failed"]
+
+
+def test_a_step_that_runs_out_of_memory_is_answered_with_what_would_fit(make_decoder, tmp_path: Path, monkeypatch) -> None:
+    def run_out(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+
+    monkeypatch.setattr(calibration, "run_step", run_out)
+    monkeypatch.setattr("textmill.training.memory.LOGIT_BYTES", 0)  # most of what so small a model takes
+    with pytest.raises(TrainingError, match=r"can't allocate memory.*What would fit: --set train\.micro_batch=[12]\b"):
+        choose(make_decoder, tmp_path, dropout=0.4, micro_batch=4)

@@ -42,13 +42,11 @@ PLAIN = LossTerms()
 
 
 class _CrossEntropySum(torch.autograd.Function):
-    """Sum of the targets' loss, and of their plain nats. The gradients are made in the forward pass, while a chunk's logits
-    are at hand."""
+    """Sum of the targets' loss, and of their plain nats, (2,). The gradients, of the first, are made in the forward pass, while
+    a chunk's logits are at hand."""
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float, z_loss: float
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> Tensor:
         precision = torch.promote_types(hidden.dtype, torch.float32)
         total = torch.zeros((), dtype=precision, device=hidden.device)
         extra = torch.zeros_like(total)
@@ -82,12 +80,11 @@ class _CrossEntropySum(torch.autograd.Function):
             else:  # the sum over the chunks is kept in the weight's own precision
                 weight_gradient += gradient.T @ hidden[rows]
         ctx.save_for_backward(hidden_gradient, weight_gradient)
-        ctx.mark_non_differentiable(nats := total.clone())
-        return total + extra, nats
+        return torch.stack([total + extra, total])  # one tensor: torch.compile loses the gradient of a pair
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        scale, _ = gradients
+        scale = gradients[0][0]
         hidden_gradient, weight_gradient = ctx.saved_tensors
         return hidden_gradient * scale.to(hidden_gradient.dtype), weight_gradient * scale, None, None, None
 
@@ -102,4 +99,5 @@ def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, terms: Lo
     if not torch.is_grad_enabled():
         nats = token_cross_entropy(hidden, weight, targets).sum()
         return nats, nats
-    return _CrossEntropySum.apply(hidden, weight, targets, terms.label_smoothing, terms.z_loss)
+    loss, nats = _CrossEntropySum.apply(hidden, weight, targets, terms.label_smoothing, terms.z_loss).unbind()
+    return loss, nats.detach()

@@ -30,7 +30,7 @@ from .averaging import WeightAverage
 from .checkpoints import TrainState, save_checkpoint
 from .choices import Choices, steps_wanted
 from .compiling import consider_compiling
-from .memory import largest_micro_batch, memory_need
+from .memory import advice, largest_micro_batch, memory_need
 from .objectives import Objective
 from .optimizers import Optimizer
 from .schedules import stretches
@@ -180,10 +180,14 @@ def _first_guess(
             reasons.append(f"micro_batch {guess.micro_batch}: failed here ({what})")
             trial.optimizer.zero_gradients()
             if settings.compile == "on" or settings.micro_batch != "auto" or guess.micro_batch % 2:
+                if settings.compile == "on":
+                    raise TrainingError(
+                        f"one step failed with {guess}: {what}. Without --set train.compile=on it may work"
+                    ) from error
+                need = memory_need(trial.config, settings, guess.micro_batch, guess.dtype, guess.attention == "eager")
                 raise TrainingError(
-                    f"one step failed with {guess}: {what}. Out of memory? Take a smaller model.preset, a shorter "
-                    f"model.context_length than {trial.loader.plan.context} or train.micro_batch = 1 with "
-                    "train.activation_checkpointing = 'on'; else train.compile = 'off'"
+                    f"one step failed with {guess}: {what}. It takes about {need}. If memory was short, take a fifth less. "
+                    + advice(trial.config, settings, guess.dtype, int(0.8 * need.total))
                 ) from error
             guess = dataclasses.replace(guess, micro_batch=guess.micro_batch // 2)
 

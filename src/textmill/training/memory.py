@@ -86,13 +86,12 @@ def refuse_too_large(model: ModelSettings, vocabulary_size: int, settings: Train
     need = memory_need(config, settings, 1 if settings.micro_batch == "auto" else rows, dtype, eager, recompute)
     raise TrainingError(
         f"this training needs about {need}, and there are {available / GIGABYTE:.2f} GB. "
-        + advice(model, vocabulary_size, settings, dtype, available)
+        + advice(config, settings, dtype, available)
     )
 
 
-def advice(model: ModelSettings, vocabulary_size: int, settings: TrainSettings, dtype: str, available: int) -> str:
+def advice(config: DecoderConfig, settings: TrainSettings, dtype: str, available: int) -> str:
     """What would fit into `available` bytes, as words to put behind the command; the smallest change first."""
-    config = model.decoder_config(vocabulary_size)
 
     def fits(config: DecoderConfig, rows: int, recompute: bool = False) -> bool:
         return memory_need(config, settings, rows, dtype, recompute=recompute).total <= available
@@ -106,12 +105,12 @@ def advice(model: ModelSettings, vocabulary_size: int, settings: TrainSettings, 
     shorter = [config.context_length >> halvings for halvings in range(1, 8) if config.context_length >> halvings >= 8]
     if not fitting and (found := [n for n in shorter if fits(dataclasses.replace(config, context_length=n), 1, True)]):
         fitting.append(f"--set model.context_length={found[0]}")
-    smaller = [
-        name
+    presets = {
+        name: ModelSettings(preset=name, context_length=config.context_length).decoder_config(config.vocabulary_size)
         for name in PRESETS
-        if count(shape := ModelSettings(preset=name, context_length=model.context_length).decoder_config(vocabulary_size))
-        .parameters < count(config).parameters and fits(shape, 1, True)
-    ]  # fmt: skip
+    }
+    parameters = count(config).parameters
+    smaller = [name for name, shape in presets.items() if count(shape).parameters < parameters and fits(shape, 1, True)]
     if smaller:
         fitting.append(f"--set model.preset={smaller[-1]}")
     return "What would fit: " + ", or ".join(fitting) if fitting else "Not even the smallest preset would fit: free some memory"
