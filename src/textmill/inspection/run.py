@@ -19,9 +19,9 @@ PROGRAM = ["textmill"]
 def run_card(path: str | Path) -> Card:
     """The card of a run folder. Raises RunError or RecipeError where its own files are damaged."""
     folder = Path(path)
-    facts = read_facts(folder)
     recipe = load_recipe(folder / "recipe.toml")
-    states = stage_states(recipe, folder)
+    states = stage_states(recipe, folder)  # which refuses a damaged manifest, before it is taken for facts
+    facts = read_facts(folder)
     checkpoints = [(one.step, one.steps, one.folder) for one in list_checkpoints(folder / "checkpoints")]
     unfinished = [stage for stage, state in states.items() if state in ("to do", "stale")]
     values: dict[str, Any] = {
