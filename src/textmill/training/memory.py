@@ -49,8 +49,8 @@ def memory_need(
     by_adamw = cost.parameters - (matrices if settings.optimizer == "muon" else 0)
     average = 4 * cost.parameters if settings.averaging is not None else 0
     layer = activation_bytes(config, context, dtype, eager, settings.dropout > 0)
-    kept = 4 * config.width * config.layers + layer if recompute else layer * config.layers
-    kept += layer  # the gradients of one layer's, on the way back
+    # On the way back come one layer's gradients; where it is computed anew, the layer itself, and one not yet given back.
+    kept = 4 * config.width * config.layers + 3 * layer if recompute else layer * (config.layers + 1)
     cast = 2 * cost.matrix_parameters if dtype == "bfloat16" else 0  # the weights in the products' format
     return MemoryNeed(
         weights=8 * cost.parameters - average,
