@@ -86,8 +86,9 @@ def test_a_compiler_that_fails_or_never_answers_is_left_behind(monkeypatch) -> N
         Kernels("no-such-device", 1, "float32", "fused", 4, False), TrainSettings(steps=1), CONFIG, BlockPlan(32, 4), 120
     )
     assert "failed" in failed and "no-such-device" in failed["failed"]
+    assert "waited" not in failed
     late = measure_apart(KERNELS, TrainSettings(steps=1), CONFIG, BlockPlan(32, 4), timeout=0.01)
-    assert "no answer" in late["failed"]
+    assert "no answer" in late["failed"] and late["waited"] == 0.01
 
 
 def test_a_step_that_runs_out_of_memory_is_answered_with_what_would_fit(make_decoder, tmp_path: Path, monkeypatch) -> None:

@@ -48,8 +48,8 @@ def consider_compiling(
         return best, fastest
     key = profile_key(best, config, plan)
     known = recall(key)
-    if known is None:
-        affordable = expected * ASSUMED_SAVING
+    affordable = expected * ASSUMED_SAVING
+    if known is None or known.get("waited", affordable) < affordable / 4:  # a longer run can wait longer for an answer
         if affordable < 2 * ASSUMED_COST:  # the trial itself costs as much again
             reasons.append(
                 f"compile: not tried; a step {ASSUMED_SAVING:.0%} faster would save {format_seconds(affordable)} of "
@@ -57,7 +57,7 @@ def consider_compiling(
             )
             return best, fastest
         neighbours = Neighbours()
-        known = measure_apart(best, settings, config, plan, timeout=affordable)
+        known = measure_apart(best, settings, config, plan, timeout=affordable / 2)
         remember(key, known, neighbours.crowded())
     if "failed" in known:
         reasons.append(f"compile: off, it failed here ({known['failed']})")
@@ -90,7 +90,7 @@ def measure_apart(
     sending.close()  # so that its end is seen here
     try:
         if not receiving.poll(timeout):
-            return {"failed": f"no answer within {format_seconds(timeout)}"}
+            return {"failed": f"no answer within {format_seconds(timeout)}", "waited": timeout}
         return receiving.recv()
     except EOFError:
         return {"failed": "its process died"}
