@@ -126,10 +126,11 @@ def _run_stage(stage: Stage, place: Workplace, ledger: Ledger) -> None:
     if reason:
         print(f"{stage.name}: {reason}")
         return
-    print(f"{stage.name}: " + ("inputs changed, done again" if there else "to do"))
+    goes_on = stage.goes_on(place)
+    print(f"{stage.name}: " + ("goes on" if goes_on else "inputs changed, done again" if there else "to do"))
     sys.audit("textmill.stage", stage.name)  # for whoever watches a process from inside
     started = time.perf_counter()
-    with ledger.attempt(stage.name, inputs, stage.goes_on(place)):
+    with ledger.attempt(stage.name, inputs, goes_on):
         summary = stage.make(place)
     place.manifest["stages"][stage.name] = {
         "inputs": inputs,

@@ -37,6 +37,15 @@ def test_a_folder_of_notes_beside_another_model_and_an_n_gram(textmill, tiny_run
     assert "what cost the most bits/byte" in result.out and "what cost the fewest bits/byte" in result.out
 
 
+def test_what_a_reader_says_of_a_file_isn_t_taken_for_an_empty_one(textmill, tiny_run: Path, tmp_path: Path) -> None:
+    note = tmp_path / "old.txt"
+    note.write_bytes("汉字笔记".encode("gb18030"))
+    result = textmill("evaluate", tiny_run, note)
+    assert result.code == 2 and "old.txt is not utf-8" in result.err
+    result = textmill("evaluate", tiny_run, tmp_path)
+    assert result.code == 2 and "1 reader: another encoding" in result.err
+
+
 def test_the_figure_is_the_scorer_s_own_and_the_signature_says_on_what(textmill, tiny_run: Path, notes: Path) -> None:
     result = textmill("evaluate", tiny_run, notes, "--json", "--raw", "--documents", 9)
     assert result.code == 0, result.err

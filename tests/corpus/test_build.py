@@ -81,6 +81,21 @@ def test_an_empty_side_is_an_error_that_changes_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
+def test_files_in_another_encoding_are_counted_and_named(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for number in range(20):
+        (notes / f"{number}.md").write_text(f"note number {number}, long enough to be kept. " * 3, encoding="utf-8")
+    (notes / "旧笔记.txt").write_bytes("汉字笔记，一篇接一篇。".encode("gb18030") * 9)
+    card = build(notes, tmp_path, validation_fraction=0.5)
+    assert card["dropped"] == {"reader": {"another encoding": 1}}
+    assert card["files_in_another_encoding"] == {"count": 1, "first": ["notes/旧笔记.txt"]}
+    card = build(notes, tmp_path, validation_fraction=0.5, encoding=["utf-8", "gb18030"])
+    assert card["read"] == sum(side["documents"] for side in card["kept"].values()) == 21
+    with pytest.raises(CorpusError, match=r"no document is left of 21.*corpus.encoding \(now 'utf-32-be'\)"):
+        build(notes, tmp_path, encoding="utf-32-be")
+
+
 def test_a_damaged_corpus_is_named(tmp_path: Path) -> None:
     source = write_lines(tmp_path / "in.jsonl", [f"text number {number} " * 5 for number in range(50)])
     build(source, tmp_path)

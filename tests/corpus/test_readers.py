@@ -141,6 +141,47 @@ def test_other_encodings_and_byte_order_marks(tmp_path: Path) -> None:
     assert "byte 0xe5 at offset 3 (line 1): unexpected end of data" in problem(write(tmp_path, "c.txt", "汉字".encode()[:-1]))
 
 
+NOTES = {
+    "a.md": ("plain utf-8, 你好. " * 5).encode(),
+    "b/中文 笔记.txt": ("汉字笔记，一篇接一篇。" * 9).encode("gb18030"),
+    "c.txt": ("été, où, ça va très bien. " * 5).encode("latin-1"),
+    "d.txt": ("saved as Unicode by Notepad, 你好. " * 5).encode("utf-16"),
+    "e.md": b"\x89PNG\r\n\x1a\n\x00\xff\xfe\x80",
+}
+
+
+def folder_of_notes(folder: Path) -> list[Path]:
+    return [write(folder, name, data) for name, data in NOTES.items()]
+
+
+def test_notes_of_a_folder_that_are_in_another_encoding_are_dropped_with_their_place(tmp_path: Path) -> None:
+    paths = folder_of_notes(tmp_path)
+    settings = CorpusSettings(source=str(tmp_path))
+    found = {path.name: list(read_documents(path, settings)) for path in paths}
+    assert [name for name, (one,) in found.items() if isinstance(one, Document)] == ["a.md", "d.txt"]
+    (drop,) = found["c.txt"]
+    assert isinstance(drop, Drop) and (drop.rule, drop.threshold) == ("another encoding", "utf-8")
+    assert drop.value == "byte 0xe9 at offset 0 (line 1)"
+    (document,) = found["d.txt"]
+    assert isinstance(document, Document) and document.text == NOTES["d.txt"].decode("utf-16")
+
+
+def test_a_note_that_breaks_late_gives_no_piece(tmp_path: Path) -> None:
+    path = write(tmp_path, "long.txt", b"word " * 3 * PIECE_CHARACTERS + b"\xff")
+    (drop,) = read_documents(path, CorpusSettings(source=str(tmp_path)))
+    assert isinstance(drop, Drop) and drop.rule == "another encoding"
+
+
+def test_of_several_encodings_the_first_that_fits_the_whole_file(tmp_path: Path) -> None:
+    paths = folder_of_notes(tmp_path)
+    settings = CorpusSettings(source=str(tmp_path), encoding=["utf-8", "gb18030"])
+    texts = [one.text if isinstance(one, Document) else one.rule for path in paths for one in read_documents(path, settings)]
+    assert texts[0] == NOTES["a.md"].decode() and texts[1] == NOTES["b/中文 笔记.txt"].decode("gb18030")
+    assert texts[4] == "another encoding"
+    message = problem(paths[4], encoding=["utf-8", "gb18030"])  # named, not met in a folder
+    assert "is not utf-8, nor gb18030: byte 0x89 at offset 0 (line 1)" in message
+
+
 @pytest.mark.parametrize("ending", [".gz", ".bz2", ".zst"])
 @pytest.mark.parametrize("name", ["a.xml", "a.jsonl"])
 def test_truncated_files_say_how_far_they_were_read(tmp_path: Path, name: str, ending: str) -> None:

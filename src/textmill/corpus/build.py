@@ -163,6 +163,8 @@ def _refuse_empty_side(blocks: Blocks, settings: CorpusSettings) -> None:
             f"no document is left of {tally.read.total():,} ({rules}); give more or longer text, or lower "
             f"corpus.minimum_characters (now {settings.minimum_characters})"
         )
+        if tally.undecoded:
+            problem += f"; say how the files are encoded with corpus.encoding (now {settings.encoding!r})"
     for name, advice in (("validation", "raise"), ("train", "lower")):
         if kept and not tally.sides[name].documents:
             problem = (

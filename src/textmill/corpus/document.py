@@ -36,6 +36,10 @@ class Drop:
     span: str = ""
 
 
+ANOTHER_ENCODING = "another encoding"
+"""The reader's rule for a file of a folder that none of the recipe's encodings fits."""
+
+
 class Unread(Protocol):
     """A document found but not yet made readable: the costly part of reading, which any process can do."""
 

@@ -22,7 +22,7 @@ def read_jsonl(path: Path, name: str, settings: CorpusSettings, advance: Advance
     """One document a line; empty lines are passed over. All broken lines (ten at most) are reported together."""
     problems: list[str] = []
     number = count = 0
-    for number, line in enumerate(lines(text_chunks(path, settings.encoding, advance), LONGEST_LINE), 1):
+    for number, line in enumerate(lines(text_chunks(path, settings.encodings(), advance), LONGEST_LINE), 1):
         if not line.strip():
             continue
         count += 1

@@ -29,9 +29,10 @@ class CorpusSettings(Settings):
     id_field: str = "id"
     """The field of a .jsonl line that holds the document's name. A line without it is called by its file and number."""
 
-    encoding: str = "utf-8"
-    """How bytes become characters in .txt, .md and .jsonl files, by Python's name for it, such as `gb18030`. XML says
-    itself how it is encoded."""
+    encoding: str | list[str] = "utf-8"
+    """How bytes become characters in .txt, .md and .jsonl files, by Python's name for it, such as `gb18030`. Of several,
+    such as ["utf-8", "gb18030"], each file is read by the first that fits all of it. A byte order mark goes before, and
+    XML says itself how it is encoded. A .txt or .md file of a folder that none fits is dropped and counted."""
 
     tables: Literal["drop", "keep"] = "drop"
     """What becomes of the tables of a wiki page: `keep` writes each row as a line, `Year | Title | Role`. Prose models
@@ -65,14 +66,22 @@ class CorpusSettings(Settings):
 
     @field_validator("encoding")
     @classmethod
-    def _known_encoding(cls, encoding: str) -> str:
-        try:
-            "".encode(encoding)
-            codecs.getincrementaldecoder(encoding)
-        except LookupError as error:
-            raise ValueError(f"Python knows no text encoding {encoding!r}; the usual one is 'utf-8'") from error
+    def _known_encoding(cls, encoding: str | list[str]) -> str | list[str]:
+        names = [encoding] if isinstance(encoding, str) else encoding
+        if not names:
+            raise ValueError("name at least one encoding; the usual one is 'utf-8'")
+        for name in names:
+            try:
+                "".encode(name)
+                codecs.getincrementaldecoder(name)
+            except LookupError as error:
+                raise ValueError(f"Python knows no text encoding {name!r}; the usual one is 'utf-8'") from error
         return encoding
 
     def sources(self) -> list[str]:
         """The sources as a list, one or many."""
         return [self.source] if isinstance(self.source, str) else list(self.source)
+
+    def encodings(self) -> list[str]:
+        """The encodings as a list, one or many."""
+        return [self.encoding] if isinstance(self.encoding, str) else list(self.encoding)

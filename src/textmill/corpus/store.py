@@ -53,7 +53,7 @@ def read_records(path: str | Path) -> Iterator[dict[str, Any]]:
     """The JSON objects of a file of ours; a CorpusError where it is missing or damaged."""
     path = Path(path)
     try:
-        for line in lines(text_chunks(path, "utf-8"), _UNLIMITED):
+        for line in lines(text_chunks(path, ["utf-8"]), _UNLIMITED):
             yield json.loads(line)
     except (OSError, ValueError, TruncatedError, DamagedError) as error:
         raise CorpusError(f"{path} is missing or damaged ({error or 'truncated'}); build the corpus again") from error

@@ -7,7 +7,7 @@ import bz2
 import codecs
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +19,14 @@ CHUNK_BYTES = 1 << 16
 ZSTD_INPUT_BYTES = 1 << 12  # one byte can grow to some 30,000: a small input bounds what one step gives
 COMPRESSIONS = (".gz", ".bz2", ".zst")
 
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
 Advance = Callable[[int], None]
 """Called with the number of bytes that were read from the disk."""
 
@@ -29,6 +37,18 @@ class TruncatedError(Exception):
 
 class DamagedError(Exception):
     """The file's compressed data contradict themselves."""
+
+
+class EncodingError(CorpusError):
+    """The file isn't in the encoding it was to be read by. `place` and `reason` tell of the first byte that doesn't fit."""
+
+    def __init__(self, path: Path, encoding: str, place: str, reason: str, others: Sequence[str] = ()):
+        self.place, self.reason = place, reason
+        also = f", nor {' nor '.join(others)}" if others else ""
+        super().__init__(
+            f"{path} is not {encoding}{also}: {place}: {reason}; say how the file is encoded with corpus.encoding (for "
+            "Chinese often 'gb18030', for older Western text 'cp1252'), or convert it to UTF-8"
+        )
 
 
 def byte_chunks(path: Path, advance: Advance | None = None) -> Iterator[bytes]:
@@ -81,9 +101,40 @@ def _zstandard_chunks(raw: IO[bytes]) -> Iterator[bytes]:
         raise TruncatedError
 
 
-def text_chunks(path: Path, encoding: str, advance: Advance | None = None) -> Iterator[str]:
-    """The decoded text of `path`. A CorpusError names the byte that isn't `encoding`, and its line."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding)()
+def text_chunks(path: Path, encodings: Sequence[str], advance: Advance | None = None) -> Iterator[str]:
+    """The decoded text of `path`: as its byte order mark says, else by the first of `encodings` that fits all of it.
+
+    Where there is but one, it isn't tried out before. An EncodingError names the byte that doesn't fit, and its line.
+    """
+    yield from _decoded(path, fitting_encoding(path, encodings) if len(encodings) > 1 else _first(path, encodings), advance)
+
+
+def fitting_encoding(path: Path, encodings: Sequence[str]) -> str:
+    """The encoding that the byte order mark of `path` names, or the first of `encodings`, that fits all of the file.
+
+    Raises EncodingError, about the first of them, where none does.
+    """
+    first = _first(path, encodings)
+    candidates = [first] if first not in encodings else list(encodings)
+    failures = []
+    for encoding in candidates:
+        try:
+            for _ in _decoded(path, encoding):
+                pass
+            return encoding
+        except EncodingError as error:
+            failures.append(error)
+    raise EncodingError(path, first, failures[0].place, failures[0].reason, candidates[1:])
+
+
+def _first(path: Path, encodings: Sequence[str]) -> str:
+    """What to try first: the encoding that the file's byte order mark names, else the first of `encodings`."""
+    start = next(byte_chunks(path), b"")
+    return next((encoding for mark, encoding in _MARKS.items() if start.startswith(mark)), encodings[0])
+
+
+def _decoded(path: Path, encoding: str, advance: Advance | None = None) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)()
     read, lines = 0, 1
     final = False
     chunks = byte_chunks(path, advance)
@@ -97,11 +148,8 @@ def text_chunks(path: Path, encoding: str, advance: Advance | None = None) -> It
             data = bytes(error.object)
             offset = read - len(data) + error.start
             lines += data[: error.start].count(b"\n")
-            raise CorpusError(
-                f"{path} is not {encoding}: byte 0x{data[error.start]:02x} at offset {offset:,} (line {lines:,}): "
-                f"{error.reason}; say how the file is encoded with corpus.encoding (for Chinese often 'gb18030', for "
-                "older Western text 'cp1252'), or convert it to UTF-8"
-            ) from error
+            place = f"byte 0x{data[error.start]:02x} at offset {offset:,} (line {lines:,})"
+            raise EncodingError(path, encoding, place, error.reason) from error
         lines += text.count("\n")
         if text:
             yield text

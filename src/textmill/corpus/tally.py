@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from .cleaning import Cleaned
-from .document import Document, Drop
+from .document import ANOTHER_ENCODING, Document, Drop
 from .readers import name_of
 from .settings import CorpusSettings
 
 SIDES = ("train", "validation")
-_COUNTS = ("read", "kept", "kept_bytes", "dropped", "removed_markup")
+_COUNTS = ("read", "kept", "kept_bytes", "dropped", "undecoded", "removed_markup")
 _COUNTS_BY_STEP = ("rules", "changed")
 
 
@@ -43,10 +43,11 @@ class Side:
 class Tally:
     """The counts of a block, or of all blocks; becomes the card."""
 
-    read: Counter[str] = field(default_factory=Counter)  # by source file, as the next three
+    read: Counter[str] = field(default_factory=Counter)  # by source file, as the next four
     kept: Counter[str] = field(default_factory=Counter)
     kept_bytes: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    undecoded: Counter[str] = field(default_factory=Counter)
     rules: dict[str, Counter[str]] = field(default_factory=dict)
     changed: dict[str, Counter[str]] = field(default_factory=dict)
     removed_markup: Counter[str] = field(default_factory=Counter)
@@ -62,6 +63,8 @@ class Tally:
     def drop(self, drop: Drop) -> None:
         """Count a document as dropped."""
         self.dropped[drop.source] += 1
+        if drop.rule == ANOTHER_ENCODING:
+            self.undecoded[drop.source] += 1
         self.rules.setdefault(drop.step, Counter())[drop.rule] += 1
 
     def keep(self, document: Document, side: str) -> None:
@@ -133,4 +136,5 @@ class Tally:
                 "count": len(left_out),
                 "first": [name_of(path, settings) for path in left_out[:20]],
             },
+            "files_in_another_encoding": {"count": len(self.undecoded), "first": list(self.undecoded)[:20]},
         }

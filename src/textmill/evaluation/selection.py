@@ -20,11 +20,15 @@ class Selection:
     left_out_bytes: int
 
 
+class NothingChosenError(CorpusError):
+    """There was no document, or none that fits."""
+
+
 def choose_documents(documents: Iterable[Document], maximum_bytes: int) -> Selection:
     """Take documents in the order of their ids' hashes for as long as they fit in `maximum_bytes` (ends counted).
 
     The choice doesn't depend on the order they come in, and holds little more than `maximum_bytes` in memory. A
-    document that is larger than that by itself is left out. Raises CorpusError where none fits.
+    document that is larger than that by itself is left out. Raises NothingChosenError where none fits.
     """
     kept: list[tuple[int, int, Document]] = []  # a heap: the greatest hash first, to be given up first
     size = left_out_documents = left_out_bytes = 0
@@ -45,7 +49,7 @@ def choose_documents(documents: Iterable[Document], maximum_bytes: int) -> Selec
             size -= given_up_length
             left_out_documents, left_out_bytes = left_out_documents + 1, left_out_bytes + given_up_length
     if not kept:
-        raise CorpusError(
+        raise NothingChosenError(
             f"none of the {left_out_documents} documents to evaluate on fits in maximum_bytes = {maximum_bytes};"
             " give a greater maximum_bytes, or more documents"
         )

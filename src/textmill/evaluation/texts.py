@@ -27,7 +27,7 @@ from ..corpus.store import read_corpus
 from ..errors import CorpusError
 from ..files import sha256_of_file
 from ..progress import Progress
-from .selection import Selection, choose_documents
+from .selection import NothingChosenError, Selection, choose_documents
 
 STANDARD_INPUT = "-"
 COMPARED_BYTES = 1 << 28  # of a compressed training corpus: larger ones aren't read through for documents seen before
@@ -86,7 +86,7 @@ def read_texts(settings: CorpusSettings, maximum_bytes: int, cleaned: bool = Tru
         documents = _documents(paths, files_only, texts, progress)
         try:
             texts.selection = choose_documents(documents, maximum_bytes)
-        except CorpusError:
+        except NothingChosenError:
             if texts.read - sum(texts.dropped.values()):
                 raise
             why = ", ".join(f"{count:,} {rule}" for rule, count in texts.dropped.items()) or "they are empty"

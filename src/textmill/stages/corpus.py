@@ -12,6 +12,8 @@ from ..files import fingerprint, read_json, sha256_of_file, write_json
 from ..progress import Progress, format_count
 from .workplace import Workplace
 
+NAMED_FILES = 5
+
 
 def source_identity(place: Workplace) -> dict[str, str]:
     """The SHA-256 of each source file; a file of known size and time isn't read again."""
@@ -40,6 +42,18 @@ def _read_memory(path: Path) -> dict[str, Any]:
     return {}
 
 
+def _tell_left_out(card: dict[str, Any]) -> None:
+    """Name files that weren't read: their owner should know, and can have them read."""
+    for key, what in (
+        ("files_of_unknown_format", "left out, of no format that is read"),
+        ("files_in_another_encoding", "dropped for their encoding, which corpus.encoding can name"),
+    ):
+        count, names = card[key]["count"], card[key]["first"][:NAMED_FILES]
+        if count:
+            more = f" and {count - len(names):,} more" if count > len(names) else ""
+            print(f"  {count:,} {'file' if count == 1 else 'files'} {what}: {', '.join(names)}{more}")
+
+
 def make_corpus(place: Workplace) -> dict[str, Any]:
     """Sources -> clean documents, split; and what was dropped, by which rule."""
     folder = place.folder / "corpus"
@@ -54,4 +68,5 @@ def make_corpus(place: Workplace) -> dict[str, Any]:
     for step, rules in card["dropped"].items():
         for rule, dropped in rules.items():
             print(f"  {dropped:,} dropped by {step}: {rule}")
+    _tell_left_out(card)
     return {"hash": fingerprint([kept[part]["sha256"] for part in ("train", "validation")]), **card}
