@@ -6,6 +6,7 @@ Before anything large is fetched it says which torch will be installed and how l
 """
 
 import argparse
+import glob
 import json
 import os
 import subprocess
@@ -30,7 +31,7 @@ def check_python():
             newer = "winget install Python.Python.3.12"
         fail(
             "textmill needs Python %d.%d or newer; %s is %d.%d. Install one, for example with\n    %s\n"
-            "and start again with it: make quickstart PYTHON=python3.12"
+            "and start again with it: python3.12 tools/install.py, or make quickstart PYTHON=python3.12"
             % (NEEDED + (sys.executable,) + sys.version_info[:2] + (newer,))
         )
     try:
@@ -80,9 +81,29 @@ def announce_torch(pip_arguments):
     if cuda:
         print(
             "  %d of them are for NVIDIA GPUs. Without such a GPU, stop here (Ctrl-C) and take the CPU build:\n"
-            "    make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu" % len(cuda)
+            "    make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu\n"
+            "    %s tools/install.py --torch-index https://download.pytorch.org/whl/cpu   (the same without make)"
+            % (len(cuda), os.path.basename(sys.executable))
         )
     sys.stdout.flush()
+
+
+def install(what, pip_arguments):
+    """`pip install -e` in a UTF-8 locale: setuptools writes the folder's name in the locale's encoding, if it can."""
+    command = [venv_python(), "-m", "pip", "install", "--quiet", *pip_arguments, "-e", what]
+    return subprocess.call(command, cwd=ROOT, env=dict(os.environ, LC_ALL="C.UTF-8"))
+
+
+def point_at_sources():
+    """Give the environment the way to src/ from its own place instead of from the root.
+
+    Before 3.13 Python reads this file in the locale's encoding and doesn't start when it can't: cron, ssh or a container with
+    LC_ALL=C would end every program of a clone in a folder named 文档. The relative way is ASCII whatever the folder's name.
+    """
+    for name in glob.glob(os.path.join(glob.escape(VENV), "[Ll]ib", "**", "__editable__.textmill-*.pth"), recursive=True):
+        way = os.path.relpath(os.path.join(ROOT, "src"), os.path.dirname(name))
+        with open(name, "w", encoding="ascii") as file:
+            file.write(way + "\n")
 
 
 def main():
@@ -95,7 +116,7 @@ def main():
         [venv_python(), "-m", "pip", "--version"], stdout=subprocess.DEVNULL
     )
     if not sound:
-        print("Making %s with Python %d.%d" % ((VENV,) + sys.version_info[:2]))
+        print("Making .venv with Python %d.%d" % sys.version_info[:2])
         if subprocess.call([sys.executable, "-m", "venv", "--clear", VENV]):
             fail("%s could not be made; is the disk full, or the folder not yours?" % VENV)
     pip_arguments = ["--disable-pip-version-check", "-c", "constraints.txt"]
@@ -103,8 +124,13 @@ def main():
         pip_arguments += ["--extra-index-url", arguments.torch_index]
     announce_torch(pip_arguments)
     what = ".[test]" if arguments.test else "."
-    if subprocess.call([venv_python(), "-m", "pip", "install", "--quiet", *pip_arguments, "-e", what], cwd=ROOT):
+    if install(what, pip_arguments):
         fail("pip could not install textmill; its message stands above. Without a network nothing can be fetched.")
+    point_at_sources()
+    textmill = os.path.relpath(os.path.join(os.path.dirname(venv_python()), "textmill"), ROOT)
+    print("textmill is installed. Next, in its folder:")
+    print("    %s doctor                             what this machine can do, in a minute" % textmill)
+    print("    %s run recipes/wikipedia-sample.toml  the whole life of a small model, in ten" % textmill)
 
 
 if __name__ == "__main__":
