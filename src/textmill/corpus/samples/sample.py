@@ -10,15 +10,21 @@ from ...progress import Progress
 
 @dataclass(frozen=True)
 class Sample:
-    """`fetch` takes the cache folder and a progress line, and gives the file, which it makes where it isn't there yet."""
+    """`fetch` takes the path to write and a progress line. What lies there already is good if it has the `sha256`; any does
+    where that is None."""
 
     name: str
+    file: str
+    sha256: str | None
     contents: str
     size: str
     licence: str
-    fetch: Callable[[Path, Progress | None], Path]
+    fetch: Callable[[Path, Progress | None], None]
 
 
-def cannot_be_had(what: str, reason: str, way_out: str) -> CorpusError:
-    """The error for a sample that can't be fetched: why, and what does the same without it."""
-    return CorpusError(f"{what} can't be had: {reason}. {way_out}; or set corpus.source to text of your own")
+def cannot_be_had(what: str, reason: str, way_out: str, name: str, path: Path) -> CorpusError:
+    """The error for a sample that can't be fetched: why, what does the same without it, and how to bring the file here."""
+    return CorpusError(
+        f"{what} can't be had: {reason}. {way_out}. Or fetch it on another machine, where `textmill sample {name}` prints "
+        f"the file's path, and copy that file to {path}"
+    )

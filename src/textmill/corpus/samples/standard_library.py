@@ -17,16 +17,12 @@ from .sample import Sample
 _NOT_DOCUMENTED = frozenset({"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "__phello__"})
 
 
-def _fetch(folder: Path, progress: Progress | None) -> Path:
+def _fetch(path: Path, progress: Progress | None) -> None:
     """Python's own help topics and the docstrings of its library, one document a topic and one a module."""
-    path = folder / f"standard-library-python-{'.'.join(map(str, sys.version_info[:3]))}.jsonl"
-    if path.exists():
-        return path
     with atomic_file(path, "w") as stream:
         for identifier, title, text in (*_topics(), *_modules()):
             record = {"id": identifier, "title": title, "text": text}
             stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-    return path
 
 
 def _topics() -> Iterator[tuple[str, str, str]]:
@@ -71,6 +67,8 @@ def _documentation(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.Async
 
 SAMPLE = Sample(
     name="standard-library",
+    file=f"standard-library-python-{'.'.join(map(str, sys.version_info[:3]))}.jsonl",
+    sha256=None,
     contents="Python's own help topics and the docstrings of its standard library, in English",
     size="some 3 MB, made without a network",
     licence="PSF-2.0",

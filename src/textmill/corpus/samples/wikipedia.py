@@ -33,10 +33,7 @@ _DOWNLOAD = [
 ]
 
 
-def _fetch(folder: Path, progress: Progress | None) -> Path:
-    path = folder / "wikipedia-sample.xml.bz2"
-    if path.exists() and sha256_of_file(path) == WIKIPEDIA_SHA256:
-        return path
+def _fetch(path: Path, progress: Progress | None) -> None:
     if progress:
         progress.say("fetching the Wikipedia sample: one file of the gensim wheel (28 MB); nothing is installed")
     with tempfile.TemporaryDirectory(prefix="textmill-") as temporary:
@@ -45,29 +42,33 @@ def _fetch(folder: Path, progress: Progress | None) -> Path:
         wheels = list(Path(temporary).glob("*.whl"))
         if result.returncode or not wheels:
             last = (result.stderr.strip() or result.stdout.strip() or "pip said nothing").splitlines()[-1]
-            raise _no_sample(f"pip could not download it: {last}")
+            raise _no_sample(path, f"pip could not download it: {last}")
         try:
             with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(_MEMBER) as member, atomic_file(path) as stream:
                 while chunk := member.read(1 << 20):
                     stream.write(chunk)
         except (zipfile.BadZipFile, KeyError) as error:
-            raise _no_sample(f"the wheel that came does not hold it ({error})") from error
+            raise _no_sample(path, f"the wheel that came does not hold it ({error})") from error
     if (found := sha256_of_file(path)) != WIKIPEDIA_SHA256:
         path.unlink()
-        raise _no_sample(f"what came has another content (SHA-256 {found}, expected {WIKIPEDIA_SHA256})")
-    return path
+        raise _no_sample(path, f"what came has another content (SHA-256 {found}, expected {WIKIPEDIA_SHA256})")
 
 
-def _no_sample(reason: str) -> CorpusError:
+def _no_sample(path: Path, reason: str) -> CorpusError:
     return cannot_be_had(
         "the Wikipedia sample",
         reason,
-        "Without a network: textmill run recipes/standard-library.toml does the same with a text that every Python has",
+        "Without a network: textmill run recipes/standard-library.toml does the same with a text that every Python has; "
+        "or set corpus.source to text of your own",
+        "wikipedia",
+        path,
     )
 
 
 SAMPLE = Sample(
     name="wikipedia",
+    file="wikipedia-sample.xml.bz2",
+    sha256=WIKIPEDIA_SHA256,
     contents="a piece of the English Wikipedia's dump, 206 pages, from the gensim wheel (by pip)",
     size="28 MB to fetch, 1.7 MB kept",
     licence="CC BY-SA",
