@@ -23,16 +23,18 @@ DOCUMENTS = [Document(text, id=title, source="topics") for title, text in TOPICS
 
 
 class FixedRate:
-    """Pays so many bits a byte, whatever the byte; loses nothing."""
+    """Pays so many bits a byte, whatever the byte, or `first_bits` in the first document; loses nothing."""
 
-    def __init__(self, name: str, bits: float):
-        self.name, self.bits = name, bits
+    def __init__(self, name: str, bits: float, first_bits: float | None = None, maximum_documents: int | None = None):
+        self.name, self.bits, self.maximum_documents = name, bits, maximum_documents
+        self.first_bits = bits if first_bits is None else first_bits
         self.signature: dict[str, Any] = {"bits": bits}
 
     def score(self, documents: Sequence[Document]) -> Iterator[DocumentScore]:
-        for document in documents:
+        for index, document in enumerate(documents[: self.maximum_documents]):
             size = len(document.text.encode()) + 1
-            yield document_score(document, size * self.bits * math.log(2), tokens=2 * size)
+            bits = self.bits if index else self.first_bits
+            yield document_score(document, size * bits * math.log(2), tokens=2 * size)
 
 
 def test_figures_follow_their_definitions() -> None:
@@ -88,6 +90,16 @@ def test_the_better_baseline_is_the_one_that_counts() -> None:
     lines = text.splitlines()
     assert len({len(line) for line in lines[:4]}) == 1
     assert "model less weak    -2.000" in text and "model less strong  -0.210" in text
+
+
+def test_the_better_baseline_is_found_over_the_documents_that_all_have_scored() -> None:
+    """A baseline that scored only the document that is hard for the model isn't the better one for that."""
+    model = FixedRate("model", 3.0, first_bits=6.0)
+    systems = [model, FixedRate("strong", 2.0, first_bits=3.0), FixedRate("few", 3.5, maximum_documents=1)]
+    evaluation = evaluate_scorers(systems, DOCUMENTS[:8], samples=200)
+    assert evaluation.differences[0].value < evaluation.differences[1].value
+    assert (evaluation.closest, evaluation.to_dict()["closest"]) == (0, 0)
+    assert "above the better baseline, strong" in render_evaluation(evaluation)
 
 
 def test_a_worse_model_and_an_open_question_are_called_so() -> None:

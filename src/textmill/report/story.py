@@ -108,10 +108,10 @@ def _state(facts: Facts) -> Phrase | None:
 def verdict(evaluation: dict[str, Any]) -> Verdict:
     """Whether the model is better than the hardest baseline, or whether that may be chance: the 95 % interval of the
     difference over the same documents either holds zero or it doesn't."""
-    differences = [pair for pair in enumerate(evaluation["differences"]) if pair[1]["value"] is not None]
-    if not differences:
+    place = evaluation["closest"]
+    if place is None:
         return _verdict("alone", {})
-    place, difference = max(differences, key=lambda pair: pair[1]["value"])
+    difference = evaluation["differences"][place]
     values = {
         "baseline": evaluation["systems"][place + 1]["name"],
         "value": f"{abs(difference['value']):.3f}",
