@@ -52,7 +52,7 @@ def test_quickstart_leaves_what_the_readme_promises(quickstart: tuple[Path, str]
     run, output = quickstart
     assert {path.name for path in run.iterdir()} >= {
         "recipe.toml", "manifest.json", "corpus", "tokenizer", "tokens", "checkpoints", "metrics.jsonl", "model",
-        "evaluation.json",
+        "evaluation.json", "report.html",
     }  # fmt: skip
     report = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert {system["name"] for system in report["systems"]} == {"textmill", "7-gram", "xz"}
@@ -81,6 +81,18 @@ def test_the_three_next_commands_work(quickstart: tuple[Path, str], tmp_path: Pa
         result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
         assert result.returncode == 0, f"{words}\n{result.stdout}\n{result.stderr}"
     assert (tmp_path / "runs" / "my-notes" / "model" / "config.json").is_file()
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_the_commands_on_a_finished_run_work(quickstart: tuple[Path, str], readme: str) -> None:
+    run, _ = quickstart
+    shown = [shlex.split(command) for command in commands(readme)]
+    on_the_run = [words for words in shown if words[2:3] == ["runs/wikipedia-sample"]]
+    assert {words[1] for words in on_the_run} == {"report", "chat", "generate", "evaluate", "inspect"}
+    for _, verb, _, *others in on_the_run:
+        command = [sys.executable, "-m", "textmill", verb, str(run), *others]
+        result = subprocess.run(command, cwd=ROOT, input="The\n", capture_output=True, text=True, encoding="utf-8")
+        assert result.returncode == 0 and result.stdout, f"{command}\n{result.stdout}\n{result.stderr}"
 
 
 @pytest.mark.parametrize("readme", READMES)
