@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from textmill.errors import RunError
+from textmill.files import write_sealed
 from textmill.report.page import write_picture, write_report
 
 from .conftest import HOSTILE, Pages
@@ -139,10 +140,18 @@ def test_the_curve_alone_is_an_svg_with_words(pages: Pages, tmp_path: Path) -> N
 def test_a_folder_of_another_version_is_said_to_be_one(pages: Pages, tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_bytes((pages.run / "recipe.toml").read_bytes())
     stages = {"train": {"hash": "", "seconds": 1, "summary": {"steps": 3}}}
-    (tmp_path / "manifest.json").write_text(json.dumps({"stages": stages}))
+    write_sealed(tmp_path / "manifest.json", {"stages": stages})
     (tmp_path / "metrics.jsonl").write_bytes((pages.run / "metrics.jsonl").read_bytes().splitlines(True)[0])
     with pytest.raises(RunError, match="run its recipe again"):
         write_report(tmp_path, "en")
+
+
+@pytest.mark.parametrize("manifest", ["[]", "{}", "{", '{"stages": {}}'])
+def test_a_manifest_that_is_not_as_it_was_written_is_named(pages: Pages, tmp_path: Path, manifest: str) -> None:
+    (tmp_path / "recipe.toml").write_bytes((pages.run / "recipe.toml").read_bytes())
+    (tmp_path / "manifest.json").write_text(manifest)
+    with pytest.raises(RunError, match=r"manifest\.json"):
+        write_report(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -99,3 +99,13 @@ def test_a_step_that_runs_out_of_memory_is_answered_with_what_would_fit(make_dec
     monkeypatch.setattr("textmill.training.memory.LOGIT_BYTES", 0)  # most of what so small a model takes
     with pytest.raises(TrainingError, match=r"can't allocate memory.*What would fit: --set train\.micro_batch=[12]\b"):
         choose(make_decoder, tmp_path, dropout=0.4, micro_batch=4)
+
+
+def test_a_number_format_that_is_only_imitated_is_not_even_tried(make_decoder, tmp_path: Path) -> None:
+    remember("flops/cpu/float32", 1e11, noisy=False)
+    remember("flops/cpu/bfloat16", 1e9, noisy=False)
+    slow = choose(make_decoder, tmp_path, dropout=0.41)
+    assert slow.kernels.dtype == "float32"
+    assert any("bfloat16: not tried, its products run at 1 GFLOP/s" in reason for reason in slow.reasons)
+    remember("flops/cpu/bfloat16", 2e11, noisy=False)
+    assert any("s a step" in reason and "bfloat16" in reason for reason in choose(make_decoder, tmp_path, dropout=0.42).reasons)

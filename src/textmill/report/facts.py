@@ -9,7 +9,7 @@ from typing import Any
 
 from ..corpus.store import read_corpus, read_drops
 from ..errors import RunError, TextmillError
-from ..files import is_locked, read_json
+from ..files import is_locked, read_json, read_sealed
 from ..ledger import Ledger, LedgerSettings, total_cost
 from ..tokens.tokenizer import Tokenizer
 from ..training.checkpoints import list_checkpoints
@@ -68,7 +68,7 @@ class Facts:
 
 
 def read_facts(folder: str | Path) -> Facts:
-    """Read a run folder. Raises RunError where it isn't one."""
+    """Read a run folder. Raises RunError where it isn't one, or where its manifest isn't as it was written."""
     folder = Path(folder)
     if not (folder / "recipe.toml").is_file():
         what = "holds no recipe.toml, so it is not a run folder" if folder.is_dir() else "is not a folder"
@@ -78,7 +78,7 @@ def read_facts(folder: str | Path) -> Facts:
         recipe = tomllib.loads(recipe_text)
     except tomllib.TOMLDecodeError as error:
         raise RunError(f"{folder / 'recipe.toml'} is not valid TOML ({error}); run the recipe again") from error
-    manifest = _json(folder / "manifest.json") or {"stages": {}}
+    manifest = read_sealed(folder / "manifest.json") if (folder / "manifest.json").is_file() else {"stages": {}}
     stages = {stage: manifest["stages"][stage] for stage in LIFE if stage in manifest["stages"]}
     lineage, choices = _json(folder / "model" / "textmill.json") or {}, _json(folder / "choices.json")
     costs = _costs(folder, recipe, stages)

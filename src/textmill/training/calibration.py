@@ -126,7 +126,7 @@ def _choose_kernels(
             return best, seconds
     neighbours, tried_all = Neighbours(), True
     best, fastest = _first_guess(settings, trial, device, reasons)
-    for field, candidates in _candidates(settings, best).items():
+    for field, candidates in _candidates(settings, best, device, reasons).items():
         for candidate in candidates:
             if budget is not None and time.perf_counter() - started + 3 * fastest > PROBE_SHARE * budget:
                 reasons.append(f"{field} {candidate}: not tried, the time is short")
@@ -209,7 +209,7 @@ def _fit_memory(
     return guess
 
 
-def _candidates(settings: TrainSettings, best: Kernels) -> dict[str, list[Any]]:
+def _candidates(settings: TrainSettings, best: Kernels, device: torch.device, reasons: list[str]) -> dict[str, list[Any]]:
     """What is tried beside the first guess, for each choice that the recipe leaves open."""
     candidates: dict[str, list[Any]] = {}
     if settings.threads == "auto" and best.device == "cpu" and best.threads > 1:
@@ -219,7 +219,15 @@ def _candidates(settings: TrainSettings, best: Kernels) -> dict[str, list[Any]]:
     if settings.attention == "auto":
         candidates["attention"] = ["eager"]
     if settings.dtype == "auto":
-        candidates["dtype"] = ["float32" if best.dtype == "bfloat16" else "bfloat16"]
+        other = "float32" if best.dtype == "bfloat16" else "bfloat16"
+        here, there = (peak_flops(device, getattr(torch, name)) for name in (best.dtype, other))
+        if there > here:
+            candidates["dtype"] = [other]
+        else:  # a CPU that only imitates a format takes a hundred times as long: not even one step of it is worth a trial
+            reasons.append(
+                f"dtype {other}: not tried, its products run at {there / 1e9:.3g} GFLOP/s here, {best.dtype}'s at "
+                f"{here / 1e9:.3g}"
+            )
     return candidates
 
 
