@@ -1,5 +1,6 @@
 """What is chosen before the first step: as remembered, by memory, by compiling's price; a compiler that hangs harms nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from textmill.machine.profile import remember
 from textmill.models.decoder import DecoderConfig
 from textmill.tokens.plans import BlockPlan
 from textmill.training.calibration import calibrate
-from textmill.training.choices import Choices
+from textmill.training.choices import Choices, validations
 from textmill.training.compiling import consider_compiling, measure_apart
 from textmill.training.objectives import CausalObjective
 from textmill.training.settings import TrainSettings
@@ -109,3 +110,9 @@ def test_a_number_format_that_is_only_imitated_is_not_even_tried(make_decoder, t
     assert any("bfloat16: not tried, its products run at 1 GFLOP/s" in reason for reason in slow.reasons)
     remember("flops/cpu/bfloat16", 2e11, noisy=False)
     assert any("s a step" in reason and "bfloat16" in reason for reason in choose(make_decoder, tmp_path, dropout=0.42).reasons)
+
+
+@pytest.mark.parametrize("seconds, expected", [(0.1, 8), (0.5, 4), (4.0, 1), (6.0, 0)])
+def test_a_short_budget_is_not_spent_on_validation(make_decoder, tmp_path: Path, seconds: float, expected: int) -> None:
+    choices = replace(choose(make_decoder, tmp_path, dropout=0.43), validation_seconds=seconds)
+    assert validations(TrainSettings(time="20s", validations=8), choices) == expected

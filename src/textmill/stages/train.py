@@ -2,6 +2,7 @@
 be touched."""
 
 import dataclasses
+import time
 from typing import Any
 
 from ..corpus.document import Document
@@ -32,6 +33,7 @@ from .workplace import Workplace, model_scorer, written_by
 # The final score reads all of more of them.
 EXCERPTS_BYTES = 96_000
 EXCERPT_CHARACTERS = 6_000
+TIMED_PART = 8  # one document in so many tells how long a validation takes
 SAMPLE_TOKENS = 60
 LINEAGE_SECTIONS = ("corpus", "tokenizer", "model", "train")
 # What may differ between two trainings of which one is the beginning of the other.
@@ -112,8 +114,14 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
     )
     excerpts = _excerpts(place)
 
-    def validate(model: Decoder) -> float:
+    def validate(model: Decoder, excerpts: list[Document] = excerpts) -> float:
         return validation_bits_per_byte(model_scorer(model, tokenizer, settings.batch_size), excerpts)
+
+    def validation_seconds(model: Decoder) -> float:
+        part = excerpts[: -(-len(excerpts) // TIMED_PART)]  # a short budget can't wait for all of them
+        started = time.perf_counter()
+        validate(model, part)
+        return (time.perf_counter() - started) * _characters(excerpts) / _characters(part)
 
     def sample(model: Decoder) -> str:
         return settings.sample_prompt + complete(
@@ -129,6 +137,7 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
             count=cost,
             bytes_per_token=data.manifest["text_bytes"] / data.tokens,
             validate=validate,  # type: ignore[arg-type]
+            validation_seconds=validation_seconds,  # type: ignore[arg-type]
             sample=sample,  # type: ignore[arg-type]
             folder=place.folder,
             lineage=_lineage(place),
@@ -152,6 +161,10 @@ def _excerpts(place: Workplace) -> list[Document]:
         excerpts.append(dataclasses.replace(document, text=document.text[:EXCERPT_CHARACTERS]))
         missing -= len(excerpts[-1].text.encode())
     return excerpts
+
+
+def _characters(documents: list[Document]) -> int:
+    return sum(len(document.text) for document in documents)
 
 
 def _check_prompts(place: Workplace, tokenizer: Tokenizer) -> None:

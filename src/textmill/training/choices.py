@@ -87,12 +87,13 @@ def checkpoint_interval(settings: TrainSettings, choices: Choices) -> int:
 
 
 def validations(settings: TrainSettings, choices: Choices) -> int:
-    """How often is validated: as the recipe says, or less where that would take more than a tenth of the time; once at
-    least, where it is wanted at all."""
+    """How often is validated: as the recipe says, or less where that would take more than a tenth of the time; once all the
+    same, unless that once would take a quarter of it."""
     if settings.time is None or settings.validations == 0:
         return settings.validations
-    affordable = int(VALIDATION_SHARE * seconds_of(settings.time) / choices.validation_seconds)
-    return max(1, min(settings.validations, affordable))
+    budget = seconds_of(settings.time)
+    once = int(choices.validation_seconds < budget / 4)
+    return max(once, min(settings.validations, int(VALIDATION_SHARE * budget / choices.validation_seconds)))
 
 
 def steps_wanted(settings: TrainSettings, context: int) -> int:

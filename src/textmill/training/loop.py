@@ -49,8 +49,9 @@ SKIPPED_IN_A_ROW = 5  # bad steps one after the other, after which going on is n
 class Training:
     """What is trained, on what, and how one looks at it on the way.
 
-    `validate` gives bits per byte on held-out documents, `sample` a piece of the model's writing; neither may change
-    the model. `lineage` names all that makes two trainings the same, apart from their length.
+    `validate` gives bits per byte on held-out documents, `validation_seconds` what that takes, `sample` a piece of the
+    model's writing; none of them may change the model. `lineage` names all that makes two trainings the same, apart from
+    their length.
     """
 
     settings: TrainSettings
@@ -60,6 +61,7 @@ class Training:
     count: Count
     bytes_per_token: float
     validate: Callable[[nn.Module], float]
+    validation_seconds: Callable[[nn.Module], float]
     sample: Callable[[nn.Module], str]
     folder: Path
     lineage: dict[str, Any]
@@ -148,7 +150,7 @@ def _choices(training: Training) -> Choices:
         training.model,
         training.objective,
         training.loader,
-        training.validate,
+        training.validation_seconds,
         training.sample,
         training.folder,
         training.lineage,
