@@ -212,6 +212,8 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
 
 def test_an_entity_bomb_is_refused(tmp_path: Path) -> None:
     entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
+    for page in ("<!DOCTYPE html>\n<html><body>Sign in<br></body></html>", "<html><p>Sign in</p></html>"):
+        assert "is a web page" in problem(write(tmp_path, "page.xml", page))
     bomb = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e0 "lol">{entities}]>' + dump(ARTICLE.replace("mehr", "&e9;"))
     assert "entity bomb" in problem(write(tmp_path, "a.xml", bomb))
 

@@ -88,7 +88,9 @@ class _Dump:
         self.parser.CharacterDataHandler = self._characters
         self.parser.StartDoctypeDeclHandler = self._refuse_doctype
 
-    def _refuse_doctype(self, *_: object) -> None:
+    def _refuse_doctype(self, name: str, *_: object) -> None:
+        if name.lower() == "html":
+            raise CorpusError(_web_page(self.path))
         raise CorpusError(
             f"{self.path} declares a document type, which no MediaWiki dump does and which can hide an entity bomb; "
             "it was refused"
@@ -96,6 +98,8 @@ class _Dump:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if not self._open:
+            if name.lower() == "html":
+                raise CorpusError(_web_page(self.path))
             if name != "mediawiki":
                 raise CorpusError(
                     f"{self.path} is no MediaWiki dump: its root element is <{name[:40]}>, not <mediawiki>; give a "
@@ -142,6 +146,13 @@ class _Dump:
                 self._page.namespace = value
             elif name == "id":
                 self._page.id = value
+
+
+def _web_page(path: Path) -> str:
+    return (
+        f"{path} is a web page, not a MediaWiki dump: mostly the page about an error or a log-in that a download saved under "
+        "the dump's name; look at it, and download the dump again"
+    )
 
 
 def read_mediawiki(path: Path, name: str, settings: CorpusSettings, advance: Advance | None) -> Iterator[Found]:

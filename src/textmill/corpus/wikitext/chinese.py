@@ -1,7 +1,7 @@
 """The inline templates of the Chinese Wikipedia, and what the shared ones say in Chinese: `5公里`, `英语：Apple`."""
 
 from .arguments import Words
-from .marks import COMPUTED
+from .marks import COMPUTED, HOLE
 from .units import group_digits
 
 _LANGUAGES = dict(
@@ -57,9 +57,9 @@ def _as_of(values: list[str], named: dict[str, str]) -> str:
 
 
 def _life(values: list[str], named: dict[str, str]) -> str:
-    """`{{bd|1879年|3月14日|1955年|4月18日}}`: the brackets with birth and death behind a name."""
-    born, died = ("".join(value for value in values[start : start + 2] if value != "?") for start in (0, 2))
-    return f"（{born}－{died}）" if born or died else ""
+    """`{{bd|1879年|3月14日|1955年|4月18日}}`: birth and death; the page has brackets around it. The living have no dash."""
+    born, died = ("".join(values[start : start + 2]) for start in (0, 2))
+    return f"{born}－{died}" if died else born
 
 
 def _foreign_link(values: list[str], named: dict[str, str]) -> str:
@@ -77,6 +77,16 @@ def _japanese(values: list[str], named: dict[str, str]) -> str:
     first, *others = [*values, ""]
     original = "，".join(value for value in others[:2] if value)
     return f"{first}（{original}）" if first and original else first or original
+
+
+def _japanese_term(values: list[str], named: dict[str, str]) -> str:
+    """`{{jpn|j=東京都|hg=とうきょうと|rm=Tōkyō-to}}`: `日语：東京都，とうきょうと，Tōkyō-to`."""
+    shown = "，".join(value for value in (named.get(key) for key in ("j", "kj", "hg", "kk", "hgkk", "rm")) if value)
+    return f"日语：{shown}" if shown else HOLE
+
+
+def _around_year(values: list[str], named: dict[str, str]) -> str:
+    return "－".join(f"约{value}" for value in values[:2] if value)
 
 
 def _given(values: list[str], named: dict[str, str]) -> str:
@@ -99,6 +109,9 @@ WORDS: dict[str, Words] = {
     **dict.fromkeys(("le", "lj", "lk", "link-wikidata", "illm", *(f"link-{code}" for code in _FOREIGN_WIKIS)), _foreign_link),
     **dict.fromkeys(("tsl", "translink", "internal link helper", "多語言連結"), _translated_link),
     **dict.fromkeys(("nihongo", "nihongo2", "nihongo3", "日本語"), _japanese),
-    **dict.fromkeys(("僻字", "kai", "楷体", "楷體", "标楷体", "標楷體", "拼音", "注音", "粵拼", "日本漢字"), _given),
+    **dict.fromkeys(("jpn", "日語", "日语"), _japanese_term),
+    **dict.fromkeys(("circa", "c.", "ca."), _around_year),
+    **dict.fromkeys(("zy", "jyutping", "僻字", "kai", "楷体", "楷體", "标楷体", "標楷體", "拼音", "注音", "粵拼",
+                     "日本漢字", "小"), _given),
     **dict.fromkeys(("年齡", "年龄"), lambda values, named: COMPUTED),
 }  # fmt: skip

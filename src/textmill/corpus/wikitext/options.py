@@ -2,8 +2,15 @@
 
 from dataclasses import dataclass
 
-HIDDEN_NAMESPACES = frozenset({"file", "image", "media", "category", "文件", "檔案", "图像", "圖像", "分类", "分類"})
-"""Links into these namespaces show nothing in the prose; a dump adds its own names for them."""
+HIDDEN_NAMESPACES = frozenset(
+    (  # noqa: SIM905
+        "file|image|media|category|文件|檔案|档案|图像|圖像|分类|分類|bild|datei|kategorie|fichier|catégorie|archivo|imagen|"
+        "categoría|immagine|categoria|ficheiro|imagem|bestand|afbeelding|plik|grafika|файл|изображение|категория|"
+        "ファイル|画像|파일|그림|fil|fișier|imagine|obrázek|soubor|kuva|kép|fájl|dosya|resim|зображення|slika"
+    ).split("|")
+)
+"""Links into these namespaces show nothing in the prose. A dump says its own names for them, but not the older ones that
+its pages still use, such as the German `Bild`; and an excerpt may say none at all."""
 
 
 @dataclass(frozen=True)

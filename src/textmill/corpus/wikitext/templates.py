@@ -73,6 +73,16 @@ def _around(before: str, after: str = "") -> Words:
     return lambda values, named: f"{before}{values[0]}{after}" if values and values[0] else ""
 
 
+def _years(before: str, between: str) -> Words:
+    """One year or two: `r. 1558–1603`."""
+    return lambda values, named: before + between.join(filter(None, values[:2])) if any(values[:2]) else ""
+
+
+def _minor_planet(values: list[str], named: dict[str, str]) -> str:
+    """`{{mp|1999 RQ|36}}`: 1999 RQ₃₆."""
+    return _first(values, named) + "".join(subscript(value) for value in values[1:2])
+
+
 def _text_or_first(values: list[str], named: dict[str, str]) -> str:
     return named.get("text") or _first(values, named)
 
@@ -177,11 +187,11 @@ _WORDS: dict[str, Words] = {
             "flagcountry|noflag|country|"
         "center|centre|longitem|sic|not a typo|typo|proper name|strikethrough|overline|underline|vr|as written|"
             "block indent|indent|poem|poemquote|ruby|color box text|pipe link|plain link|larger font|"
-            "sub-title|currency|height",
+            "sub-title|currency|height|unicode|iast|dfn|vern|not typo|flagathlete|flagiocathlete|flagmedalist",
     ),
     **_under_names(_second,
         "resize|font|font color|color|colour|hover title|lang|rtl-lang|script|native name|native phrase|"
-        "nativename|wikt-lang"),
+        "nativename|wikt-lang|numblk"),
     **_under_names(_last,
         "transl|transliteration|translit|nastaliq|ublc|script/hebrew|script/arabic|script/nastaliq|"
         "script/greek"),
@@ -211,17 +221,21 @@ _WORDS: dict[str, Words] = {
     **_under_names(units.fraction, "frac|sfrac|fraction|fracn|half"),
     **_under_names(units.value, "val"),
     **_under_names(units.power_of_ten, "e|e-sp"),
-    **_under_names(units.chemical, "chem|chem2|chemf"),
+    **_under_names(units.chemical, "chem|chemf"), **_under_names(units.compact_chemical, "chem2"),
+    **_under_names(units.coordinates, "coord|coor"),
+    **_under_names(_joined(" "), "bibleverse|bible verse"),
     **_under_names(_nuclide, "simplenuclide|simplenuclide2|nuclide|nuclide2"),
-    **_under_names(_music, "music"),
+    **_under_names(_music, "music"), **_under_names(_minor_planet, "mp"),
     **_under_names(_subscript_and_superscript, "su"),
     **_under_names(lambda values, named: superscript(_first(values, named)), "sup"),
     **_under_names(lambda values, named: subscript(_first(values, named)), "sub"),
     **_under_names(lambda values, named: _in_language(_first(values, named), values[1:]), "langx"),
     **_under_names(_citation, "harvtxt"),
     **_under_names(_around("⟨", "⟩"), "angbr|angle bracket|grapheme"),
-    **_under_names(_around("c. "), "circa|c.|ca."), **_under_names(_around("fl. "), "floruit|fl."),
-    **_under_names(_around("r. "), "reign|r."), **_under_names(_around("√"), "sqrt|radic"),
+    **_under_names(_around("$", "$"), "tmath"), **_under_names(_around("‘", "’"), "gloss"),
+    **_under_names(_around("lit. ‘", "’"), "lit|lit.|literal translation|literally"),
+    **_under_names(_years("c. ", " – c. "), "circa|c.|ca."), **_under_names(_years("fl. ", "–"), "floruit|fl."),
+    **_under_names(_years("r. ", "–"), "reign|r."), **_under_names(_around("√"), "sqrt|radic"),
     **_under_names(_around("|", "|"), "abs|pipe abs"),
     **_under_names(_around("$"), "$|usd2"), **_under_names(_around("US$"), "us$|usd"),
     **_under_names(_around("A$"), "aud|a$"),

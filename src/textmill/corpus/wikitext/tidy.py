@@ -39,6 +39,8 @@ _HOLE_RUN_OF_COMMAS = re.compile(rf"([,;])[ \t]*{HOLE}[{HOLE} \t]*[,;]")
 _LIST_MARKS = re.compile(rf"^[{HOLE} \t]*([*#:;]+)[{HOLE} \t]*([*#:;]*)")
 _TABLE_LINE = re.compile(r"^\s*(?:\{\||\||!.*(?:!!|scope=|style=|colspan=|rowspan=))")
 _RULE = re.compile(r"^-{4,}")
+_COORDINATES = re.compile(r"[\d.]+°[\d.′″]*[NS] [\d.]+°[\d.′″]*[EW]")
+_LOST_LABEL = re.compile(rf"^([*#:;]+)[ \t]*{HOLE}[{HOLE} \t]*[:：,，、;；][ \t]*", re.MULTILINE)  # a flag: its channel
 
 
 def tidy(text: str) -> str:
@@ -53,6 +55,7 @@ def tidy(text: str) -> str:
         text = _BRACKETS.sub(_mend_brackets, text)
     text = _PRONOUNCED.sub("", text)
     text = _HOLE_RUN_OF_COMMAS.sub(r"\1", text)
+    text = _LOST_LABEL.sub(r"\1 ", text)
     text = _HOLE_BEFORE_MARK.sub("", text)
     lines = [_tidy_line(line) for line in text.split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(line for line in lines if line is not None)).strip()
@@ -72,6 +75,8 @@ def _tidy_line(line: str) -> str | None:
         bullet = "- " if set("*#") & set(marks[1] + marks[2]) else ""
         line = line[marks.end() :]
     line = re.sub(r"[ \t]{2,}", " ", line.replace(HOLE, "").replace(COMPUTED, "")).strip()
+    if _COORDINATES.fullmatch(line):  # they belong to the page's title
+        return None
     if not line or (marks and not any(character.isalnum() for character in line) and "\x03" not in line):
         return None if had_content else ""
     return bullet + line

@@ -5,7 +5,7 @@
 
 import re
 
-from .marks import subscript, superscript
+from .marks import HOLE, subscript, superscript
 
 MONTHS = (
     "January February March April May June July August September October November December".split()  # noqa: SIM905
@@ -27,6 +27,7 @@ _UNITS = {
     "pd/km2": "people per km²", "/km2": "per km²", "inhabitants/km2": "inhabitants per km²",
 }  # fmt: skip
 _NUMBER = re.compile(r"^[\s~<>≈+−–-]*[\d.,]*\d[\d.,]*(?:[eE][+-]?\d+)?(?:\s*[+/⁄ ]\s*\d+(?:\s*[/⁄]+\s*\d+)?)?\s*$")
+_MINUS = str.maketrans("–-", "−−")
 _LARGE = {"e3": "thousand ", "e6": "million ", "e9": "billion ", "e12": "trillion "}
 
 
@@ -127,9 +128,38 @@ def chemical(values: list[str], named: dict[str, str]) -> str:
     parts = []
     for part in values:
         if re.fullmatch(r"\d*[+−–-]", part):
-            parts.append(superscript(part.replace("–", "−").replace("-", "−")))
+            parts.append(superscript(part.translate(_MINUS)))
         elif part[:1].isdigit():
             parts.append(subscript(part))
         else:
             parts.append(part)
     return "".join(parts)
+
+
+def compact_chemical(values: list[str], named: dict[str, str]) -> str:
+    """`{{chem2|Fe2(SO4)3}}`: Fe₂(SO₄)₃; a charge stands in brackets, `SO4(2-)`, or at the end, `Na+`."""
+    text = values[0] if values else ""
+    text = re.sub(r"(?<=[A-Za-z)\]])(\d+)", lambda match: subscript(match[1]), text)
+    charge = r"\((\d*[+−–-])\)|(?<=\S)([+−-])(?=\s|$)"
+    return re.sub(charge, lambda match: superscript((match[1] or match[2]).translate(_MINUS)), text)
+
+
+def coordinates(values: list[str], named: dict[str, str]) -> str:
+    """`{{coord|51|30|N|0|7|W}}`: 51°30′N 0°7′W; without words where it is shown beside the page's title only."""
+    display = named.get("display", "inline")
+    if "i" not in display.replace("title", "t"):
+        return HOLE
+    text = "|".join(values)
+    sides = re.match(r"([\d.|]+)\|([NS])\|([\d.|]+)\|([EW])(?:\||$)", text)
+    if sides:
+        return " ".join(_angle(sides[place].split("|")) + sides[place + 1] for place in (1, 3))
+    numbers = re.match(r"([+−-]?)([\d.]+)\|([+−-]?)([\d.]+)(?:\||$)", text)
+    if numbers is None:
+        return HOLE
+    north, east = ("S" if numbers[1] in ("−", "-") else "N"), ("W" if numbers[3] in ("−", "-") else "E")
+    return f"{numbers[2]}°{north} {numbers[4]}°{east}"
+
+
+def _angle(parts: list[str]) -> str:
+    """Degrees, minutes and seconds, as many as there are."""
+    return "".join(f"{part}{sign}" for part, sign in zip(parts, "°′″"))
