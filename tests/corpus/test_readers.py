@@ -178,6 +178,8 @@ def test_of_several_encodings_the_first_that_fits_the_whole_file(tmp_path: Path)
     texts = [one.text if isinstance(one, Document) else one.rule for path in paths for one in read_documents(path, settings)]
     assert texts[0] == NOTES["a.md"].decode() and texts[1] == NOTES["b/中文 笔记.txt"].decode("gb18030")
     assert texts[4] == "another encoding"
+    (picture,) = read_documents(paths[4], settings.model_copy(update={"encoding": "latin-1"}))
+    assert isinstance(picture, Drop)  # though latin-1 has a character for every byte
     message = problem(paths[4], encoding=["utf-8", "gb18030"])  # named, not met in a folder
     assert "is not utf-8, nor gb18030: byte 0x89 at offset 0 (line 1)" in message
 

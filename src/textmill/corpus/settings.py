@@ -75,7 +75,7 @@ class CorpusSettings(Settings):
                 "".encode(name)
                 codecs.getincrementaldecoder(name)
             except LookupError as error:
-                raise ValueError(f"Python knows no text encoding {name!r}; the usual one is 'utf-8'") from error
+                raise ValueError(f"no text encoding {name!r} is known to Python; the usual one is 'utf-8'") from error
         return encoding
 
     def sources(self) -> list[str]:

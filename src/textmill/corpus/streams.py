@@ -112,6 +112,7 @@ def text_chunks(path: Path, encodings: Sequence[str], advance: Advance | None = 
 def fitting_encoding(path: Path, encodings: Sequence[str]) -> str:
     """The encoding that the byte order mark of `path` names, or the first of `encodings`, that fits all of the file.
 
+    The old ones take almost any bytes for characters, so a NUL, which pictures and archives have, fits none of them.
     Raises EncodingError, about the first of them, where none does.
     """
     first = _first(path, encodings)
@@ -119,8 +120,9 @@ def fitting_encoding(path: Path, encodings: Sequence[str]) -> str:
     failures = []
     for encoding in candidates:
         try:
-            for _ in _decoded(path, encoding):
-                pass
+            for text in _decoded(path, encoding):
+                if "\0" in text and not encoding.lower().startswith("utf"):
+                    raise EncodingError(path, encoding, "NUL", "no text has this character")
             return encoding
         except EncodingError as error:
             failures.append(error)
