@@ -69,6 +69,7 @@ def test_all_mistakes_are_told_together() -> None:
     "changes, expected",
     [
         ({"train": {}}, "at least one of time"),
+        ({"train": {"time": 30}}, "train.time: write a number above 0 and a unit: 90s, 5m, 2h or 1d; found 30"),
         ({"train": {"steps": 1, "batch_size": 6, "micro_batch": 4}}, "micro_batch (4) must divide batch_size (6)"),
         ({"model": {"preset": "30"}}, "did you mean '30m'"),
         ({"model": {"heads": 3, "key_value_heads": 2}}, "multiple of key_value_heads"),
@@ -96,11 +97,18 @@ def test_wrong_overrides(tmp_path: Path, override: str, expected: str) -> None:
 def test_files_that_are_no_recipe(tmp_path: Path) -> None:
     (tmp_path / "wikipedia.toml").write_text("[corpus\n")
     (tmp_path / "latin.toml").write_bytes(b"# caf\xe9\n")
+    (tmp_path / "my note.md").write_text("Today I planted tomatoes.\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.toml").touch()
     for name, expected in [
         ("wikipedia.toml", "not valid TOML"),
         ("wikipedai.toml", "did you mean 'wikipedia.toml'"),
         ("latin.toml", "not UTF-8 text: byte 0xe9 at 5"),
-        (".", "is a folder"),
+        ("zzz", "such as recipes/wikipedia-sample.toml"),
+        ("my note.md", "not valid TOML: Expected '=' after a key"),
+        ("my note.md", "--set 'corpus.source="),
+        (".", "is a folder; give a recipe, a .toml file, and text to learn from by --set corpus.source="),
+        ("run", "is a folder, of a run; give"),
     ]:
         with pytest.raises(RecipeError) as error:
             load_recipe(tmp_path / name)

@@ -7,12 +7,12 @@ from pathlib import Path
 from .files import read_json
 from .ledger import cost_line, total_cost
 from .progress import format_seconds
+from .recipe import Recipe
 from .report import commands
-from .training.settings import TrainSettings
 
 
-def closing_words(recipe: Path, folder: Path, settings: TrainSettings) -> str:
-    """The last lines of `textmill run`, with three commands that work as they stand."""
+def closing_words(recipe: Path, folder: Path, whole: Recipe) -> str:
+    """The last lines of `textmill run`, with commands that work as they stand."""
     manifest = read_json(folder / "manifest.json")
     training = manifest["stages"]["train"]["summary"]
     prompts = [sample["prompt"] for sample in read_json(folder / "evaluation.json")["samples"]]
@@ -21,6 +21,12 @@ def closing_words(recipe: Path, folder: Path, settings: TrainSettings) -> str:
     expectation = (
         "Minutes of training give spelling, names and the tone of the text; not facts, nor sense beyond a sentence.\n"
         if training["seconds"] < 3600
+        else ""
+    )
+    start = (
+        f"  {commands.start(program, recipe)}\n"
+        "      start on your own text: a Wikipedia dump, a folder of .txt and .md files, a .jsonl\n"
+        if commands.learns_samples(whole.corpus.source)
         else ""
     )
     return f"""
@@ -32,11 +38,9 @@ All of it to look at, in a browser: {folder / "report.html"}
 Next:
   {commands.generate(program, folder, prompt)}
       let it write on
-  {commands.go_on(program, folder, settings)}
+  {commands.go_on(program, folder, whole.train)}
       go on training: twice as long in all
-  {commands.start(program, recipe)}
-      start on your own text: a Wikipedia dump, a folder of .txt and .md files, a .jsonl
-"""
+{start}"""
 
 
 def _program() -> list[str]:

@@ -45,7 +45,10 @@ class RunError(TextmillError):
     """A run folder that can't be used."""
 
 
-def nearest(word: str, candidates: Iterable[str]) -> str:
-    """A hint such as `, did you mean 'steps'?`, or nothing where no candidate is close."""
-    matches = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.5)
+def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.5) -> str:
+    """A hint such as `, did you mean 'steps'?`, or nothing where no candidate is close.
+
+    `cutoff` is the share of letters, 0 to 1, that must be alike.
+    """
+    matches = difflib.get_close_matches(word, list(candidates), n=1, cutoff=cutoff)
     return f", did you mean {matches[0]!r}?" if matches else ""

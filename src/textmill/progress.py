@@ -28,6 +28,11 @@ def format_count(count: float) -> str:
     return f"{count / 1e12:.3g} T"
 
 
+def format_bytes(count: float) -> str:
+    """`950 B`, `12.3 MB`."""
+    return f"{format_count(count)}B" if count >= 1000 else f"{count:.0f} B"
+
+
 class Progress:
     """A job of `total` units (None where the total is unknown). Use it in a `with` statement.
 

@@ -5,6 +5,7 @@ All mistakes of a recipe are reported together; an unknown key is answered with 
 
 import difflib
 import json
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -53,23 +54,37 @@ class Recipe(Settings):
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply overrides such as `train.steps=500`. Raises RecipeError with all mistakes at once."""
     path = Path(path)
+    if path.is_dir():
+        raise RecipeError(_folder_for_recipe(path))
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         near = nearest(path.name, [other.name for other in sorted(path.parent.glob("*.toml"))])
-        raise RecipeError(f"there is no recipe {path}{near}") from error
-    except IsADirectoryError as error:
-        raise RecipeError(f"{path} is a folder; give a recipe, a .toml file") from error
+        raise RecipeError(
+            f"there is no recipe {path}{near or '; give a .toml file, such as recipes/wikipedia-sample.toml'}"
+        ) from error
     except PermissionError as error:
         raise RecipeError(f"{path} can't be read: no permission") from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}") from error
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+        text = "" if path.suffix == ".toml" else f"; give a recipe, a .toml file, and text to learn from by {_learn_from(path)}"
+        raise RecipeError(f"{path} is not valid TOML: {error}{text}") from error
     problems = [problem for override in overrides for problem in _apply(values, override)]
     if problems:
         raise RecipeError(*problems)
     return check_recipe(values, str(path))
+
+
+def _folder_for_recipe(folder: Path) -> str:
+    """What to give instead of a folder: a run's own recipe, or one that learns from the folder's text."""
+    if (folder / "recipe.toml").is_file():
+        return f"{folder} is a folder, of a run; give {folder / 'recipe.toml'} and --out {folder}"
+    return f"{folder} is a folder; give a recipe, a .toml file, and text to learn from by {_learn_from(folder)}"
+
+
+def _learn_from(source: Path) -> str:
+    return shlex.join(["--set", f"corpus.source={source}"])
 
 
 def check_recipe(values: dict[str, Any], where: str) -> Recipe:

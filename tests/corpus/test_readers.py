@@ -244,6 +244,7 @@ def test_all_problems_of_the_sources_together(tmp_path: Path) -> None:
     assert "does not exist" in missing
     assert "is empty" in empty
     assert "did you mean '.jsonl'?" in unknown
+    assert "did you mean" not in problem(write(tmp_path, "paper.pdf", "%PDF"))
     assert "is an empty folder" in folder
 
 

@@ -47,7 +47,7 @@ def run(
     if until == "report":
         from ..closing import closing_words
 
-        print(closing_words(recipe, folder, whole.train))
+        print(closing_words(recipe, folder, whole))
 
 
 @app.command()

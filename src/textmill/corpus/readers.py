@@ -39,8 +39,8 @@ def unknown_format(path: Path) -> str:
     known = ", ".join(ENDINGS)
     return (
         f"{path} has {f'the ending {ending}' if ending else 'no ending'}, which no reader knows"
-        f"{nearest(ending, ENDINGS) if ending else ''}; known are {known} (also with {', '.join(COMPRESSIONS)} "
-        "behind); rename the file, or say what it is with corpus.format"
+        f"{nearest(ending, ENDINGS, 0.75) if ending else ''}; known are {known} (also with {', '.join(COMPRESSIONS)} "
+        "behind). Plain text can be renamed, or told with corpus.format; anything else has to be turned into text before"
     )
 
 

@@ -74,10 +74,18 @@ def compare(
     return Comparison(evaluation, xz_alone(texts.selection.documents), texts, notes, len(folders))
 
 
+NAMED_FILES = 5  # of those that a model was trained on; of a folder of notes it may be all
+
+
 def _overlap(folder: ModelFolder, name: str, texts: Texts) -> Iterator[str]:
     """What the model may have seen of the text when it was trained."""
     if known := known_sources(texts, folder.lineage):
-        yield f"{', '.join(known)}: {name} was trained on most of this file, so the figure is not one of held-out text"
+        more = f" and {len(known) - NAMED_FILES:,} more files" if len(known) > NAMED_FILES else ""
+        what = "this file" if len(known) == 1 else "these files"
+        yield (
+            f"{', '.join(known[:NAMED_FILES])}{more}: {name} was trained on most of {what}, so the figure is not one of "
+            "held-out text"
+        )
     documents = texts.selection.documents
     if seen := seen_in_training(documents, folder.path):
         yield f"{seen:,} of the {len(documents):,} documents stand word for word in the training text of {name}"

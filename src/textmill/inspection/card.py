@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..progress import format_count
-
 LABEL_WIDTH = 20
 
 
@@ -25,11 +23,6 @@ class Card:
             if rows:
                 lines += ["", title, *(f"  {label.ljust(LABEL_WIDTH)}{text}".rstrip() for label, text in rows)]
         return "\n".join([*lines, "", self.next] if self.next else lines)
-
-
-def format_bytes(count: float) -> str:
-    """`12.3 MB`."""
-    return f"{format_count(count)}B" if count >= 1000 else f"{count:.0f} B"
 
 
 def rows_of(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -12,9 +12,9 @@ from ..formats.model_folder import check_weights, read_shape
 from ..formats.recognise import has_chat_template
 from ..models.count import count, state_bytes
 from ..models.decoder import Decoder, DecoderConfig
-from ..progress import format_count, format_seconds
+from ..progress import format_bytes, format_count, format_seconds
 from ..tokens.tokenizer import Tokenizer
-from .card import Card, format_bytes, rows_of
+from .card import Card, rows_of
 
 PARTS = ("embedding", "attention", "feed_forward", "head")  # of a parameter's name; all others are norms
 BYTES = {"float32": 4, "bfloat16": 2}

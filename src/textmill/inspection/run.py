@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from ..ledger import cost_line
-from ..progress import format_seconds
+from ..progress import format_bytes, format_seconds
 from ..recipe import Recipe, load_recipe
 from ..report.commands import command, go_on
 from ..report.facts import Facts, read_facts
 from ..run import stage_states
 from ..training.checkpoints import list_checkpoints
-from .card import Card, format_bytes
+from .card import Card
 from .model import score_rows, training_rows
 
 PROGRAM = ["textmill"]

@@ -21,6 +21,11 @@ def go_on(program: list[str], folder: Path, settings: TrainSettings | None = Non
     )
 
 
+def learns_samples(source: str | list[str]) -> bool:
+    """Whether a corpus's source is none of the reader's own, so that they may want to be told how to take theirs."""
+    return all(one.startswith("sample:") for one in ([source] if isinstance(source, str) else source))
+
+
 def start(program: list[str], recipe: Path) -> str:
     """Begin a life like this one on one's own text."""
     return command([*program, "run", recipe, "--set", "corpus.source=my-notes/", "--out", "runs/my-notes"])

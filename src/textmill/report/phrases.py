@@ -15,7 +15,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from ..progress import format_count, format_seconds
+from ..progress import format_bytes, format_count, format_seconds
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 TAGS = {"en": "en", "zh": "zh-Hans"}
@@ -105,11 +105,6 @@ def quantity(count: float) -> Phrase:
     return _both(format_count(count), chinese)
 
 
-def size(count: float) -> str:
-    """`2.54 MB`."""
-    return f"{format_count(count)}B" if count >= 1000 else f"{count:.0f} B"
-
-
 def _three_digits(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
@@ -142,7 +137,7 @@ def money(amount: float, currency: str) -> Phrase:
 FORMATS: dict[str, Callable[..., Any]] = {
     "duration": duration,
     "quantity": quantity,
-    "size": size,
+    "size": format_bytes,
     "energy": energy,
     "grams": grams,
     "money": money,

@@ -147,9 +147,11 @@ def _funnel(corpus: dict[str, Any]) -> list[Bar]:
 def _next(facts: Facts) -> list[Command]:
     finish = Command(phrase("next.finish"), commands.go_on(PROGRAM, facts.folder))
     recipe = facts.folder / "recipe.toml"
-    start = Command(phrase("next.start"), commands.start(PROGRAM, recipe))
+    start = [Command(phrase("next.start"), commands.start(PROGRAM, recipe))]
+    if not commands.learns_samples(facts.recipe.get("corpus", {}).get("source", [])):
+        start = []
     if facts.missing_stage:
-        return [finish, start]
+        return [finish, *start]
     prompt = facts.recipe.get("train", {}).get("sample_prompt") or commands.PROMPT
     result = [Command(phrase("next.generate"), commands.generate(PROGRAM, facts.folder, prompt))]
     try:
@@ -157,7 +159,7 @@ def _next(facts: Facts) -> list[Command]:
         result.append(Command(phrase("next.prolong"), commands.go_on(PROGRAM, facts.folder, settings)))
     except pydantic.ValidationError:  # a recipe of another version; how it would be prolonged isn't known
         pass
-    return [*result, start]
+    return [*result, *start]
 
 
 def _energy_source(total: dict[str, Any]) -> Phrase:

@@ -9,7 +9,7 @@ from ..corpus.readers import name_of
 from ..corpus.sources import list_sources
 from ..errors import RunError
 from ..files import fingerprint, read_json, sha256_of_file, write_json
-from ..progress import Progress, format_count
+from ..progress import Progress, format_bytes
 from .workplace import Workplace
 
 NAMED_FILES = 5
@@ -63,7 +63,7 @@ def make_corpus(place: Workplace) -> dict[str, Any]:
     print(
         f"  {card['read']:,} documents read: {kept['train']['documents']:,} kept for training, "
         f"{kept['validation']['documents']:,} for validation "
-        f"({format_count(kept['train']['bytes'] + kept['validation']['bytes'])}B of clean text)"
+        f"({format_bytes(kept['train']['bytes'] + kept['validation']['bytes'])} of clean text)"
     )
     for step, rules in card["dropped"].items():
         for rule, dropped in rules.items():

@@ -1,6 +1,7 @@
 """What was measured and chosen before the first step, saved with the run so that a resumed run computes the same bits."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def plan_steps(settings: TrainSettings, context: int, choices: Choices) -> int:
         raise TrainingError(
             f"train.time = {settings.time!r} is too short: measuring, validation and saving take "
             f"{format_seconds(fixed)} here and one step {choices.seconds_per_step:.2f} s; "
-            "give more time or a smaller model"
+            f"give more time, such as train.time = '{math.ceil(2 * (fixed + per_step))}s', or a smaller model"
         )
     return min(steps, timed)
 

@@ -1,7 +1,7 @@
 """The `[train]` section of a recipe: how long, how, and with which numbers."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -11,8 +11,8 @@ _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def _check_time(text: str) -> str:
-    if not _TIME.fullmatch(text) or float(_TIME.fullmatch(text)[1]) == 0:  # type: ignore[index]
+def _check_time(text: Any) -> Any:
+    if not isinstance(text, str) or not _TIME.fullmatch(text) or float(_TIME.fullmatch(text)[1]) == 0:  # type: ignore[index]
         raise ValueError("write a number above 0 and a unit: 90s, 5m, 2h or 1d")
     return text
 
@@ -27,7 +27,7 @@ def seconds_of(text: str) -> float:
 class TrainSettings(Settings):
     """How the model learns. Of time, steps and tokens at least one is given; the first to be reached ends it."""
 
-    time: Annotated[str, pydantic.AfterValidator(_check_time)] | None = None
+    time: Annotated[str, pydantic.BeforeValidator(_check_time)] | None = None
     """Wall time of the training, validation and saving included, such as 90s, 5m or 2h. It is turned into a number of
     steps before the first one, by measuring; from then on a slower machine ends late and says so."""
 

@@ -42,7 +42,7 @@ class Kernels:
 
     def __str__(self) -> str:
         compiled = "compiled" if self.compile else "not compiled"
-        where = f"{self.threads} threads" if self.device == "cpu" else self.device
+        where = f"{self.threads} {'thread' if self.threads == 1 else 'threads'}" if self.device == "cpu" else self.device
         recomputed = ", activations computed twice" if self.activation_checkpointing else ""
         return f"{where}, {self.dtype}, {self.attention} attention, micro-batches of {self.micro_batch}, {compiled}{recomputed}"
 
