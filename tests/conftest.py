@@ -21,6 +21,8 @@ from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
 from textmill.tokens.training import train_tokenizer
 
+THREADS = torch.get_num_threads()
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_memory_of_the_users_machine(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -151,8 +153,10 @@ def make_decoder() -> Callable[..., Decoder]:
 
 @pytest.fixture(autouse=True)
 def same_torch() -> Iterator[None]:
-    """Training sets torch's threads and rounding for the whole process; no test sees what another one chose."""
-    threads = torch.get_num_threads()
+    """Training sets torch's threads and rounding for the whole process; no test sees what another one chose, nor what a
+    fixture of the session did: this one's end never comes for a test that such a fixture skips."""
+    torch.set_num_threads(THREADS)
+    torch.set_flush_denormal(False)
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(THREADS)
     torch.set_flush_denormal(False)
