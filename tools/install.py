@@ -125,7 +125,10 @@ def main():
     announce_torch(pip_arguments)
     what = ".[test]" if arguments.test else "."
     if install(what, pip_arguments):
-        fail("pip could not install textmill; its message stands above. Without a network nothing can be fetched.")
+        fail(
+            "pip could not install textmill; its message stands above. Without a network nothing can be fetched.\n"
+            "Behind a company's firewall pip takes its mirror from PIP_INDEX_URL, its proxy from HTTPS_PROXY."
+        )
     point_at_sources()
     textmill = os.path.relpath(os.path.join(os.path.dirname(venv_python()), "textmill"), ROOT)
     print("textmill is installed. Next, in its folder:")
