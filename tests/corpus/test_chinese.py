@@ -18,11 +18,15 @@ def convert(text: str, script: str, language: str = "zh") -> str:
 
 @pytest.mark.parametrize(
     ("simplified", "traditional"),
-    [("他的头发很长，明天出发", "他的頭髮很長，明天出發"), ("皇后在后面", "皇后在後面"), ("干净的面条", "乾淨的麪條")],
+    [("他的头发很长，明天出发", "他的頭髮很長，明天出發"), ("皇后在后面", "皇后在後面"), ("干净的面条", "乾淨的麵條")],
 )
 def test_phrases_decide(simplified: str, traditional: str) -> None:
     assert convert(simplified, "traditional") == traditional
     assert convert(traditional, "simplified") == simplified
+
+
+def test_what_is_traditional_already_is_written_alike() -> None:
+    assert convert("因为群众在里面。是為，因爲羣衆在裏面", "traditional") == "因為群眾在裡面。是為，因為群眾在裡面"
 
 
 @pytest.mark.parametrize("text", ["東京の図書館は大きい。", "東京タワー", "No Chinese at all", "👩‍👩‍👧 مرحبا", "한국어 음악"])

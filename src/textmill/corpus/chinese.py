@@ -24,10 +24,14 @@ _OTHER_LANGUAGES = ("ja", "ko")
 
 
 def convert_chinese(script: Script) -> Callable[[Document], Document]:
-    """A step that writes the Chinese of a document in one script: OpenCC's `t2s`, or its `s2t`."""
+    """A step that writes the Chinese of a document in one script: OpenCC's `t2s`, or its `s2tw`.
+
+    Its plain `s2t` writes 爲, 裏 and 羣, which hardly anyone does, beside the 為, 裡 and 群 of text that is traditional
+    already.
+    """
     import opencc  # loads dictionaries of some megabytes: only where it is asked for
 
-    convert = opencc.OpenCC({"simplified": "t2s", "traditional": "s2t"}[script]).convert
+    convert = opencc.OpenCC({"simplified": "t2s", "traditional": "s2tw"}[script]).convert
 
     def one_script(document: Document) -> Document:
         if document.language.partition("-")[0].lower() in _OTHER_LANGUAGES or not _IDEOGRAPH.search(document.text):

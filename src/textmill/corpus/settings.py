@@ -42,11 +42,11 @@ class CorpusSettings(Settings):
     """What becomes of the box of facts at a wiki page's edge: `keep` writes each field as a line, `birth place: Ulm`."""
 
     chinese_script: Literal["keep", "simplified", "traditional"] = "keep"
-    """The script of Chinese text: as it is written, or all of it converted by OpenCC, phrase by phrase. Meant for Chinese
-    corpora: documents marked as Japanese or Korean, lines with much kana, and runs of kana and characters within a
-    Chinese line stay, but a Japanese or Korean passage of Chinese characters alone can't be told apart and is harmed.
-    Titles stay as they are. Where a wiki page gives a word in both, the wanted script's own word is taken, else the
-    simplified one."""
+    """The script of Chinese text: as it is written, or all of it converted by OpenCC, phrase by phrase; traditional as
+    Taiwan writes it. Meant for Chinese corpora: documents marked as Japanese or Korean, lines with much kana, and runs of
+    kana and characters within a Chinese line stay, but a Japanese or Korean passage of Chinese characters alone can't be
+    told apart and is harmed. Titles stay as they are. Where a wiki page gives a word in both, the wanted script's own word
+    is taken, else the simplified one."""
 
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     """The share of documents held back for validation: above 0, below 1. A hash of the title decides, so a document

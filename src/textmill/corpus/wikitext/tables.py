@@ -51,9 +51,11 @@ def _rows(lines: list[str]) -> list[str]:
         elif marks.CELL in content:  # a row of a table within this one
             rows += [[content], []]
         elif content and rows[-1]:
+            content, *cells = _cells(content, heading)  # a line that `<br>` has begun may hold more cells
             cell, item = rows[-1][-1], content.lstrip("*#:; ")
             separator = "" if not cell else " " if heading and item == content else ", "
             rows[-1][-1] = f"{cell}{separator}{item}"
+            rows[-1] += map(_without_attributes, cells)
     return [marks.CELL.join(["", *cells]) for cells in rows if cells]
 
 

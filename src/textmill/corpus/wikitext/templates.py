@@ -7,7 +7,7 @@ a new line in a table below.
 import re
 from collections.abc import Callable
 
-from . import chinese, infobox, units
+from . import chinese, countries, infobox, units
 from .arguments import Arguments, Words
 from .marks import COMPUTED, subscript, superscript
 from .options import Options
@@ -15,6 +15,8 @@ from .options import Options
 
 def words_of(name: str, arguments: Arguments, options: Options) -> str | None:
     """The words that the template called `name` shows, or None where it shows none."""
+    if name.strip() in countries.NAMES:  # in capitals only: `{{est}}` may be a time zone
+        return countries.NAMES[name.strip()][options.chinese]
     name = re.sub(r"[\s_]+", " ", name).strip().lower()
     function, colon, first = name.partition(":")
     if colon and function in _PARSER_FUNCTIONS:

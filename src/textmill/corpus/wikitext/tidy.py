@@ -35,7 +35,7 @@ _LINKING_TAIL = re.compile(rf"(?<=[\s,;{HOLE}]){_LINKING}$", re.IGNORECASE)
 _MOST_LINKING = 10  # words such as `or` that are taken away one after another
 _PRONOUNCED = re.compile(rf",?[ \t]*\b(?:is )?pronounced[ \t]*{HOLE}+,?", re.IGNORECASE)
 _HOLE_BEFORE_MARK = re.compile(rf"[ \t]*{HOLE}[{HOLE} \t]*(?=[,.;:!?)\]，。；：！？）、])")
-_HOLE_RUN_OF_COMMAS = re.compile(rf"([,;])[ \t]*{HOLE}[{HOLE} \t]*[,;]")
+_HOLE_RUN_OF_COMMAS = re.compile(rf"([,;，；、])[ \t]*{HOLE}[{HOLE} \t]*[,;，；、]")
 _LIST_MARKS = re.compile(rf"^[{HOLE} \t]*([*#:;]+)[{HOLE} \t]*([*#:;]*)")
 _TABLE_LINE = re.compile(r"^\s*(?:\{\||\||!.*(?:!!|scope=|style=|colspan=|rowspan=))")
 _RULE = re.compile(r"^-{4,}")
@@ -83,9 +83,11 @@ def _tidy_line(line: str) -> str | None:
 
 
 def _tidy_row(line: str) -> str | None:
-    """A row of a table: its cells that have words."""
-    cells = [_tidy_line(cell) for cell in line.split(CELL)]
-    return " | ".join(cell for cell in cells if cell and any(map(str.isalnum, cell))) or None
+    """A row of a table. A cell without words between others is a dash, so that they stay below their headings."""
+    cells = [_tidy_line(cell) or "" for cell in line.split(CELL)[1:]]
+    cells = [cell if any(map(str.isalnum, cell)) else "–" for cell in cells]
+    worded = [number for number, cell in enumerate(cells) if cell != "–"]
+    return " | ".join(cells[worded[0] : worded[-1] + 1]) if worded else None
 
 
 def _mend_brackets(match: re.Match[str]) -> str:
