@@ -33,6 +33,26 @@ def source_identity(place: Workplace) -> dict[str, str]:
     return {name_of(Path(path), place.recipe.corpus): known["sha256"] for path, known in seen.items()}
 
 
+def changed_sources(place: Workplace) -> list[str]:
+    """What became of the source files since the run folder's corpus was made, in words: `2 files changed: a.md, b.md`."""
+    before = place.manifest["stages"].get("corpus", {}).get("summary", {}).get("files", {})
+    now = source_identity(place)
+    kinds = {
+        "changed": [name for name in before if now.get(name, before[name]) != before[name]],
+        "new": [name for name in now if name not in before],
+        "gone": [name for name in before if name not in now],
+    }
+    return [_named(f"{what}:", names) for what, names in kinds.items() if names] if before else []
+
+
+def _named(what: str, names: list[str], count: int | None = None) -> str:
+    """`7 files WHAT a, b, c, d, e and 2 more`. `count` is the number of files where `names` are only the first."""
+    count = len(names) if count is None else count
+    shown = names[:NAMED_FILES]
+    more = f" and {count - len(shown):,} more" if count > len(shown) else ""
+    return f"{count:,} {'file' if count == 1 else 'files'} {what} {', '.join(shown)}{more}"
+
+
 def _read_memory(path: Path) -> dict[str, Any]:
     """What was known of the sources; nothing where that can't be read, since it only saves reading them again."""
     with contextlib.suppress(OSError, RunError):
@@ -48,10 +68,8 @@ def _tell_left_out(card: dict[str, Any]) -> None:
         ("files_of_unknown_format", "left out, of no format that is read"),
         ("files_in_another_encoding", "dropped for their encoding, which corpus.encoding can name"),
     ):
-        count, names = card[key]["count"], card[key]["first"][:NAMED_FILES]
-        if count:
-            more = f" and {count - len(names):,} more" if count > len(names) else ""
-            print(f"  {count:,} {'file' if count == 1 else 'files'} {what}: {', '.join(names)}{more}")
+        if card[key]["count"]:
+            print(f"  {_named(f'{what}:', card[key]['first'], card[key]['count'])}")
 
 
 def make_corpus(place: Workplace) -> dict[str, Any]:
@@ -69,4 +87,5 @@ def make_corpus(place: Workplace) -> dict[str, Any]:
         for rule, dropped in rules.items():
             print(f"  {dropped:,} dropped by {step}: {rule}")
     _tell_left_out(card)
-    return {"hash": fingerprint([kept[part]["sha256"] for part in ("train", "validation")]), **card}
+    parts = [kept[part]["sha256"] for part in ("train", "validation")]
+    return {"hash": fingerprint(parts), **card, "files": source_identity(place)}

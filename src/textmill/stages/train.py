@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from ..corpus.document import Document
-from ..errors import RecipeError, TrainingError
+from ..errors import RecipeError, RunError, TrainingError
 from ..evaluation.bits_per_byte import validation_bits_per_byte
 from ..files import fingerprint, sha256_of_file
 from ..inference.generate import complete
@@ -26,7 +26,7 @@ from ..training.loop import Training, train
 from ..training.memory import refuse_too_large
 from ..training.metrics import refuse_missing_tensorboard
 from ..training.objectives import CausalObjective
-from .corpus import source_identity
+from .corpus import changed_sources, source_identity
 from .workplace import Workplace, model_scorer, written_by
 
 # Held-out text looked at during training: the beginning of some documents, sixteen long ones or hundreds of short ones.
@@ -65,7 +65,10 @@ def refuse_unfit_training(place: Workplace) -> None:
     refuse_missing_tensorboard(recipe.train)
     refuse_too_large(recipe.model, recipe.tokenizer.vocabulary_size, recipe.train, best_device())
     if list_checkpoints(place.folder / "checkpoints"):
-        refuse_other_training(place.folder / "checkpoints", _recipe_lineage(place))
+        try:
+            refuse_other_training(place.folder / "checkpoints", _recipe_lineage(place))
+        except RunError as error:
+            raise RunError(*error.problems, *changed_sources(place)) from None
 
 
 def goes_on_training(place: Workplace) -> bool:
