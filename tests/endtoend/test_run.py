@@ -177,7 +177,7 @@ def test_files_of_a_run_that_hold_garbage_are_named_or_healed(place: Path, textm
         (["run", "recipe.toml", "--until", "tokenise"], "did you mean"),
         (["run", "recipe.toml", "--set", "tokenizer.vocabulary_size=60000"], "vocabulary_size"),
         (["run", "recipe.toml", "--set", "model.context_length=9000000"], "context"),
-        (["generate", "nowhere", "x"], "is not a folder"),
+        (["generate", "nowhere", "x"], "nowhere does not exist"),
         (["sample", "wikipeda"], "did you mean 'wikipedia'"),
         (["recipe", "trian"], "did you mean 'train'"),
         (["run", "recipe.toml", "--set", "train.time=1ms"], "train.time"),
