@@ -44,7 +44,8 @@ Next:
 
 
 def _program() -> list[str]:
-    """How the user can call textmill: by its name where that is found, else as it was called now."""
-    if shutil.which("textmill"):
+    """How the user can call this textmill: by its name where that finds it and no other one, else as it was called now."""
+    found = shutil.which("textmill")
+    if found and Path(found).resolve().parent == Path(sys.argv[0]).resolve().parent:
         return ["textmill"]
     return [sys.executable, "-m", "textmill"] if Path(sys.argv[0]).name == "__main__.py" else [sys.argv[0]]

@@ -36,7 +36,7 @@ def _twice_the_limits(settings: TrainSettings) -> list[str]:
     words = [f"train.{name}={2 * value}" for name, value in limits.items() if value is not None]
     if settings.time is not None:
         seconds = 2 * seconds_of(settings.time)
-        words.append(f"train.time={seconds / 60:g}m" if seconds >= 60 else f"train.time={seconds:g}s")
+        words.append(f"train.time={seconds:g}s" if seconds % 60 else f"train.time={seconds / 60:g}m")
     return [part for word in words for part in ("--set", word)]
 
 
