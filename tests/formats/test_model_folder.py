@@ -39,7 +39,9 @@ def test_stock_transformers_gives_the_same_logits_ids_and_continuation(folder, t
     prompt = tokenizer.decode(ids[0, 1:20].tolist())
     assert [tokenizer.bos_id, *tokenizer.encode(prompt)] == ids[0, :20].tolist()
     expected = stock_tokenizer.decode(written, skip_special_tokens=True)
-    assert complete(model, tokenizer, prompt, Sampling(temperature=0), max_tokens=30) == expected
+    # A character that the limit cut in two is left out by `complete`, and shown by the stock tokenizer as one mark.
+    ours = complete(model, tokenizer, prompt, Sampling(temperature=0), max_tokens=30)
+    assert ours in (expected, expected.removesuffix("\ufffd"))
 
 
 def test_loading_gives_back_every_bit(folder, tokenizer) -> None:
