@@ -57,6 +57,13 @@ def test_folders(tmp_path: Path) -> None:
             load_model_folder(tmp_path / name)
 
 
+def test_a_run_that_could_not_get_its_text_is_a_run(tmp_path: Path) -> None:
+    for name in (".lock", "recipe.toml"):
+        (tmp_path / name).touch()
+    with pytest.raises(ModelError, match=r"no stage of it is done yet; `textmill run .* goes on"):
+        load_model_folder(tmp_path)
+
+
 def test_a_run_is_its_model_and_an_unfinished_one_says_how_to_go_on(tiny_run: Path, tmp_path: Path) -> None:
     assert load_model_folder(tiny_run).path == tiny_run / "model"
     for name in ("manifest.json", "recipe.toml"):

@@ -67,7 +67,10 @@ def _files_below(folder: Path, settings: CorpusSettings) -> tuple[list[Path], li
 
 def _problem_with_file(path: Path, settings: CorpusSettings) -> str | None:
     if not path.exists():
-        return f"{path} does not exist (looked from {Path.cwd()}); check corpus.source, or use 'sample:wikipedia'"
+        return (
+            f"{path} does not exist (looked from {Path.cwd()}); give a file or folder that does, or a sample, "
+            "such as 'sample:standard-library', which needs no network"
+        )
     if not path.is_file():
         return f"{path} is no file and no folder; give text files or a folder of them"
     if not os.access(path, os.R_OK):

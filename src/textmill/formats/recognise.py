@@ -53,6 +53,9 @@ def _folder(path: Path) -> Recognised:
             f"its run is {run}: `textmill run {run / 'recipe.toml'} --out {run}` goes on with it and makes the model folder",
         )
     names = sorted(inner.name for inner in path.iterdir())
+    if {".lock", "recipe.toml"} <= set(names):
+        way = f"`textmill run {path / 'recipe.toml'} --out {path}` goes on with it"
+        return Recognised("foreign", f"{path} is a run folder, and no stage of it is done yet", way)
     if not names:
         return Recognised("foreign", f"{path} is an empty folder", give)
     pickled = [name for name in names if name.endswith(PICKLES)]
