@@ -34,6 +34,7 @@ from textmill.corpus.wikitext import Options, prose
         ("{{NumBlk|:|<math>a=b</math>|1}}\n{{unicode|∀}}, {{mp|1999 RQ|36}}", "$a=b$\n∀, 1999 RQ₃₆"),
         ("{{flagathlete|[[Ann Lee]]|USA}} won", "Ann Lee won"),
         ("{{USA}} and {{GER}} at noon {{est}}.", "United States and Germany at noon."),
+        ("{{flag|FRA}}, {{flag|Ruritania}}, {{flagIOC|JPN|2020 Summer}}", "France, Ruritania, Japan"),
         ("[[Bild:A.png|mini|Ein [[Hund]]]][[Imagen:B.jpg|x]]Text", "Text"),
         ("{{quote|Be kind.|[[Ada]]}}", "Be kind.\n— Ada"),
         ("'''Name''' ({{IPAc-en|n|eɪ|m}}) is", "Name is"),

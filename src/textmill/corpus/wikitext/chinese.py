@@ -1,5 +1,6 @@
 """The inline templates of the Chinese Wikipedia, and what the shared ones say in Chinese: `5公里`, `英语：Apple`."""
 
+from . import countries
 from .arguments import Words
 from .marks import COMPUTED, HOLE
 from .units import group_digits
@@ -89,6 +90,10 @@ def _around_year(values: list[str], named: dict[str, str]) -> str:
     return "－".join(f"约{value}" for value in values[:2] if value)
 
 
+def _country(values: list[str], named: dict[str, str]) -> str:
+    return countries.named(values[0] if values else "", chinese=True)
+
+
 def _given(values: list[str], named: dict[str, str]) -> str:
     return values[0] if values else ""
 
@@ -110,6 +115,7 @@ WORDS: dict[str, Words] = {
     **dict.fromkeys(("tsl", "translink", "internal link helper", "多語言連結"), _translated_link),
     **dict.fromkeys(("nihongo", "nihongo2", "nihongo3", "日本語"), _japanese),
     **dict.fromkeys(("jpn", "日語", "日语"), _japanese_term),
+    **dict.fromkeys(("flag", "flagu", "flagcountry", "flagioc", "fb"), _country),
     **dict.fromkeys(("circa", "c.", "ca."), _around_year),
     **dict.fromkeys(("zy", "jyutping", "僻字", "kai", "楷体", "楷體", "标楷体", "標楷體", "拼音", "注音", "粵拼",
                      "日本漢字", "小"), _given),

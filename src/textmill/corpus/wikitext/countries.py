@@ -29,3 +29,11 @@ NAMES: dict[str, tuple[str, str]] = {}
 """From a code to the English and the Chinese name."""
 for _code, _english, _chinese in (entry.split() for line in _NAMES.split("\n") for entry in line.split("|") if entry.strip()):
     NAMES[_code] = (_english.replace("_", " "), _chinese)
+_CHINESE_NAMES = dict(NAMES.values())
+
+
+def named(code: str, chinese: bool) -> str:
+    """What `{{flag|USA}}` or `{{flag|Germany}}` shows: the country's name in the wiki's language, else what was given."""
+    if code in NAMES:
+        return NAMES[code][chinese]
+    return _CHINESE_NAMES.get(code, code) if chinese else code

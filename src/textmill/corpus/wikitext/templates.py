@@ -75,6 +75,10 @@ def _around(before: str, after: str = "") -> Words:
     return lambda values, named: f"{before}{values[0]}{after}" if values and values[0] else ""
 
 
+def _country(values: list[str], named: dict[str, str]) -> str:
+    return countries.named(_text_or_first(values, named), chinese=False)
+
+
 def _years(before: str, between: str) -> Words:
     """One year or two: `r. 1558–1603`."""
     return lambda values, named: before + between.join(filter(None, values[:2])) if any(values[:2]) else ""
@@ -185,12 +189,13 @@ _WORDS: dict[str, Words] = {
         _text_or_first,
             "nowrap|nobr|nobreak|j|small|smaller|smalldiv|large|larger|big|huge|abbr|tooltip|vanchor|"
             "visible anchor|sc|sc1|smallcaps|"
-            "nobold|normal|noitalic|nocaps|mono|code|kbd|key|var|mvar|math|bigmath|em|strong|flag|flagu|"
-            "flagcountry|noflag|country|"
+            "nobold|normal|noitalic|nocaps|mono|code|kbd|key|var|mvar|math|bigmath|em|strong|"
+            "noflag|country|"
         "center|centre|longitem|sic|not a typo|typo|proper name|strikethrough|overline|underline|vr|as written|"
             "block indent|indent|poem|poemquote|ruby|color box text|pipe link|plain link|larger font|"
             "sub-title|currency|height|unicode|iast|dfn|vern|not typo|flagathlete|flagiocathlete|flagmedalist",
     ),
+    **_under_names(_country, "flag|flagu|flagcountry|flagioc|fb"),
     **_under_names(_second,
         "resize|font|font color|color|colour|hover title|lang|rtl-lang|script|native name|native phrase|"
         "nativename|wikt-lang|numblk"),
