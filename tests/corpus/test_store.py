@@ -4,6 +4,8 @@ import contextlib
 import tempfile
 from pathlib import Path
 
+import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,3 +47,10 @@ def test_a_flipped_byte_is_noticed_or_changes_nothing(data: st.DataObject) -> No
             assert list(read_corpus(path)) == records
         except CorpusError as error:
             assert "missing or damaged" in str(error)
+
+
+def test_damage_is_not_taken_for_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl.zst"
+    path.write_bytes(zstandard.compress(b'{"text": "\xff"}\n'))
+    with pytest.raises(CorpusError, match="missing or damaged"):
+        list(read_corpus(path))

@@ -11,7 +11,7 @@ import zstandard
 
 from ..errors import CorpusError
 from .document import Document, Drop
-from .streams import DamagedError, TruncatedError, lines, text_chunks
+from .streams import DamagedError, EncodingError, TruncatedError, lines, text_chunks
 
 _UNLIMITED = 1 << 31
 
@@ -55,5 +55,7 @@ def read_records(path: str | Path) -> Iterator[dict[str, Any]]:
     try:
         for line in lines(text_chunks(path, ["utf-8"]), _UNLIMITED):
             yield json.loads(line)
+    except EncodingError as error:  # we wrote UTF-8: no other encoding is worth a try
+        raise CorpusError(f"{path} is missing or damaged (it isn't UTF-8 any more); build the corpus again") from error
     except (OSError, ValueError, TruncatedError, DamagedError) as error:
         raise CorpusError(f"{path} is missing or damaged ({error or 'truncated'}); build the corpus again") from error
