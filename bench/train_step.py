@@ -2,8 +2,9 @@
 
     python bench/train_step.py [--steps 5] [--sizes 3m,12m,85m]
 
-The step is the one of the training loop. The peer is what one would write with stock transformers: `Qwen3ForCausalLM` of the
-same shape, `labels=`, torch's fused AdamW; its steps alternate with ours. Prints a table, and one JSON line last. Measure on a
+The step is the one of the training loop, once with AdamW and once with Muon, which learns more from a step and costs more work.
+The peer is what one would write with stock transformers: `Qwen3ForCausalLM` of the same shape, `labels=`, torch's fused AdamW;
+its steps alternate with ours, and the ratio is that of AdamW to AdamW. Prints a table, and one JSON line last. Measure on a
 quiet machine: a busy neighbour makes torch many times slower.
 """
 
@@ -32,12 +33,12 @@ from textmill.training.step import Kernels, run_step
 SIZES = {"3m": (8, 256, 4096), "12m": (8, 256, 8192), "85m": (2, 512, 32768)}  # rows, context, vocabulary
 
 
-def our_step(config: DecoderConfig, batch: Batch, kernels: Kernels) -> Callable[[], None]:
+def our_step(config: DecoderConfig, batch: Batch, kernels: Kernels, optimizer_name: str) -> Callable[[], None]:
     """The training loop's own step."""
     model = Decoder(config)
     model.initialise(0)
     model.to(kernels.device)
-    optimizer, objective = Optimizer(model, TrainSettings(steps=1)), CausalObjective()
+    optimizer, objective = Optimizer(model, TrainSettings(steps=1, optimizer=optimizer_name)), CausalObjective()
     runner = kernels.prepare(model)
     return lambda: run_step(runner, optimizer, objective, batch, None, kernels, 0, rate=0.1) and None
 
@@ -57,15 +58,16 @@ def peer_step(config: DecoderConfig, batch: Batch, kernels: Kernels) -> Callable
 
 
 def measure(preset: str, steps: int, device: torch.device) -> dict[str, float]:
-    """The medians of `steps` whole steps (forward, backward, update) of either, in turn, after one that is not counted."""
+    """The medians of `steps` whole steps (forward, backward, update) of each, in turn, after one that is not counted."""
     rows, context, vocabulary = SIZES[preset]
     config = ModelSettings(preset=preset, context_length=context).decoder_config(vocabulary)
     kernels = Kernels(device.type, usable_cores(), "float32", "fused", micro_batch=rows, compile=False)
     tokens = torch.randint(vocabulary, (rows, context + 1), generator=torch.Generator().manual_seed(0))
     places, none = torch.arange(context).expand(rows, -1), torch.zeros(rows, dtype=torch.bool)
     batch = Batch(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), places, None, none.int(), none, rows * context)
-    taken: dict[str, list[float]] = {"ours": [], "peer": []}
-    runners = {"ours": our_step(config, batch, kernels), "peer": peer_step(config, batch, kernels)}
+    runners = {name: our_step(config, batch, kernels, name) for name in ("adamw", "muon")}
+    runners["peer"] = peer_step(config, batch, kernels)
+    taken: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(steps + 1):
         for name, runner in runners.items():
             before = time.perf_counter()
@@ -76,10 +78,11 @@ def measure(preset: str, steps: int, device: torch.device) -> dict[str, float]:
     cost = count(config)
     return {
         "parameters": cost.parameters,
-        "tokens_per_second": rows * context / seconds["ours"],
+        "tokens_per_second": rows * context / seconds["adamw"],
+        "muon_tokens_per_second": rows * context / seconds["muon"],
         "peer_tokens_per_second": rows * context / seconds["peer"],
-        "times_the_peer": seconds["peer"] / seconds["ours"],
-        "flops": cost.needed_training_flops * rows * context / seconds["ours"],  # the optimizer's own work isn't counted
+        "times_the_peer": seconds["peer"] / seconds["adamw"],
+        "flops": cost.needed_training_flops * rows * context / seconds["adamw"],  # the optimizer's own work isn't counted
     }
 
 
@@ -98,7 +101,8 @@ def main() -> None:
         print(
             f"{preset:>4}: {result['parameters'] / 1e6:6.1f} M parameters  "
             f"{result['tokens_per_second']:9,.0f} tokens/s  {result['flops'] / peak:.0%} of peak  "
-            f"{result['times_the_peer']:.2f} times stock transformers with AdamW"
+            f"{result['times_the_peer']:.2f} times stock transformers  "
+            f"({result['muon_tokens_per_second']:,.0f} tokens/s with Muon)"
         )
     print(json.dumps({"bench": "train_step", "machine": machine_name(device), "peak_flops": peak, "sizes": sizes}))
 
