@@ -173,7 +173,7 @@ def cost_line(total: dict[str, Any]) -> str:
     """One line for people: `In all 5:12 min, 1.7 Wh (estimate), less than 0.01 USD and 0.82 g of CO2.`"""
     seconds, energy, money, co2 = _words(total)
     line = f"In all {seconds}, {energy} ({total['energy_source']}), {money} and {co2}"
-    if total["thrown_away"]:
+    if total["thrown_away"] and total["thrown_away"]["seconds"] >= 1:  # a refused start is no attempt worth a word
         seconds, energy, *_ = _words(total["thrown_away"])
         line += f"; of that {seconds} and {energy} in attempts that nothing is left of"
     return line + "."

@@ -18,7 +18,7 @@ from .step import Kernels
 FILE = "choices.json"
 VALIDATION_SHARE = 0.1  # of a time budget, at most
 CHECKPOINT_SECONDS = 30.0  # at most about this much work is lost with the power
-SAMPLE_MOMENTS = (10.0, 30.0, 60.0, 120.0, 300.0)  # seconds of training after which a sample is shown
+SAMPLE_MOMENTS = (10.0, 30.0, 60.0, 120.0, 300.0)  # seconds of training after which a sample is shown, beside the last one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,7 @@ def plan_steps(settings: TrainSettings, context: int, choices: Choices) -> int:
     if settings.time in choices.timed_steps:
         return min(steps, choices.timed_steps[settings.time])
     budget = seconds_of(settings.time)
-    moments = sum(moment <= budget for moment in SAMPLE_MOMENTS)
+    moments = 1 + sum(moment <= budget for moment in SAMPLE_MOMENTS)  # and one at the end
     checks = validations(settings, choices)  # one that finds the best so far is followed by a checkpoint
     fixed = choices.setup_seconds + checks * (choices.validation_seconds + choices.checkpoint_seconds)
     fixed += choices.validation_seconds if settings.averaging else 0.0

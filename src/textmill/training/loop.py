@@ -120,11 +120,11 @@ def train(training: Training) -> TrainingSummary:
                 state.stopped_early = state.step < steps and out_of_patience(state, steps, checks, settings.patience)
                 record("validation", step=state.step, seconds=state.seconds, bits_per_byte=validation)
                 progress.say(f"  step {state.step:,}: {validation:.3f} bits per byte on held-out text")
-            if any(before < moment <= state.seconds for moment in SAMPLE_MOMENTS):
+            ended = state.step == steps or state.stopped_early
+            if ended or any(before < moment <= state.seconds for moment in SAMPLE_MOMENTS):
                 text = training.sample(model)
                 record("sample", step=state.step, seconds=state.seconds, text=text)
                 progress.say(f"  after {format_seconds(state.seconds)} it writes: {' '.join(text.split())}")
-            ended = state.step == steps or state.stopped_early
             landmark = ended or state.step in (stable_until, state.best_step)
             if landmark or state.step - saved_at >= interval or stop.number:
                 state.seconds = time.perf_counter() - started

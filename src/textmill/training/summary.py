@@ -50,7 +50,10 @@ def summarise(
             "it was when measured. The number of steps was kept."
         )
     if state.step <= settings.warmup_steps:
-        print(f"Only {state.step} steps were done, fewer than train.warmup_steps = {settings.warmup_steps}.")
+        print(
+            f"Only {state.step} steps were done, so within train.warmup_steps = {settings.warmup_steps} the learning rate "
+            f"never rose to its peak: train longer, or set train.warmup_steps to {state.step // 10}"
+        )
     if state.stopped_early:
         print(
             f"  Stopped early, at step {state.step:,} of {planned:,}: the last {settings.patience} validations were no better "
