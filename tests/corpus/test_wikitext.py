@@ -30,6 +30,8 @@ from textmill.corpus.wikitext import Options, prose
         ("{{chem2|Fe2(SO4)3}}, {{chem2|SO4(2-)}}, {{chem2|Na+}}", "Fe₂(SO₄)₃, SO₄²⁻, Na⁺"),
         ("at {{coord|51|30|N|0|7|W|display=inline,title}}, {{coord|51.5|-0.1|type:city}}", "at 51°30′N 0°7′W, 51.5°N 0.1°W"),
         ("London{{coord|51|30|N|0|7|W|display=title}} is\n{{coord|51|30|N|0|7|W}}", "London is"),
+        ("(born {{OldStyleDate|February 2|1905|January 20}} – 1982)", "(born February 2 [O.S. January 20] 1905 – 1982)"),
+        ("{{OldStyleDate|May 1|1710|}}", "May 1 1710"),
         ("{{circa|1700|1750}}, {{reign|1558|1603}}, {{fl.|1800}}", "c. 1700 – c. 1750, r. 1558–1603, fl. 1800"),
         ("{{NumBlk|:|<math>a=b</math>|1}}\n{{unicode|∀}}, {{mp|1999 RQ|36}}", "$a=b$\n∀, 1999 RQ₃₆"),
         ("{{flagathlete|[[Ann Lee]]|USA}} won", "Ann Lee won"),

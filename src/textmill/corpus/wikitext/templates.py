@@ -154,6 +154,12 @@ def _citation(values: list[str], named: dict[str, str]) -> str:
     return f"{values[0]} ({', '.join(values[1:])})" if len(values) > 1 else _first(values, named)
 
 
+def _old_style_date(values: list[str], named: dict[str, str]) -> str:
+    """`{{OldStyleDate|February 2|1905|January 20}}`: the day in today's calendar, and in the one of its time."""
+    day, year, old = (*values, "", "", "")[:3]
+    return " ".join(part for part in (day, old and f"[O.S. {old}]", year) if part)
+
+
 def _ship(prefix: str) -> Words:
     return lambda values, named: f"{prefix} {values[0]}".strip() if values else ""
 
@@ -238,6 +244,7 @@ _WORDS: dict[str, Words] = {
     **_under_names(lambda values, named: subscript(_first(values, named)), "sub"),
     **_under_names(lambda values, named: _in_language(_first(values, named), values[1:]), "langx"),
     **_under_names(_citation, "harvtxt"),
+    **_under_names(_old_style_date, "oldstyledate|old style date"),
     **_under_names(_around("⟨", "⟩"), "angbr|angle bracket|grapheme"),
     **_under_names(_around("$", "$"), "tmath"), **_under_names(_around("‘", "’"), "gloss"),
     **_under_names(_around("lit. ‘", "’"), "lit|lit.|literal translation|literally"),
