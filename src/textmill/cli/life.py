@@ -93,13 +93,13 @@ def recipe(
 
 @app.command()
 def sample(name: Annotated[str | None, typer.Argument(help="Which one; without a name, all are listed.")] = None) -> None:
-    """Fetch a sample text into the user's cache and print its path, or list the samples there are."""
+    """Fetch a sample, text or weights, into the user's cache and print its path; or list the samples there are."""
     from ..corpus.samples import SAMPLES, fetch_sample
     from ..progress import Progress
 
     if name is None:
         for each in SAMPLES.values():
-            print(f"{each.name}  ({each.size}; {each.licence})\n    {each.contents}\n")
+            print(f"{each.name}  ({each.kind}; {each.size}; {each.licence})\n    {each.contents}\n")
         return
     with Progress("sample", None, "bytes", sys.stderr) as progress:
         path = fetch_sample(name, progress)

@@ -27,7 +27,7 @@ def find_sources(
     problems: list[str] = []
     for source in settings.sources():
         if source.startswith("sample:"):
-            files.append(fetch_sample(source.removeprefix("sample:"), progress, cache_folder))
+            files.append(fetch_sample(source.removeprefix("sample:"), progress, cache_folder, "text"))
             continue
         path = Path(source).expanduser()
         try:

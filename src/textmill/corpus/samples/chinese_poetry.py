@@ -128,6 +128,7 @@ def _dropped(record: dict[str, Any], rule: str, value: str | float = "", thresho
 
 SAMPLE = Sample(
     name="chinese-poetry",
+    kind="text",
     file="chinese-poetry-tang.jsonl",
     sha256=POEMS_SHA256,
     contents="some 50,000 poems of the Tang dynasty in traditional characters, from the npm package chinese-poetry (by npm)",

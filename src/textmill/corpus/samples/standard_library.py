@@ -67,6 +67,7 @@ def _documentation(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.Async
 
 SAMPLE = Sample(
     name="standard-library",
+    kind="text",
     file=f"standard-library-python-{'.'.join(map(str, sys.version_info[:3]))}.jsonl",
     sha256=None,
     contents="Python's own help topics and the docstrings of its standard library, in English",
