@@ -60,7 +60,7 @@ def peer_step(config: DecoderConfig, batch: Batch, kernels: Kernels) -> Callable
 def measure(preset: str, steps: int, device: torch.device) -> dict[str, float]:
     """The medians of `steps` whole steps (forward, backward, update) of each, in turn, after one that is not counted."""
     rows, context, vocabulary = SIZES[preset]
-    config = ModelSettings(preset=preset, context_length=context).decoder_config(vocabulary)
+    config = ModelSettings(preset=preset, context_length=context).config(vocabulary)
     kernels = Kernels(device.type, usable_cores(), "float32", "fused", micro_batch=rows, compile=False)
     tokens = torch.randint(vocabulary, (rows, context + 1), generator=torch.Generator().manual_seed(0))
     places, none = torch.arange(context).expand(rows, -1), torch.zeros(rows, dtype=torch.bool)

@@ -13,7 +13,7 @@ from typer.main import get_command
 from textmill.cli import app
 from textmill.cli.app import EXAMPLES, GROUPS
 from textmill.files import write_text
-from textmill.inspection.mermaid import decoder_picture
+from textmill.inspection.mermaid import model_picture
 from textmill.models.settings import ModelSettings
 from textmill.recipe import Recipe, describe_fields, recipe_schema
 
@@ -82,7 +82,7 @@ def _picture() -> Iterator[str]:
     ]
     yield from ["(`textmill inspect recipes/wikipedia-sample.toml --mermaid`). B is the batch, T the length of the text."]
     yield from ["Made by `make reference`.", "", "```mermaid"]
-    yield decoder_picture(ModelSettings(preset="3m").decoder_config(8192)).rstrip("\n")
+    yield model_picture(ModelSettings(preset="3m").config(8192)).rstrip("\n")
     yield "```"
 
 

@@ -94,7 +94,7 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
     except pydantic.ValidationError as error:
         raise RecipeError(*dict.fromkeys(f"{where}: {_explain(mistake)}" for mistake in error.errors())) from None
     try:
-        recipe.model.decoder_config(recipe.tokenizer.vocabulary_size)  # a shape that doesn't fit is told now
+        recipe.model.config(recipe.tokenizer.vocabulary_size)  # a shape that doesn't fit is told now
     except ModelError as error:
         raise RecipeError(*(f"{where}: [model] {problem}" for problem in error.problems)) from None
     if problems := unfit_contexts(recipe.train, recipe.model.context_length):

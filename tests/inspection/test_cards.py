@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("tied", [True, False])
 def test_parts_add_up_to_what_counting_says(preset: str, tied: bool) -> None:
-    config = ModelSettings(preset=preset, tied_embeddings=tied).decoder_config(5000)
+    config = ModelSettings(preset=preset, tied_embeddings=tied).config(5000)
     parts = parameters_by_part(config)
     assert parts["all"] == count(config).parameters == sum(size for part, size in parts.items() if part != "all")
     assert parts["embedding"] == count(config).embedding_parameters

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from textmill.inspection.mermaid import decoder_picture, picture
+from textmill.inspection.mermaid import model_picture, picture
 from textmill.inspection.trace import trace
 from textmill.models.decoder import Decoder
 from textmill.models.settings import ModelSettings
@@ -35,7 +35,7 @@ def check_grammar(text: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
 
 @pytest.mark.parametrize("preset", ["0.5m", "3m", "1b"])
 def test_presets(preset: str) -> None:
-    text = decoder_picture(ModelSettings(preset=preset).decoder_config(8192))
+    text = model_picture(ModelSettings(preset=preset).config(8192))
     nodes, arrows = check_grammar(text)
     named = {id: label.split("<br/>")[0] for id, label in nodes.items()}
     joined = {(named[source], named[target]) for source, target in arrows}
@@ -46,7 +46,7 @@ def test_presets(preset: str) -> None:
         ("+", "norm"), ("norm", "head"), ("head", "logits"),
     } <= joined  # fmt: skip
     assert ("key", "attention") not in joined  # it passes through its norm
-    config = ModelSettings(preset=preset).decoder_config(8192)
+    config = ModelSettings(preset=preset).config(8192)
     assert f'"Block × {config.layers}"' in text
     assert text.count("attention_norm<br/>") == 1
     assert f"B × {config.key_value_heads} × T × {config.head_dim}" in text
@@ -55,11 +55,11 @@ def test_presets(preset: str) -> None:
 
 def test_layers_that_differ_are_drawn_apart(make_decoder) -> None:
     model: Decoder = make_decoder(layers=4)
-    model.blocks[2].feed_forward.gate = torch.nn.Sequential(model.blocks[2].feed_forward.gate, torch.nn.Identity())
+    model.blocks[2].feed_forward.gate = torch.nn.Sequential(model.blocks[2].feed_forward.gate, torch.nn.Tanh())
     text = picture(model, trace(model, torch.zeros(7, 11, dtype=torch.long), {7: "B", 11: "T"}))
     check_grammar(text)
     assert '"Block × 2"' in text and text.count('["Block"]') == 2
-    assert "Identity" in text
+    assert "Tanh" in text
 
 
 def test_looking_changes_nothing(make_decoder) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from textmill.inspection.mermaid import decoder_picture
+from textmill.inspection.mermaid import model_picture
 from textmill.models.settings import ModelSettings
 
 MERMAID = "mermaid@11.12.1"
@@ -35,7 +35,7 @@ def mermaid(require: Callable[[str], None], tmp_path_factory: pytest.TempPathFac
 
 def test_mermaid_draws_every_node(mermaid: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
-    text = decoder_picture(ModelSettings(preset="3m").decoder_config(8192))
+    text = model_picture(ModelSettings(preset="3m").config(8192))
     with playwright.sync_playwright() as start:
         browser = start.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page()

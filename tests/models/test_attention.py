@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from textmill.models.attention import causal_mask, eager_attention, fused_attention
+from textmill.models.attention import attention_mask, attention_weights, eager_attention, fused_attention
 
 
 def written_out(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
@@ -37,10 +37,10 @@ def test_both_paths_are_the_formula(heads: int, key_heads: int, queries: int, ke
             for s in range(keys):
                 position = keys - queries + t
                 allowed[b, t, s] = s <= position and (segments is None or segments[b, s] == segments[b, position])
-    mask = causal_mask(queries, keys, segments, query.device)
+    mask = attention_mask(queries, keys, query.device, segments=segments)
     expected = written_out(query, key, value, allowed)
-    eager, weights = eager_attention(query, key, value, mask)
-    torch.testing.assert_close(eager, expected, atol=1e-5, rtol=1e-5)
+    weights = attention_weights(query, key, mask)
+    torch.testing.assert_close(eager_attention(query, key, value, mask), expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(fused_attention(query, key, value, mask), expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, heads, queries))
     assert not weights[~allowed[:, None].expand_as(weights)].any()

@@ -41,7 +41,7 @@ def test_bytes_of_the_state(make_decoder) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_have_the_size_they_are_named_by(name: str) -> None:
-    config = ModelSettings(preset=name).decoder_config(vocabulary_size=32_768)
+    config = ModelSettings(preset=name).config(vocabulary_size=32_768)
     cost = count(config)
     in_layers = cost.parameters - 2 * cost.embedding_parameters
     named = float(name[:-1]) * {"m": 1e6, "b": 1e9}[name[-1]]

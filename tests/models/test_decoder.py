@@ -6,6 +6,7 @@ import torch
 import textmill.models.loss as loss
 from textmill.errors import ModelError
 from textmill.models.decoder import DecoderConfig
+from textmill.models.hooks import recorded
 from textmill.models.loss import LossTerms
 from textmill.tokens.loader import IGNORED
 
@@ -37,9 +38,9 @@ def test_packed_is_unpacked(make_decoder) -> None:
 def test_eager_is_fused_and_keeps_its_weights(make_decoder) -> None:
     model, inputs = make_decoder(), tokens(2, 32)
     fused = model(inputs)
-    model.set_eager_attention(True)
-    torch.testing.assert_close(model(inputs), fused, **TOLERANCE)
-    weights = model.blocks[0].attention.weights
+    with recorded(model, ["blocks.0.attention_pattern"]) as found:
+        torch.testing.assert_close(model(inputs), fused, **TOLERANCE)
+    weights = found["blocks.0.attention_pattern"]
     assert weights.shape == (2, 4, 32, 32)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4, 32))
     assert not weights.triu(1).any()

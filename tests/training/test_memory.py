@@ -22,7 +22,7 @@ def refused(monkeypatch, available: float, model: dict, **settings: object) -> s
 
 
 def test_more_of_anything_needs_more() -> None:
-    config = ModelSettings(preset="3m").decoder_config(8192)
+    config = ModelSettings(preset="3m").config(8192)
     plain = memory_need(config, TrainSettings(steps=1), 4, "float32")
     assert memory_need(config, TrainSettings(steps=1), 8, "float32").activations > 1.9 * plain.activations
     assert memory_need(config, TrainSettings(steps=1), 4, "bfloat16").activations < plain.activations
@@ -49,7 +49,7 @@ def test_settings_that_stand_in_the_way_are_named_with_values_that_fit(monkeypat
 
 
 def test_micro_batches_shrink_until_they_fit() -> None:
-    config = ModelSettings(preset="3m", context_length=512).decoder_config(8192)
+    config = ModelSettings(preset="3m", context_length=512).config(8192)
     settings = TrainSettings(steps=1, batch_size=64)
     need = {rows: memory_need(config, settings, rows, "float32").total for rows in (64, 32, 16, 1)}
     assert largest_micro_batch(config, settings, "float32", False, False, need[64]) == 64

@@ -28,7 +28,7 @@ def doctor(
     from ..machine.profile import machine_key, profile_file
     from ..models.attention import eager_attention, fused_attention
 
-    attention = {"fused": fused_attention, "eager": lambda *tensors: eager_attention(*tensors)[0]}
+    attention = {"fused": fused_attention, "eager": eager_attention}
     findings: list[Finding] = []
     live = sys.stdout.isatty() and not as_json
     started = psutil.Process().create_time()

@@ -15,7 +15,10 @@ import torch
 
 from ..errors import ModelError, RunError, nearest
 from ..files import atomic_folder, read_sealed, sha256_of_file, write_json, write_sealed
-from ..models.decoder import Decoder, DecoderConfig
+from ..models.architectures import build, build_empty
+from ..models.config import ModelConfig
+from ..models.decoder import DecoderConfig
+from ..models.language_model import LanguageModel
 from ..tokens.tokenizer import Tokenizer
 from . import qwen3
 from .recognise import Recognised, find_model_folder, recognise
@@ -28,12 +31,12 @@ class ModelFolder:
     """A loaded model folder."""
 
     path: Path
-    model: Decoder
+    model: LanguageModel
     tokenizer: Tokenizer
     lineage: dict[str, Any]
 
 
-def save_model_folder(path: str | Path, model: Decoder, tokenizer: Tokenizer, lineage: dict[str, Any]) -> None:
+def save_model_folder(path: str | Path, model: LanguageModel, tokenizer: Tokenizer, lineage: dict[str, Any]) -> None:
     """Write the whole folder, atomically. `lineage` says what the model was made of: recipe, data hashes, scores."""
     with atomic_folder(path) as folder:
         tensors = {name: tensor.contiguous() for name, tensor in qwen3.to_stock(model.state_dict(), model.config).items()}
@@ -54,7 +57,7 @@ def save_model_folder(path: str | Path, model: Decoder, tokenizer: Tokenizer, li
         write_lineage(folder, lineage)
 
 
-def read_shape(path: str | Path) -> tuple[Path, DecoderConfig, dict[str, Any]]:
+def read_shape(path: str | Path) -> tuple[Path, ModelConfig, dict[str, Any]]:
     """The model folder that `path` names, the shape that its config.json tells, and its lineage. Raises ModelError, also
     where a file has changed since textmill wrote it."""
     folder = find_model_folder(path)
@@ -68,7 +71,7 @@ def read_shape(path: str | Path) -> tuple[Path, DecoderConfig, dict[str, Any]]:
     return folder, qwen3.config_from_stock(stock, str(folder / "config.json")), lineage
 
 
-def check_weights(folder: Path, config: DecoderConfig) -> set[str]:
+def check_weights(folder: Path, config: ModelConfig) -> set[str]:
     """The number formats of a folder's weights, from their header alone. Raises ModelError where they aren't this shape's."""
     path = _weights_file(folder)
     try:
@@ -78,18 +81,17 @@ def check_weights(folder: Path, config: DecoderConfig) -> set[str]:
             formats = {one.get_dtype() for one in slices.values()}
     except (safetensors.SafetensorError, OSError) as error:
         raise ModelError(f"{path} can't be read as safetensors: {error}; it may be truncated, fetch it anew") from error
-    with torch.device("meta"):
-        model = Decoder(config)
+    model = build_empty(config)
     tensors = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
-    _check_tensors(folder, model, qwen3.from_stock(tensors, config))
+    _check_tensors(folder, model, qwen3.from_stock(tensors, _decoder(config)))
     return formats
 
 
 def load_model_folder(path: str | Path) -> ModelFolder:
     """Read a model folder, or the one in a run folder. Raises ModelError, with all that is wrong, where it can't be used."""
     folder, config, lineage = read_shape(path)
-    model = Decoder(config)
-    tensors = qwen3.from_stock(_read_weights(folder), config)
+    model = build(config)
+    tensors = qwen3.from_stock(_read_weights(folder), _decoder(config))
     _check_tensors(folder, model, tensors)
     model.load_state_dict(tensors)
     model.eval()
@@ -158,7 +160,7 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
         raise ModelError(f"{path} can't be read as safetensors: {error}; it may be truncated, fetch it anew") from error
 
 
-def _check_tensors(folder: Path, model: Decoder, tensors: dict[str, torch.Tensor]) -> None:
+def _check_tensors(folder: Path, model: LanguageModel, tensors: dict[str, torch.Tensor]) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     problems = [f"{folder}: weight {name} is missing" for name in expected.keys() - tensors.keys()]
     problems += [f"{folder}: weight {name} is not one of this model's" for name in tensors.keys() - expected.keys()]
@@ -169,3 +171,9 @@ def _check_tensors(folder: Path, model: Decoder, tensors: dict[str, torch.Tensor
     ]
     if problems:
         raise ModelError(*sorted(problems))
+
+
+def _decoder(config: ModelConfig) -> DecoderConfig:
+    if not isinstance(config, DecoderConfig):
+        raise ModelError("only decoders are held by a model folder so far")
+    return config

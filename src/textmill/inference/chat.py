@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import GenerationError, nearest
 from ..files import write_text
-from ..models.decoder import Decoder
+from ..models.language_model import LanguageModel
 from ..tokens.tokenizer import Tokenizer
 from .conversation import Conversation, Turn, in_sight
 from .generate import Piece, generate
@@ -53,7 +53,7 @@ class Chat:
 
     def __init__(
         self,
-        model: Decoder,
+        model: LanguageModel,
         tokenizer: Tokenizer,
         sampling: Sampling,
         max_tokens: int = 200,

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 
 from ..errors import GenerationError
-from ..models.decoder import Decoder
-from ..models.state import KeyValueState
+from ..models.language_model import LanguageModel
+from ..models.state import GenerationState
 from ..tokens.tokenizer import Tokenizer
 from .sampling import Sampling, pick
 
@@ -52,7 +52,7 @@ class StopStrings:
 
 
 def generate(
-    model: Decoder,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     prompt: str,
     sampling: Sampling | None = None,
@@ -79,7 +79,7 @@ def generate(
 
 @torch.inference_mode()
 def _write_on(
-    model: Decoder, tokenizer: Tokenizer, read: list[int], sampling: Sampling, max_tokens: int, stops: StopStrings
+    model: LanguageModel, tokenizer: Tokenizer, read: list[int], sampling: Sampling, max_tokens: int, stops: StopStrings
 ) -> Iterator[Piece]:
     state = model.new_state(rows=1)
     stream = tokenizer.decode_stream()
@@ -105,7 +105,7 @@ def _write_on(
         logits = _next_logits(model, [token], state, tokenizer.unknown_id)
 
 
-def _next_logits(model: Decoder, tokens: list[int], state: KeyValueState, unknown_id: int | None) -> torch.Tensor:
+def _next_logits(model: LanguageModel, tokens: list[int], state: GenerationState, unknown_id: int | None) -> torch.Tensor:
     """Logits (V,) after the last of `tokens`; only that position passes through the head."""
     hidden = model.hidden(torch.tensor([tokens], device=model.device), state=state)
     logits = model.head(hidden[0, -1]).float().cpu()  # tokens are picked in float64, which not every device has
@@ -115,7 +115,7 @@ def _next_logits(model: Decoder, tokens: list[int], state: KeyValueState, unknow
 
 
 def complete(
-    model: Decoder,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     prompt: str,
     sampling: Sampling | None = None,

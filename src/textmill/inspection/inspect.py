@@ -7,7 +7,7 @@ from ..formats.model_folder import read_shape
 from ..formats.recognise import recognise
 from ..recipe import load_recipe
 from .card import Card
-from .mermaid import decoder_picture
+from .mermaid import model_picture
 from .model import model_card
 from .recipe import recipe_card
 from .run import run_card
@@ -30,5 +30,5 @@ def picture_of(path: str | Path, overrides: list[str]) -> str:
     kind = recognise(path).kind
     if kind == "recipe" or (kind == "run" and not (Path(path) / "model" / "config.json").is_file()):
         recipe = load_recipe(path if kind == "recipe" else Path(path) / "recipe.toml", overrides)
-        return decoder_picture(recipe.model.decoder_config(recipe.tokenizer.vocabulary_size))
-    return decoder_picture(read_shape(path)[1])
+        return model_picture(recipe.model.config(recipe.tokenizer.vocabulary_size))
+    return model_picture(read_shape(path)[1])

@@ -3,24 +3,25 @@
 Layers that are alike are drawn once, with their number. GitHub and many editors show Mermaid as it stands.
 """
 
+import dataclasses
 from collections.abc import Iterator
 
 import torch
 from torch import nn
 
-from ..models.decoder import Decoder, DecoderConfig
+from ..models.architectures import build_empty
+from ..models.config import ModelConfig
 from .trace import Node, Trace, trace
 
 BATCH = 10_007  # no size of any model: stands for the batch in the shapes that come back
 
 
-def decoder_picture(config: DecoderConfig) -> str:
-    """The picture of a decoder of that shape, on torch's meta device: no memory, no time, whatever its size."""
-    with torch.device("meta"):
-        model = Decoder(config)
+def model_picture(config: ModelConfig) -> str:
+    """The picture of a model of that shape, on torch's meta device: no memory, no time, whatever its size."""
+    model = build_empty(config)
     model.eval()
     sizes = {size for parameter in model.parameters() for size in parameter.shape}
-    sizes |= {config.heads, config.key_value_heads, config.head_dim}
+    sizes |= {value for value in dataclasses.asdict(config).values() if isinstance(value, int)} - {config.context_length}
     length = next(n for n in range(config.context_length, 0, -1) if n not in sizes)
     inputs = torch.zeros(BATCH, length, dtype=torch.long, device="meta")
     return picture(model, trace(model, inputs, {BATCH: "B", length: "T"}))

@@ -5,17 +5,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..files import read_json
 from ..formats.model_folder import check_weights, read_shape
 from ..formats.recognise import has_chat_template
+from ..models.architectures import FAMILIES, build_empty
+from ..models.config import ModelConfig, TransformerConfig
 from ..models.count import count, state_bytes
-from ..models.decoder import Decoder, DecoderConfig
 from ..progress import format_bytes, format_count, format_seconds
 from ..tokens.tokenizer import Tokenizer
 from .card import Card, rows_of
 
+ACTIVATION_NAMES = {"silu": "SiLU", "gelu": "GELU", "gelu_tanh": "GELU (by tanh)", "relu": "ReLU"}
 PARTS = ("embedding", "attention", "feed_forward", "head")  # of a parameter's name; all others are norms
 BYTES = {"float32": 4, "bfloat16": 2}
 
@@ -25,13 +25,14 @@ def model_card(path: str | Path) -> Card:
     folder, config, lineage = read_shape(path)
     formats = sorted(check_weights(folder, config))
     tokenizer = Tokenizer.load(folder)
+    family = FAMILIES[type(config)].family
     costs = cost_values(config)
     about_tokenizer = _tokenizer_values(folder, tokenizer)
     parameters = parameters_by_part(config)
     values = {
         "kind": "model",
         "path": str(folder),
-        "family": Decoder.family,
+        "family": family,
         "shape": dataclasses.asdict(config),
         "parameters": parameters,
         "weight_formats": formats,
@@ -41,7 +42,7 @@ def model_card(path: str | Path) -> Card:
     }
     training = lineage.get("training", {})
     return Card(
-        f"{folder}: a {Decoder.family} of {format_count(parameters['all'])} parameters",
+        f"{folder}: a {family} of {format_count(parameters['all'])} parameters",
         values,
         {
             "Shape": shape_rows(config),
@@ -57,26 +58,37 @@ def model_card(path: str | Path) -> Card:
     )
 
 
-def shape_rows(config: DecoderConfig) -> list[tuple[str, str]]:
+def shape_rows(config: ModelConfig) -> list[tuple[str, str]]:
     """The shape in words."""
     tied = "tied" if config.tied_embeddings else "apart"
-    grouped = "" if config.key_value_heads == config.heads else f", {config.key_value_heads} of keys and values"
     return [
         ("layers", f"{config.layers} of width {config.width:,}"),
-        ("heads", f"{config.heads} of {config.head_dim} dimensions{grouped}"),
-        ("feed-forward", f"SwiGLU, {config.feed_forward_width:,} wide"),
-        (
-            "vocabulary",
-            f"{config.vocabulary_size:,} tokens, embedding and head {tied}",
-        ),
-        ("context", f"{config.context_length:,} tokens, rotary positions (base {config.rope_theta:g})"),
+        *(_transformer_rows(config) if isinstance(config, TransformerConfig) else []),
+        ("vocabulary", f"{config.vocabulary_size:,} tokens, embedding and head {tied}"),
+        ("context", f"{config.context_length:,} tokens"),
     ]
 
 
-def parameters_by_part(config: DecoderConfig) -> dict[str, int]:
+def _transformer_rows(config: TransformerConfig) -> list[tuple[str, str]]:
+    grouped = "" if config.key_value_heads == config.heads else f", {config.key_value_heads} of keys and values"
+    gate = {"silu": "SwiGLU", "gelu": "GeGLU"}.get(config.activation, f"gated {config.activation}")
+    kind = gate if config.gated else ACTIVATION_NAMES[config.activation]
+    norm = {"rms": "RMSNorm", "layer": "LayerNorm"}[config.norm]
+    rows = [
+        ("heads", f"{config.heads} of {config.head_dim} dimensions{grouped}"),
+        ("feed-forward", f"{kind}, {config.feed_forward_width:,} wide"),
+        ("norms", f"{norm}, {'after' if config.post_norm else 'before'} each sub-layer"),
+        ("positions", f"rotary (base {config.rope_theta:g})" if config.positions == "rotary" else config.positions),
+    ]
+    if any(config.windows):
+        limited = [window for window in config.windows if window]
+        rows.append(("windows", f"{len(limited)} of {config.layers} layers see {max(limited):,} tokens"))
+    return rows
+
+
+def parameters_by_part(config: ModelConfig) -> dict[str, int]:
     """Parameters of each part, counted on the live modules, and of all."""
-    with torch.device("meta"):
-        model = Decoder(config)
+    model = build_empty(config)
     parts = dict.fromkeys((*PARTS, "norms"), 0)
     for name, parameter in model.named_parameters():
         part = next((part for part in PARTS if part in name.split(".") and "norm" not in name), "norms")
@@ -84,7 +96,7 @@ def parameters_by_part(config: DecoderConfig) -> dict[str, int]:
     return {**parts, "all": sum(parts.values())}
 
 
-def parameter_rows(config: DecoderConfig) -> list[tuple[str, str]]:
+def parameter_rows(config: ModelConfig) -> list[tuple[str, str]]:
     """Parameters by part, with shares."""
     parts = parameters_by_part(config)
     return [
@@ -94,7 +106,7 @@ def parameter_rows(config: DecoderConfig) -> list[tuple[str, str]]:
     ]
 
 
-def cost_values(config: DecoderConfig) -> dict[str, Any]:
+def cost_values(config: ModelConfig) -> dict[str, Any]:
     """What one token costs, and what the model takes in memory: FLOP and bytes, at full context."""
     cost = count(config)
     return {
@@ -106,7 +118,7 @@ def cost_values(config: DecoderConfig) -> dict[str, Any]:
     }
 
 
-def cost_rows(config: DecoderConfig) -> list[tuple[str, str]]:
+def cost_rows(config: ModelConfig) -> list[tuple[str, str]]:
     """The same in words."""
     costs = cost_values(config)
 

@@ -13,7 +13,7 @@ from .model import cost_rows, cost_values, parameter_rows, parameters_by_part, s
 def recipe_card(path: str | Path, overrides: list[str]) -> Card:
     """What a recipe would build: its model, its batch, the memory that training takes."""
     recipe = load_recipe(path, overrides)
-    config = recipe.model.decoder_config(recipe.tokenizer.vocabulary_size)
+    config = recipe.model.config(recipe.tokenizer.vocabulary_size)
     parameters = parameters_by_part(config)
     tokens = recipe.train.batch_size * config.context_length
     rows = recipe.train.batch_size if recipe.train.micro_batch == "auto" else recipe.train.micro_batch

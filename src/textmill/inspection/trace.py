@@ -19,6 +19,8 @@ OPERATIONS = {
     "mul": "×",
     "__mul__": "×",
     "silu": "SiLU",
+    "gelu": "GELU",
+    "relu": "ReLU",
     "scaled_dot_product_attention": "attention",
 }
 
@@ -91,7 +93,7 @@ class _Recorder(TorchFunctionMode):
     def watch(self, path: str, module: nn.Module) -> Iterator[Any]:
         """Hooks that note when the module runs and, where it has no children, what goes in and comes out."""
         is_leaf = not any(module.children())
-        silent = isinstance(module, nn.Dropout)
+        silent = isinstance(module, nn.Dropout | nn.Identity)
 
         def before(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
             self.stack.append(path)

@@ -1,50 +1,144 @@
 """Scaled dot-product attention, softmax(QKᵀ/√d)V, by torch's fused kernel, and by an eager path that shows its weights.
 
 Both give the same numbers (within floating-point tolerance; tests/models/test_attention.py). Masks are made here from
-segments and lengths, never by a caller.
+segments, lengths and windows, never by a caller.
 """
 
 import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from .config import TransformerConfig
+from .normalization import RMSNorm
+from .rotary import rotate
+from .state import KeyValueState
 
 
-def causal_mask(queries: int, keys: int, segments: Tensor | None, device: torch.device) -> Tensor | None:
-    """Which key each query may see, as booleans (1 or B, 1, queries, keys); None where plain causality says all.
+def attention_mask(
+    queries: int,
+    keys: int,
+    device: torch.device,
+    causal: bool = True,
+    segments: Tensor | None = None,
+    window: int = 0,
+    real: Tensor | None = None,
+) -> Tensor | None:
+    """Which key each query may see, as booleans (1 or B, 1, queries, keys); None where it is all, or what causality allows.
 
     The queries are the last `queries` of the `keys` positions. With `segments` (B, keys) attention stays inside a
-    segment, so that documents packed into one row don't see each other.
+    segment, so that documents packed into one row don't see each other. `window`: see TransformerConfig; 0 is none.
+    `real` (B, keys) is False where a row holds padding; padding sees itself, since a softmax over nothing is no number.
     """
-    if segments is None and (queries == 1 or queries == keys):
+    window = window if window and (window < keys if causal else window // 2 < keys - 1) else 0
+    plain = segments is None and real is None and not window
+    if plain and (not causal or queries == 1 or queries == keys):
         return None
     key_position = torch.arange(keys, device=device)
-    query_position = key_position[keys - queries :]
-    mask = (key_position <= query_position[:, None])[None, None]  # (1, 1, queries, keys)
+    query_position = key_position[keys - queries :, None]
+    mask = key_position <= query_position if causal else torch.ones(queries, keys, dtype=torch.bool, device=device)
+    if window:
+        reach = query_position - key_position
+        mask = mask & (reach < window if causal else reach.abs() <= window // 2)
+    mask = mask[None, None]  # (1, 1, queries, keys)
     if segments is not None:
         same = segments[:, None, keys - queries :, None] == segments[:, None, None, :]  # (B, 1, queries, keys)
         mask = mask & same
+    if real is not None:
+        mask = mask & real[:, None, None, :] | (key_position == query_position)
     return mask
 
 
-def fused_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention by torch's own kernel. query (B, H, T, d), key and value (B, K, S, d) with H a multiple of K."""
-    causal = mask is None and query.size(2) > 1
+def fused_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool = True) -> Tensor:
+    """Attention by torch's own kernel. query (B, H, T, d), key and value (B, K, S, d) with H a multiple of K.
+
+    `mask`: booleans, or numbers to add to the scores; without one the last token sees all, and with `causal` the others
+    what stands before them.
+    """
+    causal = causal and mask is None and query.size(2) > 1
     grouped = query.size(1) != key.size(1)
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask.to(query.dtype)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal, enable_gqa=grouped)
 
 
-def eager_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The same attention written out. Returns output (B, H, T, d) and weights (B, H, T, S), whose rows sum to one."""
+def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, causal: bool = True) -> Tensor:
+    """How much each query takes of each key, (B, H, T, S); rows sum to one."""
     groups = query.size(1) // key.size(1)
     if groups > 1:
-        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+        key = key.repeat_interleave(groups, dim=1)
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))  # (B, H, T, S)
-    if mask is None and query.size(2) > 1:
+    if mask is None and causal and query.size(2) > 1:
         length = query.size(2)
         mask = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
     if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
-    weights = scores.softmax(dim=-1)
-    return weights @ value, weights
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    return scores.softmax(dim=-1)
+
+
+def mixed(weights: Tensor, value: Tensor) -> Tensor:
+    """weights (B, H, T, S) · value (B, K, S, d) -> (B, H, T, d)."""
+    groups = weights.size(1) // value.size(1)
+    return weights @ (value.repeat_interleave(groups, dim=1) if groups > 1 else value)
+
+
+def eager_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool = True) -> Tensor:
+    """What `fused_attention` gives, written out."""
+    return mixed(attention_weights(query, key, mask, causal), value)
+
+
+class Attention(nn.Module):
+    """Self-attention with grouped queries (Ainslie et al. 2023) and, where the shape says so, normalised queries and keys
+    (Henry et al. 2020). `eager` takes the written-out path, on which `pattern` is handed the weights."""
+
+    def __init__(self, config: TransformerConfig, causal: bool):
+        super().__init__()
+        self.head_dim, self.causal = config.head_dim, causal
+        query_width, key_width = config.heads * config.head_dim, config.key_value_heads * config.head_dim
+        self.query = nn.Linear(config.width, query_width, bias=config.query_key_value_bias)
+        self.key = nn.Linear(config.width, key_width, bias=config.query_key_value_bias)
+        self.value = nn.Linear(config.width, key_width, bias=config.query_key_value_bias)
+        self.output = nn.Linear(query_width, config.width, bias=config.attention_output_bias)
+        normalised = config.query_key_norm
+        self.query_norm = RMSNorm(config.head_dim, config.norm_epsilon) if normalised else nn.Identity()
+        self.key_norm = RMSNorm(config.head_dim, config.norm_epsilon) if normalised else nn.Identity()
+        self.pattern = nn.Identity()
+        self.eager = False
+
+    def heads(self, x: Tensor) -> Tensor:
+        """(B, T, H · d) -> (B, T, H, d)."""
+        return x.view(*x.shape[:2], -1, self.head_dim)
+
+    def keys_and_values(self, source: Tensor, rotation: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+        """What a sequence (B, S, D) is looked up by, and what is found there: two of (B, K, S, d)."""
+        key = self.key_norm(self.heads(self.key(source))).transpose(1, 2)
+        value = self.heads(self.value(source)).transpose(1, 2)
+        return (key if rotation is None else rotate(key, *rotation)), value
+
+    def attend(
+        self, x: Tensor, key: Tensor, value: Tensor, rotation: tuple[Tensor, Tensor] | None, mask: Tensor | None
+    ) -> Tensor:
+        """x (B, T, D) looks up in key and value (B, K, S, d) -> (B, T, D)."""
+        query = self.query_norm(self.heads(self.query(x))).transpose(1, 2)  # (B, H, T, d)
+        if rotation is not None:
+            query = rotate(query, *rotation)
+        if self.eager:
+            found = mixed(self.pattern(attention_weights(query, key, mask, self.causal)), value)
+        else:
+            found = fused_attention(query, key, value, mask, self.causal)
+        return self.output(found.transpose(1, 2).flatten(2))
+
+    def forward(
+        self,
+        x: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        state: KeyValueState | None,
+        layer: int,
+    ) -> Tensor:
+        """x (B, T, D) -> (B, T, D), each token looking at the row's others that the mask lets it see."""
+        key, value = self.keys_and_values(x, rotation)
+        if state is not None:
+            key, value = state.append(layer, key, value)
+        return self.attend(x, key, value, rotation, mask)

@@ -1,12 +1,14 @@
-"""How large a model is and what it costs: parameters, operations and bytes, from the configuration alone.
+"""How large a model is and what it costs: parameters, operations and bytes, from the shape alone.
 
 A product of (m, k) and (k, n) counts 2·m·k·n operations; norms, activations and rotations are left out, as in PyTorch's
 own counter, against which tests/models/test_count.py checks these formulas on the eager attention path.
 """
 
+import functools
 from dataclasses import dataclass
 
-from .decoder import DecoderConfig
+from .architectures import build_empty
+from .config import ModelConfig, TransformerConfig
 
 
 @dataclass(frozen=True)
@@ -41,41 +43,73 @@ class Count:
         return self.matrix_parameters * bytes_per_weight
 
 
-def count(config: DecoderConfig, context: int | None = None) -> Count:
-    """Count a decoder at a context of `context` tokens (default: the longest it takes)."""
-    context = context or config.context_length
-    query_width, key_width = config.heads * config.head_dim, config.key_value_heads * config.head_dim
-    attention = config.width * (2 * query_width + 2 * key_width)
-    feed_forward = 3 * config.width * config.feed_forward_width
-    norms = config.layers * (2 * config.width + 2 * config.head_dim) + config.width
-    embedding = config.vocabulary_size * config.width
-    matrices = config.layers * (attention + feed_forward) + embedding  # the head is a product, tied or not
-    return Count(
-        parameters=matrices + norms + (0 if config.tied_embeddings else embedding),
-        embedding_parameters=embedding,
-        matrix_parameters=matrices,
-        attention_flops=config.layers * 4 * context * query_width,
-    )
+def count(config: ModelConfig, context: int | None = None) -> Count:
+    """Count a model at a context of `context` tokens (default: the longest it takes)."""
+    parameters, embedding, matrices = _parameters(config)
+    return Count(parameters, embedding, matrices, attention_flops(config, context or config.context_length))
 
 
-def state_bytes(config: DecoderConfig, length: int, bytes_per_value: int = 4) -> int:
-    """Bytes of keys and values that one sequence of `length` tokens keeps while decoding."""
+@functools.lru_cache(maxsize=256)
+def _parameters(config: ModelConfig) -> tuple[int, int, int]:
+    """All parameters, those of the embedding table, and those that a product touches for every token; of the live modules."""
+    model = build_empty(config)
+    embedding = model.embedding.weight.numel()
+    matrices = sum(p.numel() for name, p in model.named_parameters() if p.dim() == 2 and is_matrix(name))
+    return sum(p.numel() for p in model.parameters()), embedding, matrices + model.head.weight.numel()
+
+
+def is_matrix(name: str) -> bool:
+    """Whether a parameter of this name belongs to a layer; else it is an embedding table, the head, or a norm outside."""
+    return "blocks." in name
+
+
+@functools.singledispatch
+def attention_flops(config: ModelConfig, context: int) -> int:
+    """Operations for one token forward that depend on how far it looks back: scores and mixing."""
+    raise NotImplementedError(type(config))
+
+
+@attention_flops.register
+def _(config: TransformerConfig, context: int) -> int:
+    return config.layers * 4 * context * config.heads * config.head_dim
+
+
+@functools.singledispatch
+def state_bytes(config: ModelConfig, length: int, bytes_per_value: int = 4) -> int:
+    """Bytes that one sequence of `length` tokens keeps while decoding."""
+    raise NotImplementedError(type(config))
+
+
+@state_bytes.register
+def _(config: TransformerConfig, length: int, bytes_per_value: int = 4) -> int:
     return 2 * config.layers * config.key_value_heads * config.head_dim * length * bytes_per_value
 
 
+@functools.singledispatch
 def activation_bytes(
-    config: DecoderConfig, context: int, dtype: str = "float32", eager: bool = False, dropout: bool = False
+    config: ModelConfig, context: int, dtype: str = "float32", eager: bool = False, dropout: bool = False
 ) -> int:
     """Bytes that one layer keeps of one token for its backward pass, at a context of `context` tokens.
 
     Counted from the layer's code, operation by operation; tests/models/test_count.py holds it to what autograd keeps.
     """
+    raise NotImplementedError(type(config))
+
+
+@activation_bytes.register
+def _(config: TransformerConfig, context: int, dtype: str = "float32", eager: bool = False, dropout: bool = False) -> int:
     width, wide = config.width, config.feed_forward_width
     query, key = config.heads * config.head_dim, config.key_value_heads * config.head_dim
-    full = 2 * width + 2 + 2 * config.heads + config.key_value_heads  # both norms' inputs; scales and log-sum-exp: float32
-    half = 2 * width + 4 * query + 3 * key + 4 * wide  # in the format of the products
+    # float32: both norms' inputs and scales (and means), attention's log-sum-exp
+    full = 2 * width + (2 if config.norm == "rms" else 4) + config.heads
+    # in the format of the products: their inputs, and attention's
+    half = 2 * width + 3 * query + 2 * key + (4 if config.gated else 2) * wide
+    if config.query_key_norm:
+        full += config.heads + config.key_value_heads
+        half += query + key
     if eager:
-        half += query - 2 * key + config.heads * context  # keys and values repeated for each head, and the weights
+        repeated = query - 2 * key if config.heads != config.key_value_heads else -query
+        half += repeated + config.heads * context  # keys and values repeated for each head, and the weights
         full -= config.heads
     if dtype == "bfloat16":
         half += 3 * width  # each product casts its input anew

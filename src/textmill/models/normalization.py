@@ -42,3 +42,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return _RMSNorm.apply(x, self.weight, self.epsilon)
+
+
+def make_norm(width: int, kind: str, epsilon: float, bias: bool = False) -> nn.Module:
+    """The norm that a shape names: `rms`, or `layer` (Ba et al. 2016), which also takes the mean away."""
+    return RMSNorm(width, epsilon) if kind == "rms" else nn.LayerNorm(width, epsilon, bias=bias)

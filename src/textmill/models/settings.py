@@ -1,12 +1,14 @@
 """The `[model]` section of a recipe, and the named sizes to start from."""
 
-from typing import Annotated
+import dataclasses
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from ..errors import RecipeError, nearest
 from ..settings import Settings
-from .decoder import DecoderConfig
+from .architectures import ARCHITECTURES, Architecture
+from .config import ModelConfig, Positions
 
 # name: (layers, width, head_dim, share of key/value heads). The name is the number of parameters in the layers; the
 # embedding table and the head come on top, since they grow with the vocabulary.
@@ -25,8 +27,40 @@ PRESETS: dict[str, tuple[int, int, int, float]] = {
 }
 
 
+def preset_sizes(name: str, gated: bool = True) -> dict[str, int]:
+    """The sizes that a preset stands for, by the names of the shape's fields."""
+    layers, width, head_dim, share = PRESETS[name]
+    heads = max(1, width // head_dim)
+    return {
+        "layers": layers,
+        "width": width,
+        "heads": heads,
+        "key_value_heads": max(1, round(heads * share)),
+        "head_dim": head_dim,
+        "feed_forward_width": feed_forward_width(width, gated),
+    }
+
+
+def feed_forward_width(width: int, gated: bool) -> int:
+    """As many weights with a gate as without one: 8/3 of the width, rounded up to a multiple of 64, or 4 times the width."""
+    return -(-width * 8 // 3 // 64) * 64 if gated else 4 * width
+
+
+def resized(config: Any, preset: str) -> Any:
+    """A shape of the same architecture, as large as `preset` names."""
+    sizes = preset_sizes(preset, getattr(config, "gated", True))
+    fields = {field.name for field in dataclasses.fields(config)}
+    changes: dict[str, Any] = {name: size for name, size in sizes.items() if name in fields}
+    if getattr(config, "windows", ()):
+        changes["windows"] = tuple(config.windows[layer % len(config.windows)] for layer in range(sizes["layers"]))
+    return dataclasses.replace(config, **changes)
+
+
 class ModelSettings(Settings):
     """The model's shape: a preset, and what differs from it."""
+
+    architecture: str = "qwen3"
+    """Which model: qwen3, qwen2, llama, mistral or gpt2 (decoders). The preset says how large it is."""
 
     preset: str = "3m"
     """Named size to start from: 0.5m, 1m, 3m, 5m, 12m, 30m, 60m, 85m, 300m, 500m or 1b (parameters in the layers)."""
@@ -50,32 +84,64 @@ class ModelSettings(Settings):
     """Dimensions of a head, even; default: the preset's."""
 
     feed_forward_width: Annotated[int, Field(ge=1)] | None = None
-    """Inner width of the feed-forward layers; default: 8/3 of the width, rounded up to a multiple of 64."""
+    """Inner width of the feed-forward layers; default: 8/3 of the width, rounded up to a multiple of 64, and 4 times the
+    width where they have no gate (gpt2)."""
 
-    tied_embeddings: bool = False
-    """Use one matrix as embedding table and as head. Saves memory; at small sizes untied ones learn faster."""
+    tied_embeddings: bool | None = None
+    """Use one matrix as embedding table and as head. Saves memory; at small sizes untied ones learn faster. Default: the
+    architecture's, which is true for gpt2 alone of the decoders."""
+
+    positions: Positions | None = None
+    """How a decoder is told where a token stands; default: the architecture's, rotary or (gpt2) learned. Few combinations have
+    a stock class."""
+
+    sliding_window: Annotated[int, Field(ge=1)] | None = None
+    """Tokens that each layer looks back over, its own included; default: all. A short one makes long contexts cheap."""
 
     rope_theta: Annotated[float, Field(gt=1)] = 10_000.0
     """Base of the rotary positions' wavelengths; raise it for contexts of many thousand tokens."""
 
-    def decoder_config(self, vocabulary_size: int) -> DecoderConfig:
-        """The whole shape, for a vocabulary of that size. Raises RecipeError where it doesn't fit together."""
+    @property
+    def family(self) -> str:
+        """decoder, …: which class of models the architecture belongs to. Raises RecipeError for an unknown one."""
+        return self._architecture().family
+
+    def config(self, vocabulary_size: int) -> ModelConfig:
+        """The whole shape, for a vocabulary of that size. Raises RecipeError or ModelError where it doesn't fit together."""
+        architecture = self._architecture()
         if self.preset not in PRESETS:
             raise RecipeError(
                 f"model.preset: {self.preset!r} is unknown{nearest(self.preset, PRESETS)}; write one of {', '.join(PRESETS)}"
             )
         layers, width, head_dim, share = PRESETS[self.preset]
-        width, head_dim = self.width or width, self.head_dim or head_dim
+        layers, width, head_dim = self.layers or layers, self.width or width, self.head_dim or head_dim
         heads = self.heads or max(1, width // head_dim)
-        return DecoderConfig(
-            vocabulary_size=vocabulary_size,
-            context_length=self.context_length,
-            layers=self.layers or layers,
-            width=width,
-            heads=heads,
-            key_value_heads=self.key_value_heads or max(1, round(heads * share)),
-            head_dim=head_dim,
-            feed_forward_width=self.feed_forward_width or -(-width * 8 // 3 // 64) * 64,
-            tied_embeddings=self.tied_embeddings,
-            rope_theta=self.rope_theta,
+        gated = architecture.differs.get("gated", True)
+        chosen = {
+            "tied_embeddings": self.tied_embeddings,
+            "positions": self.positions,
+            "windows": None if self.sliding_window is None else (self.sliding_window,) * layers,
+        }
+        return architecture.config(
+            **{
+                **architecture.differs,
+                "vocabulary_size": vocabulary_size,
+                "context_length": self.context_length,
+                "layers": layers,
+                "width": width,
+                "heads": heads,
+                "key_value_heads": self.key_value_heads or max(1, round(heads * share)),
+                "head_dim": head_dim,
+                "feed_forward_width": self.feed_forward_width or feed_forward_width(width, gated),
+                "rope_theta": self.rope_theta,
+                **{name: value for name, value in chosen.items() if value is not None},
+            }
         )
+
+    def _architecture(self) -> Architecture:
+        if self.architecture not in ARCHITECTURES:
+            raise RecipeError(
+                f"model.architecture: {self.architecture!r} is unknown{nearest(self.architecture, ARCHITECTURES)}; "
+                f"write one of {', '.join(ARCHITECTURES)}"
+            )
+        return ARCHITECTURES[self.architecture]

@@ -1,21 +1,61 @@
 """What a decoder remembers of the tokens it has read: the keys and values of each layer, for N rows.
 
-The buffers grow by doubling, so that a token costs no copy of what came before it.
+The buffers grow by doubling, so that a token costs no copy of what came before it. Rows can be picked, joined with those of
+another state, and rolled back, whatever the family: see `GenerationState`.
 """
+
+from collections.abc import Sequence
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
+from ..errors import ModelError
+
+
+class GenerationState(Protocol):
+    """What a model remembers of N rows between two calls. `length` counts the tokens read, padding included."""
+
+    length: int
+
+    def select(self, rows: Tensor) -> Self:
+        """A state of these rows, (M,) int64, in this order; a row may come twice, which forks it."""
+        ...
+
+    @classmethod
+    def merge(cls, states: Sequence[Self]) -> Self:
+        """The rows of all, one after the other. Shorter ones are padded at the left."""
+        ...
+
+    def mark(self) -> object:
+        """Where it is now, for `rollback`."""
+        ...
+
+    def rollback(self, mark: object) -> None:
+        """Forget what was read since the mark."""
+        ...
+
+    def bytes(self, length: int) -> int:
+        """What one row takes after `length` tokens."""
+        ...
+
 
 class KeyValueState:
-    """Keys and values of `rows` sequences of equal length, up to `capacity` tokens."""
+    """Keys and values of `rows` sequences, up to `capacity` tokens. `padding` (N,) counts the places at the left of each row
+    that hold nothing; None: none anywhere."""
 
     def __init__(self, layers: int, rows: int, heads: int, head_dim: int, capacity: int):
         self.length = 0
         self.capacity = capacity
+        self.padding: Tensor | None = None
         self._shape = (rows, heads, head_dim)
         self._keys: list[Tensor | None] = [None] * layers
         self._values: list[Tensor | None] = [None] * layers
+
+    @property
+    def rows(self) -> int:
+        """How many sequences it holds."""
+        return self._shape[0]
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add a layer's keys and values (N, K, T, d); returns all of that layer's, (N, K, length + T, d).
@@ -35,6 +75,49 @@ class KeyValueState:
         """Count `tokens` more as read, in every layer."""
         self.length += tokens
 
+    def select(self, rows: Tensor) -> "KeyValueState":
+        """A state of these rows, (M,), in this order; a row may come twice."""
+        chosen = self._like(len(rows))
+        chosen.length = self.length
+        chosen.padding = None if self.padding is None else self.padding[rows]
+        chosen._keys = [None if keys is None else keys[rows] for keys in self._keys]
+        chosen._values = [None if values is None else values[rows] for values in self._values]
+        return chosen
+
+    @classmethod
+    def merge(cls, states: Sequence["KeyValueState"]) -> "KeyValueState":
+        """The rows of all, one after the other. Shorter ones are moved to the right: a key knows its own position."""
+        length = max(state.length for state in states)
+        merged = states[0]._like(sum(state.rows for state in states))
+        merged.length = length
+        missing = torch.cat([torch.full((state.rows,), length - state.length) for state in states])
+        padding = [torch.zeros(state.rows, dtype=torch.int64) if state.padding is None else state.padding for state in states]
+        total = torch.cat(padding) + missing.to(padding[0].device)
+        merged.padding = total if total.any() else None
+        for name in ("_keys", "_values"):
+            stacks = zip(*(getattr(state, name) for state in states), strict=True)
+            setattr(merged, name, [_joined(stack, [state.length for state in states], length) for stack in stacks])
+        return merged
+
+    def mark(self) -> int:
+        """How many tokens it holds."""
+        return self.length
+
+    def rollback(self, mark: int) -> None:
+        """Forget the tokens behind the first `mark`. Raises ModelError where it doesn't hold as many."""
+        if not 0 <= mark <= self.length:
+            raise ModelError(f"a state of {self.length} tokens can't be rolled back to {mark}")
+        self.length = mark
+
+    def bytes(self, length: int) -> int:
+        """What one row takes after `length` tokens, in float32."""
+        _, heads, head_dim = self._shape
+        return 2 * len(self._keys) * heads * head_dim * length * 4
+
+    def _like(self, rows: int) -> "KeyValueState":
+        _, heads, head_dim = self._shape
+        return KeyValueState(len(self._keys), rows, heads, head_dim, self.capacity)
+
     def _room(self, buffer: Tensor | None, like: Tensor, end: int) -> Tensor:
         if buffer is not None and buffer.size(2) >= end:
             return buffer
@@ -44,3 +127,13 @@ class KeyValueState:
         if buffer is not None:
             grown[:, :, : self.length] = buffer[:, :, : self.length]
         return grown
+
+
+def _joined(buffers: Sequence[Tensor | None], lengths: Sequence[int], length: int) -> Tensor | None:
+    """One layer's keys or values of many states, each ending at `length`; zeros, which no query sees, before."""
+    parts = []
+    for buffer, own in zip(buffers, lengths, strict=True):
+        if buffer is None:
+            return None
+        parts.append(torch.nn.functional.pad(buffer[:, :, :own], (0, 0, length - own, 0)))
+    return torch.cat(parts)

@@ -5,7 +5,7 @@ from typing import Any
 from .. import __version__
 from ..files import sha256_of_file
 from ..formats.model_folder import save_model_folder
-from ..models.decoder import Decoder
+from ..models.architectures import build
 from ..training.checkpoints import checkpoint_folder, load_tensors
 from ..training.stopping import FinalWeights
 from .corpus import source_identity
@@ -15,7 +15,7 @@ from .workplace import Workplace, written_by
 def make_model(place: Workplace) -> dict[str, Any]:
     """The weights that validated best -> a model folder that stock transformers loads."""
     tokenizer = place.tokenizer()
-    model = Decoder(place.recipe.model.decoder_config(tokenizer.vocabulary_size))
+    model = build(place.recipe.model.config(tokenizer.vocabulary_size))
     weights = FinalWeights(**place.manifest["stages"]["train"]["summary"]["weights"])
     folder = checkpoint_folder(place.folder / "checkpoints", weights.step)
     with written_by("train"):

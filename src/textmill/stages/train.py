@@ -12,8 +12,9 @@ from ..files import fingerprint, sha256_of_file
 from ..inference.generate import complete
 from ..inference.sampling import Sampling
 from ..machine.device import best_device
+from ..models.architectures import build
 from ..models.count import count
-from ..models.decoder import Decoder
+from ..models.language_model import LanguageModel
 from ..models.loss import LossTerms
 from ..progress import format_count
 from ..tokens.data import TokenData
@@ -101,32 +102,33 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
     """Token shards -> a trained model, as a checkpoint."""
     recipe, settings = place.recipe, place.recipe.train
     tokenizer = place.tokenizer()
-    config = recipe.model.decoder_config(tokenizer.vocabulary_size)
+    config = recipe.model.config(tokenizer.vocabulary_size)
     with written_by("tokens"):
         data = TokenData.open(place.folder / "tokens")
     plan = BlockPlan(config.context_length, settings.batch_size, settings.document_attention)
     loader = Loader(data, plan, settings.seed)
     _check_prompts(place, tokenizer)
-    model = Decoder(config)
+    model = build(config)
     model.initialise(settings.seed)
     model.set_dropout(settings.dropout)
     cost = count(config)
     print(
-        f"  decoder of {format_count(cost.parameters)} parameters, {format_count(cost.training_flops)}FLOP a token; "
+        f"  {recipe.model.architecture}, {model.family} of {format_count(cost.parameters)} parameters, "
+        f"{format_count(cost.training_flops)}FLOP a token; "
         f"{loader.unread_tokens(0):,} of {data.tokens:,} tokens are in no block of the first epoch"
     )
     excerpts = _excerpts(place)
 
-    def validate(model: Decoder, excerpts: list[Document] = excerpts) -> float:
+    def validate(model: LanguageModel, excerpts: list[Document] = excerpts) -> float:
         return validation_bits_per_byte(model_scorer(model, tokenizer, settings.batch_size), excerpts)
 
-    def validation_seconds(model: Decoder) -> float:
+    def validation_seconds(model: LanguageModel) -> float:
         part = excerpts[: -(-len(excerpts) // TIMED_PART)]  # a short budget can't wait for all of them
         started = time.perf_counter()
         validate(model, part)
         return (time.perf_counter() - started) * _characters(excerpts) / _characters(part)
 
-    def sample(model: Decoder) -> str:
+    def sample(model: LanguageModel) -> str:
         return settings.sample_prompt + complete(
             model, tokenizer, settings.sample_prompt, Sampling(seed=settings.seed), SAMPLE_TOKENS
         )
@@ -139,9 +141,9 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
             loader=loader,
             count=cost,
             bytes_per_token=data.manifest["text_bytes"] / data.tokens,
-            validate=validate,  # type: ignore[arg-type]
-            validation_seconds=validation_seconds,  # type: ignore[arg-type]
-            sample=sample,  # type: ignore[arg-type]
+            validate=validate,
+            validation_seconds=validation_seconds,
+            sample=sample,
             folder=place.folder,
             lineage=_lineage(place),
         )

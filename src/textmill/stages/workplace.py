@@ -11,7 +11,7 @@ from ..corpus.store import read_corpus
 from ..errors import CorpusError, RunError, TextmillError
 from ..evaluation.scorers import ModelScorer
 from ..evaluation.selection import choose_documents
-from ..models.decoder import Decoder
+from ..models.language_model import LanguageModel
 from ..progress import Progress
 from ..recipe import Recipe
 from ..tokens.tokenizer import Tokenizer
@@ -72,6 +72,6 @@ def written_by(stage: str) -> Iterator[None]:
         raise DamagedOutput(stage, *error.problems) from error
 
 
-def model_scorer(model: Decoder, tokenizer: Tokenizer, rows: int) -> ModelScorer:
+def model_scorer(model: LanguageModel, tokenizer: Tokenizer, rows: int) -> ModelScorer:
     """The model as evaluation and training alike judge it."""
     return ModelScorer(model, tokenizer, model.config.context_length, rows, name="textmill")

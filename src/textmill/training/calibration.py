@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..errors import TrainingError
 from ..files import fingerprint
@@ -22,7 +21,7 @@ from ..machine.device import best_device, machine_name, synchronize
 from ..machine.memory import free_bytes
 from ..machine.neighbours import Neighbours
 from ..machine.profile import peak_flops, recall, remember
-from ..models.decoder import DecoderConfig
+from ..models.language_model import LanguageModel
 from ..progress import format_seconds
 from ..tokens.loader import Loader
 from ..tokens.plans import Phase
@@ -43,10 +42,10 @@ PROBE_SHARE = 0.05  # share of the time budget that may go into trying alternati
 class TrialTraining:
     """A throw-away copy of the training, on which candidates are timed."""
 
-    def __init__(self, settings: TrainSettings, model: nn.Module, objective: Objective, loader: Loader):
+    def __init__(self, settings: TrainSettings, model: LanguageModel, objective: Objective, loader: Loader):
         self.settings, self.objective, self.loader = settings, objective, loader
         self.model = copy.deepcopy(model)
-        self.config: DecoderConfig = model.config  # type: ignore[assignment]
+        self.config = model.config
         self.optimizer = Optimizer(self.model, settings)
         self.step = 0
 
@@ -66,11 +65,11 @@ class TrialTraining:
 
 def calibrate(
     settings: TrainSettings,
-    model: nn.Module,
+    model: LanguageModel,
     objective: Objective,
     loader: Loader,
-    validation_seconds: Callable[[nn.Module], float],
-    sample: Callable[[nn.Module], Any],
+    validation_seconds: Callable[[LanguageModel], float],
+    sample: Callable[[LanguageModel], Any],
     folder: Path,
     lineage: dict[str, Any],
 ) -> Choices:

@@ -18,7 +18,8 @@ from ..files import fingerprint
 from ..machine.device import synchronize
 from ..machine.neighbours import Neighbours
 from ..machine.profile import recall, remember
-from ..models.decoder import Decoder, DecoderConfig
+from ..models.architectures import build
+from ..models.config import ModelConfig
 from ..progress import format_seconds
 from ..tokens.loader import Batch
 from ..tokens.plans import BlockPlan
@@ -39,7 +40,7 @@ def consider_compiling(
     expected: float,
     settings: TrainSettings,
     plan: BlockPlan,
-    config: DecoderConfig,
+    config: ModelConfig,
     reasons: list[str],
 ) -> tuple[Kernels, float]:
     """The kernels for a run of `expected` seconds, compiled where that saves more than it costs; and the seconds of a step."""
@@ -72,14 +73,14 @@ def consider_compiling(
     return dataclasses.replace(best, compile=True), fastest * known["compiled"] / known["plain"]
 
 
-def profile_key(kernels: Kernels, config: DecoderConfig, plan: BlockPlan) -> str:
+def profile_key(kernels: Kernels, config: ModelConfig, plan: BlockPlan) -> str:
     """Under which the machine remembers what compiling this costs and saves."""
-    shape = [dataclasses.asdict(kernels), dataclasses.asdict(config), plan.batch_size]
+    shape = [dataclasses.asdict(kernels), str(config), plan.batch_size]
     return f"compile/{kernels.device}/{kernels.dtype}/{fingerprint(shape)[:16]}"
 
 
 def measure_apart(
-    kernels: Kernels, settings: TrainSettings, config: DecoderConfig, plan: BlockPlan, timeout: float
+    kernels: Kernels, settings: TrainSettings, config: ModelConfig, plan: BlockPlan, timeout: float
 ) -> dict[str, Any]:
     """`plain` and `compiled` seconds of a step and the `cost` of compiling, or why it `failed`; by a process of its own, which
     is ended, with all that it started, after `timeout` seconds."""
@@ -99,10 +100,10 @@ def measure_apart(
         process.join()
 
 
-def _measure(sending: Connection, kernels: Kernels, settings: TrainSettings, config: DecoderConfig, plan: BlockPlan) -> None:
+def _measure(sending: Connection, kernels: Kernels, settings: TrainSettings, config: ModelConfig, plan: BlockPlan) -> None:
     """Runs in the other process: random tokens cost what real ones do."""
     try:
-        model = Decoder(config)
+        model = build(config)
         model.initialise(0)
         model.set_dropout(settings.dropout)
         model.to(kernels.device).train()

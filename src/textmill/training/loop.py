@@ -17,6 +17,7 @@ from torch import nn
 from ..errors import TrainingError
 from ..interruption import Stopped, stop_deferred
 from ..models.count import Count
+from ..models.language_model import LanguageModel
 from ..progress import Progress, format_seconds
 from ..tokens.loader import Batch, Loader
 from ..tokens.permutation import mix
@@ -55,14 +56,14 @@ class Training:
     """
 
     settings: TrainSettings
-    model: nn.Module
+    model: LanguageModel
     objective: Objective
     loader: Loader
     count: Count
     bytes_per_token: float
-    validate: Callable[[nn.Module], float]
-    validation_seconds: Callable[[nn.Module], float]
-    sample: Callable[[nn.Module], str]
+    validate: Callable[[LanguageModel], float]
+    validation_seconds: Callable[[LanguageModel], float]
+    sample: Callable[[LanguageModel], str]
     folder: Path
     lineage: dict[str, Any]
 

@@ -11,10 +11,10 @@ import torch
 
 from ..errors import TrainingError
 from ..machine.memory import memory_bytes
+from ..models.config import ModelConfig
 from ..models.count import activation_bytes, count
-from ..models.decoder import DecoderConfig
 from ..models.loss import LOGIT_BYTES
-from ..models.settings import PRESETS, ModelSettings
+from ..models.settings import PRESETS, ModelSettings, resized
 from .settings import TrainSettings
 
 GIGABYTE = 1e9
@@ -41,7 +41,7 @@ class MemoryNeed:
 
 
 def memory_need(
-    config: DecoderConfig, settings: TrainSettings, rows: int, dtype: str, eager: bool = False, recompute: bool = False
+    config: ModelConfig, settings: TrainSettings, rows: int, dtype: str, eager: bool = False, recompute: bool = False
 ) -> MemoryNeed:
     """What training `config` takes with micro-batches of `rows` rows of the whole context."""
     cost, context = count(config), config.context_length
@@ -63,7 +63,7 @@ def memory_need(
 
 
 def largest_micro_batch(
-    config: DecoderConfig, settings: TrainSettings, dtype: str, eager: bool, recompute: bool, available: int
+    config: ModelConfig, settings: TrainSettings, dtype: str, eager: bool, recompute: bool, available: int
 ) -> int | None:
     """The largest part of the batch, halved as often as it takes, that fits into `available` bytes; None where none does."""
     rows = settings.micro_batch if isinstance(settings.micro_batch, int) else settings.batch_size
@@ -76,7 +76,7 @@ def largest_micro_batch(
 
 def refuse_too_large(model: ModelSettings, vocabulary_size: int, settings: TrainSettings, device: torch.device) -> None:
     """Raise TrainingError where the training can't fit into the device's memory, however it is computed."""
-    config, available = model.decoder_config(vocabulary_size), memory_bytes(device)
+    config, available = model.config(vocabulary_size), memory_bytes(device)
     recompute = settings.activation_checkpointing != "off"
     dtype = settings.dtype if settings.dtype != "auto" else "float32" if device.type == "cpu" else "bfloat16"
     eager = settings.attention == "eager"
@@ -90,10 +90,10 @@ def refuse_too_large(model: ModelSettings, vocabulary_size: int, settings: Train
     )
 
 
-def advice(config: DecoderConfig, settings: TrainSettings, dtype: str, available: int) -> str:
+def advice(config: ModelConfig, settings: TrainSettings, dtype: str, available: int) -> str:
     """What would fit into `available` bytes, as words to put behind the command; the smallest change first."""
 
-    def fits(config: DecoderConfig, rows: int, recompute: bool = False) -> bool:
+    def fits(config: ModelConfig, rows: int, recompute: bool = False) -> bool:
         return memory_need(config, settings, rows, dtype, recompute=recompute).total <= available
 
     rows = [part for part in range(settings.batch_size, 0, -1) if settings.batch_size % part == 0]
@@ -105,10 +105,7 @@ def advice(config: DecoderConfig, settings: TrainSettings, dtype: str, available
     shorter = [config.context_length >> halvings for halvings in range(1, 8) if config.context_length >> halvings >= 8]
     if not fitting and (found := [n for n in shorter if fits(dataclasses.replace(config, context_length=n), 1, True)]):
         fitting.append(f"--set model.context_length={found[0]}")
-    presets = {
-        name: ModelSettings(preset=name, context_length=config.context_length).decoder_config(config.vocabulary_size)
-        for name in PRESETS
-    }
+    presets = {name: resized(config, name) for name in PRESETS}
     parameters = count(config).parameters
     smaller = [name for name, shape in presets.items() if count(shape).parameters < parameters and fits(shape, 1, True)]
     if smaller:

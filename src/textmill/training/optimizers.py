@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..models.count import is_matrix
 from .settings import TrainSettings
 
 # Five steps that push every singular value towards 1 (Amsel et al. 2025, "The Polar Express").
@@ -52,7 +53,7 @@ class Optimizer:
         self.settings = settings
         self.matrix_learning_rate = settings.matrix_learning_rate or MATRIX_LEARNING_RATES[settings.optimizer]
         parameters = dict(model.named_parameters())
-        matrices = {name: p for name, p in parameters.items() if p.dim() == 2 and name.startswith("blocks.")}
+        matrices = {name: p for name, p in parameters.items() if p.dim() == 2 and is_matrix(name)}
         by_shape: dict[torch.Size, list[str]] = {}
         if settings.optimizer == "muon":
             for name, parameter in matrices.items():

@@ -6,8 +6,7 @@ All of it is a function of the step and of what the checkpoint holds, so a resum
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
-
+from ..models.language_model import LanguageModel
 from .checkpoints import TrainState
 
 
@@ -47,7 +46,7 @@ class FinalWeights:
         return "average.safetensors" if self.kind == "averaged" else "model.safetensors"
 
 
-def choose_weights(state: TrainState, model: nn.Module, validate: Callable[[nn.Module], float]) -> FinalWeights:
+def choose_weights(state: TrainState, model: LanguageModel, validate: Callable[[LanguageModel], float]) -> FinalWeights:
     """The weights that validate best, of a training that has ended: the last, the best of an earlier step, the average."""
     candidates = {}
     if state.average is not None or state.best_step not in (0, state.step):

@@ -1,0 +1,65 @@
+"""The architectures by the names that everybody calls them: which family each is of, and what sets its shape apart.
+
+A name is also the `model_type` of the class of transformers that holds it (formats/). Sources: GPT-2, Radford et al. 2019;
+Llama, Touvron et al. 2023; Mistral, Jiang et al. 2023; Qwen2 and Qwen3, Yang et al. 2024 and 2025.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .config import ModelConfig
+from .decoder import Decoder, DecoderConfig
+from .language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """`config` is the class of its shapes, `differs` what of its defaults is another here."""
+
+    config: type[Any]
+    differs: Mapping[str, Any]
+
+    @property
+    def family(self) -> str:
+        """decoder, …: which class of models it is."""
+        return FAMILIES[self.config].family
+
+
+FAMILIES: dict[type[Any], type[LanguageModel]] = {DecoderConfig: Decoder}
+
+ARCHITECTURES = {
+    "qwen3": Architecture(DecoderConfig, {}),
+    "qwen2": Architecture(DecoderConfig, {"query_key_norm": False, "query_key_value_bias": True}),
+    "llama": Architecture(DecoderConfig, {"query_key_norm": False}),
+    "mistral": Architecture(DecoderConfig, {"query_key_norm": False}),
+    "gpt2": Architecture(
+        DecoderConfig,
+        {
+            "positions": "learned",
+            "norm": "layer",
+            "norm_epsilon": 1e-5,
+            "norm_bias": True,
+            "query_key_norm": False,
+            "query_key_value_bias": True,
+            "attention_output_bias": True,
+            "activation": "gelu_tanh",
+            "gated": False,
+            "feed_forward_bias": True,
+            "tied_embeddings": True,
+        },
+    ),
+}
+
+
+def build(config: ModelConfig) -> LanguageModel:
+    """The model of this shape, its weights not yet set."""
+    return FAMILIES[type(config)](config)
+
+
+def build_empty(config: ModelConfig) -> LanguageModel:
+    """The same without memory for its weights, to be counted or looked at."""
+    with torch.device("meta"):
+        return build(config)

@@ -1,0 +1,42 @@
+"""Where a token stands, told by adding something to its embedding or to its attention scores. Rotary positions: rotary.py."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class SinusoidalPositions(nn.Module):
+    """Sines of falling frequency in the first half of the width, cosines in the second (Vaswani et al. 2017, whose pairs are
+    interleaved; in halves as Marian has them)."""
+
+    def __init__(self, context_length: int, width: int):
+        super().__init__()
+        self.width = width
+        angles = torch.arange(context_length, dtype=torch.float64)[:, None] * 10_000.0 ** (
+            -torch.arange(0, width, 2, dtype=torch.float64) / width
+        )
+        table = torch.cat([angles.sin(), angles.cos()], dim=-1).float()
+        self.register_buffer("table", table, persistent=False)
+        self.table: Tensor
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """positions (B or 1, T) -> (B or 1, T, width)."""
+        return self.table[positions]
+
+
+def alibi_slopes(heads: int) -> Tensor:
+    """How much each head dislikes distance, (H,): a geometric series that begins at 2^(-8/H) (Press et al. 2021).
+
+    For a number of heads that is no power of two: the series of the next smaller one, then every other of the next larger.
+    """
+    power = 2 ** math.floor(math.log2(heads))
+    slopes = [2 ** (-8 * (n + 1) / power) for n in range(power)]
+    slopes += [2 ** (-4 * (2 * n + 1) / power) for n in range(heads - power)]
+    return torch.tensor(slopes)
+
+
+def alibi_bias(heads: int, query_positions: Tensor, key_positions: Tensor) -> Tensor:
+    """What ALiBi adds to attention's scores: query positions (T,), key positions (S,) -> (1, H, T, S)."""
+    distance = (query_positions[:, None] - key_positions[None, :]).abs()  # (T, S)
+    return -(alibi_slopes(heads).to(distance.device)[:, None, None] * distance)[None]

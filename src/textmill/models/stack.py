@@ -1,0 +1,109 @@
+"""Token ids -> embeddings -> layers -> the last hidden state: a decoder, an encoder, or half of an encoder–decoder."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..errors import ModelError
+from .attention import attention_mask
+from .block import Block
+from .config import TransformerConfig
+from .normalization import make_norm
+from .positions import SinusoidalPositions, alibi_bias
+from .rotary import Rotary
+from .state import KeyValueState
+
+Rotation = tuple[Tensor, Tensor]
+
+
+class TransformerStack(nn.Module):
+    """The layers that `config` describes; `causal` ones see only what stands before them."""
+
+    def __init__(self, config: Any, causal: bool):
+        super().__init__()
+        self.shape: TransformerConfig = config
+        self.causal = causal
+        self.recompute = False
+        self.embedding = nn.Embedding(config.vocabulary_size, config.width)
+        if config.positions == "learned":
+            self.position_embedding = nn.Embedding(config.context_length, config.width)
+        elif config.positions == "sinusoidal":
+            self.sinusoids = SinusoidalPositions(config.context_length, config.width)
+        elif config.positions == "rotary":
+            self.rotary = Rotary(config.context_length, config.head_dim, config.rope_theta, config.rope_scaling)
+            if config.local_rope_theta is not None:
+                self.local_rotary = Rotary(config.context_length, config.head_dim, config.local_rope_theta)
+        norm = (config.width, config.norm, config.norm_epsilon, config.norm_bias)
+        self.embedding_norm = make_norm(*norm) if config.embedding_norm else nn.Identity()
+        self.drop = nn.Dropout(0.0)
+        self.blocks = nn.ModuleList(Block(config, layer, causal) for layer in range(config.layers))
+        self.norm = nn.Identity() if config.post_norm else make_norm(*norm)
+
+    def run(
+        self,
+        inputs: Tensor,
+        positions: Tensor | None = None,
+        segments: Tensor | None = None,
+        state: KeyValueState | None = None,
+        real: Tensor | None = None,
+    ) -> Tensor:
+        """The last hidden state, (B, T, D), of token ids (B, T).
+
+        positions (B, T) default to 0, 1, … after what `state` holds; segments (B, T) keep attention inside documents; `real`
+        (B, T with what `state` holds) is False where a row holds padding.
+        """
+        length, seen = inputs.size(1), state.length if state is not None else 0
+        if seen + length > self.shape.context_length:
+            raise ModelError(
+                f"{seen + length} tokens are more than the model's context of {self.shape.context_length}; "
+                "give a shorter text, or a model trained with a longer context"
+            )
+        if positions is None:
+            positions = torch.arange(seen, seen + length, device=inputs.device)[None]
+        rotations = self._rotations(positions)
+        masks = self._masks(length, seen + length, segments, real, inputs.device)
+        x = self.drop(self._embedded(inputs, positions))
+        recompute = self.recompute and torch.is_grad_enabled()
+        for layer, block in enumerate(self.blocks):
+            window = self.shape.window(layer)
+            arguments = (x, rotations[bool(window)], masks[window], state, layer)
+            x = checkpoint(block, *arguments, use_reentrant=False) if recompute else block(*arguments)
+        if state is not None:
+            state.advance(length)
+        return self.norm(x)
+
+    def _embedded(self, inputs: Tensor, positions: Tensor) -> Tensor:
+        """Embeddings with what tells their position, (B, T, D)."""
+        x = self.embedding(inputs)
+        if self.shape.embedding_scale:
+            x = x * self.shape.width**0.5
+        if self.shape.positions == "learned":
+            x = x + self.position_embedding(positions)
+        elif self.shape.positions == "sinusoidal":
+            x = x + self.sinusoids(positions)
+        return self.embedding_norm(x)
+
+    def _rotations(self, positions: Tensor) -> tuple[Rotation | None, Rotation | None]:
+        """The turns of layers that see all, and of those with a window."""
+        if self.shape.positions != "rotary":
+            return None, None
+        everywhere = self.rotary(positions)
+        return everywhere, everywhere if self.shape.local_rope_theta is None else self.local_rotary(positions)
+
+    def _masks(
+        self, queries: int, keys: int, segments: Tensor | None, real: Tensor | None, device: torch.device
+    ) -> dict[int, Tensor | None]:
+        """The mask of each window that a layer has."""
+        masks: dict[int, Tensor | None] = {}
+        for window in {0, *self.shape.windows}:
+            mask = attention_mask(queries, keys, device, self.causal, segments, window, real)
+            if self.shape.positions == "alibi":
+                place = torch.arange(keys, device=device)
+                bias = alibi_bias(self.shape.heads, place[keys - queries :], place)
+                if mask is None and self.causal:
+                    mask = place <= place[keys - queries :, None]
+                mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
+            masks[window] = mask
+        return masks
