@@ -1,8 +1,8 @@
-"""Words are counted in any script."""
+"""Words are found and counted in any script."""
 
 import pytest
 
-from textmill.evaluation.words import count_words
+from textmill.evaluation.words import count_words, words_of
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,7 @@ from textmill.evaluation.words import count_words
 )
 def test_words_of_many_scripts(text: str, words: int) -> None:
     assert count_words(text) == words
+
+
+def test_words_are_what_stands_between_blanks_and_marks() -> None:
+    assert words_of("‘Don’t’ panic, 'tis 北京 in हिन्दी' '") == ["Don't", "panic", "tis", "北", "京", "in", "हिन्दी"]

@@ -10,6 +10,7 @@ from .. import __version__
 GROUPS = {
     "A model's life": ("run", "corpus", "tokenizer", "tokens", "train", "report"),
     "Use and judge a model": ("generate", "chat", "evaluate", "inspect"),
+    "Word vectors": ("vectors", "neighbours"),
     "Before you begin": ("doctor", "recipe", "sample"),
 }
 EXAMPLES = {
@@ -38,6 +39,11 @@ EXAMPLES = {
         "inspect recipes/wikipedia-sample.toml --set model.preset=30m",
         "inspect runs/wikipedia-sample --mermaid",
     ],
+    "vectors": [
+        "vectors sample:wikipedia --out vectors.txt",
+        "vectors my-notes/ --dimension 256 --window 8 --minimum-count 10 --out vectors.txt",
+    ],
+    "neighbours": ["neighbours vectors.txt water music"],
     "doctor": ["doctor"],
     "recipe": ["recipe train", "recipe train.time", "recipe --schema > recipe.schema.json"],
     "sample": ["sample", "sample wikipedia"],

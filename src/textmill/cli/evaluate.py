@@ -8,6 +8,12 @@ import typer
 
 from .app import app
 
+Format = Annotated[
+    str | None, typer.Option(help="How the files are read: txt, md, jsonl or mediawiki; default: by their endings.")
+]
+Encoding = Annotated[str | None, typer.Option(help="How .txt, .md and .jsonl files are encoded; default: utf-8.")]
+TextField = Annotated[str | None, typer.Option(help="The field of a .jsonl line that holds the text.")]
+
 
 @app.command()
 def evaluate(
@@ -28,11 +34,9 @@ def evaluate(
     ] = None,
     ngram_order: Annotated[int, typer.Option(help="Order of that n-gram.")] = 7,
     raw: Annotated[bool, typer.Option("--raw", help="Take the text as it is; default: cleaned as a corpus is.")] = False,
-    format: Annotated[
-        str | None, typer.Option(help="How the files are read: txt, md, jsonl or mediawiki; default: by their endings.")
-    ] = None,
-    encoding: Annotated[str | None, typer.Option(help="How .txt, .md and .jsonl files are encoded; default: utf-8.")] = None,
-    text_field: Annotated[str | None, typer.Option(help="The field of a .jsonl line that holds the text.")] = None,
+    format: Format = None,
+    encoding: Encoding = None,
+    text_field: TextField = None,
     maximum_bytes: Annotated[
         int, typer.Option(min=1, help="Text that is scored, in bytes; which documents, their hashes decide.")
     ] = 2_000_000,

@@ -94,11 +94,14 @@ def read_texts(settings: CorpusSettings, maximum_bytes: int, cleaned: bool = Tru
         return texts
 
 
-def training_texts(settings: CorpusSettings) -> Iterator[str]:
-    """The cleaned text of each document, for a baseline to learn from."""
+def training_texts(settings: CorpusSettings, progress: Progress | None = None) -> Iterator[str]:
+    """The cleaned text of each document, streaming, for a baseline or word vectors to learn from."""
     texts = Texts(settings, True, Selection([], 0, 0, 0))
     with _without_standard_input(settings) as files_only:
-        for document in _documents(list_sources(files_only), files_only, texts, None):
+        paths = list_sources(files_only, progress)
+        if progress:
+            progress.total = sum(path.stat().st_size for path in paths)
+        for document in _documents(paths, files_only, texts, progress):
             yield document.text
 
 
