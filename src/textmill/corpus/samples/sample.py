@@ -1,4 +1,4 @@
-"""What a sample is: texts or weights under a name, what a person should know before fetching them, and how they are fetched."""
+"""What a sample is: texts, pairs of texts or weights under a name, what one should know of them, and how they are fetched."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from ...errors import CorpusError
 from ...files import sha256_of_file
 from ...progress import Progress
 
-SampleKind = Literal["text", "weights"]
+SampleKind = Literal["text", "weights", "pairs"]
 
 
 @dataclass(frozen=True)
