@@ -10,8 +10,8 @@ import pytest
 
 from textmill import load
 from textmill.corpus.document import Document
-from textmill.evaluation.compare import hardest, system_names, xz_alone
 from textmill.evaluation.scorers import ModelScorer
+from textmill.evaluation.side_by_side import hardest, system_names, xz_alone
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def evaluate(
 ) -> None:
     """Bits per byte of a model on any text, with intervals, beside other models and baselines."""
     from .. import load
-    from ..evaluation.compare import compare, train_ngram
+    from ..evaluation.side_by_side import evaluate_folders, train_ngram
     from ..evaluation.texts import read_texts, text_settings
     from ..machine.device import best_device
 
@@ -58,8 +58,8 @@ def evaluate(
     ngram = train_ngram(training, ngram_order) if training else None
     for folder in folders:
         folder.model.to(best_device())
-    comparison = compare(folders, found, ngram)
+    judged = evaluate_folders(folders, found, ngram)
     if as_json:
-        print(json.dumps(comparison.to_dict(documents), ensure_ascii=False, indent=2))
+        print(json.dumps(judged.to_dict(documents), ensure_ascii=False, indent=2))
     else:
-        print(comparison.render(documents))
+        print(judged.render(documents))

@@ -51,9 +51,9 @@ def train_ngram(settings: CorpusSettings, order: int) -> NgramModel:
     return NgramModel.train(training_texts(settings), order, BASELINE_BYTES)
 
 
-def compare(
+def evaluate_folders(
     folders: Sequence[ModelFolder], texts: Texts, ngram: NgramModel | None = None, samples: int = 10_000
-) -> "Comparison":
+) -> "SideBySide":
     """Bits per byte of each model folder and of the n-gram, where one is given; the first is compared with each other.
 
     Raises ModelError where a folder is given twice.
@@ -71,7 +71,7 @@ def compare(
         watched = [_Watched(scorer, progress) for scorer in scorers]
         evaluation = evaluate_scorers(watched, texts.selection.documents, samples, extra_signature=texts.signature)
     notes = [note for folder, scorer in zip(folders, scorers) for note in _overlap(folder, scorer.name, texts)]
-    return Comparison(evaluation, xz_alone(texts.selection.documents), texts, notes, len(folders))
+    return SideBySide(evaluation, xz_alone(texts.selection.documents), texts, notes, len(folders))
 
 
 NAMED_FILES = 5  # of those that a model was trained on; of a folder of notes it may be all
@@ -92,7 +92,7 @@ def _overlap(folder: ModelFolder, name: str, texts: Texts) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SideBySide:
     """The figures of some models on a text, and all that has to be said with them."""
 
     evaluation: Evaluation
