@@ -130,7 +130,7 @@ def _account(saved: dict[str, Any]) -> Account:
 
 
 def price_usage(usage: Usage, settings: LedgerSettings) -> dict[str, Any]:
-    """Time, energy, money and CO₂ of what was used. `energy_source` is `rapl`, `nvml`, `estimate`, or several of them."""
+    """Time, energy, money, CO₂, memory of what was used. `energy_source` is `rapl`, `nvml`, `estimate`, or several of them."""
     estimated = usage.cpu_seconds * settings.watts_per_core
     joules = sum(usage.joules.values()) + estimated
     kwh = joules / JOULES_PER_KWH
@@ -149,6 +149,7 @@ def price_usage(usage: Usage, settings: LedgerSettings) -> dict[str, Any]:
         "money": round(kwh * settings.price_per_kwh + usage.seconds / 3600 * settings.price_per_hour, 9),
         "currency": settings.currency,
         "co2_grams": round(kwh * settings.co2_per_kwh, 6),
+        "peak_bytes": usage.peak_bytes,
     }
 
 

@@ -1,7 +1,8 @@
 """The run folder: which stages of a model's life are done, which are to do, and what each took.
 
     runs/NAME/  recipe.toml  manifest.json  corpus/  tokenizer/  tokens/
-                choices.json  checkpoints/  metrics.jsonl  model/  evaluation.json  ledger.json  report.html
+                choices.json  checkpoints/  metrics.jsonl  model/  evaluation.json  scores.jsonl
+                ledger.json  report.html
 
 A stage whose inputs haven't changed isn't run again. The manifest is written after a stage's output, so that a stage
 that was killed is simply done again, or, in training, gone on with.
@@ -63,7 +64,7 @@ STAGES = (
         kept_because=trained_long_enough, goes_on=goes_on_training,
     ),
     Stage("model", (), ("train", "tokenizer"), MODEL_FILES, make_model),
-    Stage("evaluate", ("evaluate",), ("model", "corpus"), ("evaluation.json",), make_evaluation),
+    Stage("evaluate", ("evaluate",), ("model", "corpus"), ("evaluation.json", "scores.jsonl"), make_evaluation),
     Stage("report", tuple(Recipe.model_fields), (), ("report.html",), make_report, report_inputs),
 )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """The real command on real text: a whole life, killed and resumed to the bit, prolonged, repeated, refused."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from textmill.evaluation.document_scores import read_document_scores
 
 Command = Callable[..., Any]
 SHORT = ["--set", "train.steps=15", "--set", "evaluate.maximum_bytes=4000", "--set", "evaluate.baseline_bytes=20000"]
@@ -39,6 +42,12 @@ def test_a_whole_life_and_a_second_run_that_has_nothing_to_do(place: Path, textm
     assert "Next:" in first.stdout and "xz" in first.stdout and "7-gram" in first.stdout
     scores = json.loads((run / "model" / "textmill.json").read_text())["scores"]
     assert [system["name"] for system in scores["systems"]] == ["textmill", "7-gram", "xz"]
+    for system in scores["systems"]:  # each figure is the sum over its documents
+        documents = read_document_scores(run)[system["name"]]
+        bits = sum(score.nats for score in documents) / math.log(2)
+        assert bits / sum(score.bytes for score in documents) == pytest.approx(system["bits_per_byte"]["value"])
+        assert len(documents) == system["bits_per_byte"]["count"]
+    assert manifest["stages"]["evaluate"]["summary"]["scoring_seconds"].keys() == read_document_scores(run).keys()
 
     before = weights(run)
     second = textmill(place, "run", "recipe.toml")

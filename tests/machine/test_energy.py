@@ -93,6 +93,6 @@ def test_cpu_seconds_of_children_count_while_they_live_and_after() -> None:
 
 
 def test_usages_add_up() -> None:
-    first = Usage(1, 2.0, 3.0, {"nvml": 1.0}, ("a",))
-    second = Usage(2, 1.0, 0.5, {"rapl": 5.0, "nvml": 2.0}, ("a", "b"))
-    assert first + second == Usage(3, 3.0, 3.5, {"nvml": 3.0, "rapl": 5.0}, ("a", "b"))
+    first = Usage(1, 2.0, 3.0, {"nvml": 1.0}, ("a",), peak_bytes=900)
+    second = Usage(2, 1.0, 0.5, {"rapl": 5.0, "nvml": 2.0}, ("a", "b"), peak_bytes=700)
+    assert first + second == Usage(3, 3.0, 3.5, {"nvml": 3.0, "rapl": 5.0}, ("a", "b"), peak_bytes=900)

@@ -11,6 +11,7 @@ import torch
 
 from textmill.machine.cgroups import Limits, cgroup_limits
 from textmill.machine.cores import usable_cores
+from textmill.machine.memory import peak_bytes
 from textmill.machine.neighbours import Neighbours
 from textmill.machine.speed import matrix_flops, memory_bytes_per_second
 
@@ -81,3 +82,13 @@ def test_a_busy_neighbour_is_seen_and_ones_own_children_are_none() -> None:
 def test_products_and_memory_have_a_speed(dtype: torch.dtype) -> None:
     assert matrix_flops(CPU, dtype, seconds=0.05) > 1e6
     assert memory_bytes_per_second(CPU, seconds=0.01) > 1e6
+
+
+def test_the_peak_of_memory_is_that_of_the_process_alone() -> None:
+    program = "from textmill.machine.memory import peak_bytes; print(peak_bytes())"
+    small = int(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
+    held = b"x" * (small + (200 << 20))
+    del held
+    assert peak_bytes() > small + (200 << 20)
+    again = int(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
+    assert again < small + (100 << 20)  # not that of the process which started it

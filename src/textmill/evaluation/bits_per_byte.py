@@ -7,6 +7,7 @@ that both have scored.
 import hashlib
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,8 @@ class Evaluation:
     differences: list[Score]
     documents: list[list[DocumentScore]]
     """Each system's documents, in the systems' order."""
+    seconds: list[float]
+    """How long each system scored, in the same order: of this machine, so no part of `to_dict`."""
 
     @property
     def closest(self) -> int | None:
@@ -85,7 +88,11 @@ def evaluate_scorers(
     names = [scorer.name for scorer in scorers]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"each system needs a name of its own, got {names}")
-    results = [list(scorer.score(documents)) for scorer in scorers]
+    results, seconds = [], []
+    for scorer in scorers:
+        started = time.perf_counter()
+        results.append(list(scorer.score(documents)))
+        seconds.append(round(time.perf_counter() - started, 3))
     texts = {(document.source, document.id): document for document in documents}
     systems = [
         _system_scores(
@@ -96,7 +103,7 @@ def evaluate_scorers(
     differences = [
         _difference(systems[0], results[0], other, scores, samples, seed) for other, scores in zip(systems[1:], results[1:])
     ]
-    return Evaluation(systems, differences, results)
+    return Evaluation(systems, differences, results, seconds)
 
 
 def validation_bits_per_byte(scorer: Scorer, documents: Sequence[Document]) -> float:

@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import torch
 
+from .memory import peak_bytes
+
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -23,7 +25,8 @@ class Usage:
     """What some work used. Usages add up.
 
     `joules` by the counter they were read from (`rapl`, `nvml`); `cpu_seconds` of all processes, only of the time in which
-    no counter covered the processor; `notes` say what the joules hold, and what they don't.
+    no counter covered the processor; `notes` say what the joules hold, and what they don't; `peak_bytes` is the most memory
+    that the process had held by the end of it, in whatever work.
     """
 
     attempts: int = 0
@@ -31,6 +34,7 @@ class Usage:
     cpu_seconds: float = 0.0
     joules: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    peak_bytes: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         sources = dict.fromkeys([*self.joules, *other.joules])
@@ -40,6 +44,7 @@ class Usage:
             self.cpu_seconds + other.cpu_seconds,
             {source: self.joules.get(source, 0.0) + other.joules.get(source, 0.0) for source in sources},
             tuple(dict.fromkeys([*self.notes, *other.notes])),
+            max(self.peak_bytes, other.peak_bytes),
         )
 
 
@@ -164,5 +169,6 @@ class Meter:
             self.joules["nvml"] += self.nvml.joules()
         if "rapl" in self.joules:
             self.joules["rapl"] += self.rapl.joules()
-            return Usage(1, seconds, 0.0, dict(self.joules), self.notes)
-        return Usage(1, seconds, max(0.0, self.clock.seconds() - self.cpu_started), dict(self.joules), self.notes)
+            return Usage(1, seconds, 0.0, dict(self.joules), self.notes, peak_bytes())
+        cpu_seconds = max(0.0, self.clock.seconds() - self.cpu_started)
+        return Usage(1, seconds, cpu_seconds, dict(self.joules), self.notes, peak_bytes())

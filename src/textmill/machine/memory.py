@@ -1,4 +1,9 @@
-"""How much memory a device has, and how much of it is free."""
+"""How much memory a device has, how much of it is free, and how much this process has needed."""
+
+import os
+import re
+import sys
+from pathlib import Path
 
 import psutil
 import torch
@@ -23,3 +28,14 @@ def free_bytes(device: torch.device) -> int:
         return max(0, memory_bytes(device) - torch.mps.current_allocated_memory())
     own = psutil.Process().memory_info().rss
     return max(0, min(psutil.virtual_memory().available, memory_bytes(device) - own))
+
+
+def peak_bytes() -> int:
+    """The most main memory that this process has held at once so far, its libraries included; what it keeps on a GPU isn't."""
+    if os.name == "nt":
+        return psutil.Process().memory_info().peak_wset
+    if sys.platform == "linux":  # getrusage's figure would begin with that of the process which started this one
+        return 1024 * int(re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)[1])  # type: ignore[index]
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,9 +1,11 @@
 """The evaluate stage: the model folder's bits per byte beside blind baselines, and samples of its writing."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from ..evaluation.bits_per_byte import evaluate_scorers
+from ..evaluation.document_scores import write_document_scores
 from ..evaluation.scorers import NgramScorer, Scorer, XzScorer
 from ..evaluation.table import render_evaluation
 from ..files import fingerprint, write_json
@@ -28,9 +30,12 @@ def make_evaluation(place: Workplace) -> dict[str, Any]:
     def training_texts() -> Iterator[str]:
         return (document.text for document in place.train_documents())
 
+    started = time.perf_counter()
+    ngram = NgramScorer(NgramModel.train(training_texts(), settings.ngram_order, settings.baseline_bytes))
+    ngram_seconds = round(time.perf_counter() - started, 3)
     scorers: list[Scorer] = [
         model_scorer(folder.model, folder.tokenizer, place.recipe.train.batch_size),
-        NgramScorer(NgramModel.train(training_texts(), settings.ngram_order, settings.baseline_bytes)),
+        ngram,
         XzScorer(training_texts(), min(settings.baseline_bytes, XZ_BYTES)),
     ]
     evaluation = evaluate_scorers(scorers, documents, settings.bootstrap_samples)
@@ -43,5 +48,7 @@ def make_evaluation(place: Workplace) -> dict[str, Any]:
         print(f"\n  {sample['prompt']}|{' '.join(sample['text'].split())}")
     report = {**evaluation.to_dict(), "samples": samples}
     write_json(place.folder / "evaluation.json", report)
+    write_document_scores(place.folder, evaluation)
     write_lineage(place.folder / "model", {**folder.lineage, "scores": evaluation.to_dict()})
-    return {"hash": fingerprint(report)}
+    scoring = {system.name: seconds for system, seconds in zip(evaluation.systems, evaluation.seconds)}
+    return {"hash": fingerprint(report), "scoring_seconds": scoring, "training_seconds": {ngram.name: ngram_seconds}}

@@ -1,0 +1,38 @@
+"""scores.jsonl: what each document cost under each system, one JSON object a line.
+
+An evaluation's figures are sums over these; with them other systems can be compared over the same documents later.
+"""
+
+import json
+from collections import defaultdict
+from dataclasses import asdict
+from pathlib import Path
+
+from ..errors import RunError
+from ..files import atomic_file
+from .bits_per_byte import Evaluation
+from .scorers import DocumentScore
+
+FILE = "scores.jsonl"
+
+
+def write_document_scores(folder: Path, evaluation: Evaluation) -> None:
+    """Write every system's documents into a run folder."""
+    with atomic_file(folder / FILE, "w") as stream:
+        for system, scores in zip(evaluation.systems, evaluation.documents):
+            for score in scores:
+                stream.write(json.dumps({"system": system.name, **asdict(score)}, ensure_ascii=False) + "\n")
+
+
+def read_document_scores(folder: Path) -> dict[str, list[DocumentScore]]:
+    """What was written, by the systems' names. Raises RunError where the file isn't there, or isn't as it was written."""
+    path = folder / FILE
+    systems: dict[str, list[DocumentScore]] = defaultdict(list)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            for line in stream:
+                values = json.loads(line)
+                systems[values.pop("system")].append(DocumentScore(**values))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RunError(f"{path} can't be read ({error}); delete it, and run again to have it made anew") from error
+    return dict(systems)
