@@ -20,7 +20,7 @@ TOPICS = sorted(pydoc_data.topics.topics.items())
 class AsciiTokenizer:
     """One token an ASCII character; all else is lost."""
 
-    bos_id, eos_id, vocabulary_size, hash = BOS, EOS, VOCABULARY, "ascii"
+    document_start_id, document_end_id, vocabulary_size, hash = BOS, EOS, VOCABULARY, "ascii"
 
     def encode(self, text: str) -> list[int]:
         return [ord(character) for character in text if character.isascii()]

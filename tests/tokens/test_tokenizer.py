@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import TokenizerError
+from textmill.tokens.special_tokens import END_OF_TEXT, UNKNOWN
 from textmill.tokens.splitting import independent_pieces
-from textmill.tokens.tokenizer import END_OF_TEXT, UNKNOWN, Tokenizer
+from textmill.tokens.tokenizer import Tokenizer
 
 shared_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
 

@@ -154,11 +154,11 @@ class ScoringTokenizer(Protocol):
     """What the model scorer needs of a tokenizer."""
 
     @property
-    def bos_id(self) -> int:
+    def document_start_id(self) -> int:
         """The token that stands before a document."""
 
     @property
-    def eos_id(self) -> int:
+    def document_end_id(self) -> int:
         """The token that stands for its end."""
 
     @property
@@ -189,8 +189,9 @@ class ModelScorer:
     """A language model as a scorer. Any module will do that has `token_nats(inputs, targets)`: (B, T) int64 tokens to
     (B, T) float32 nats, 0 where the target is -100, each position seeing only those up to its own.
 
-    A document is `BOS + tokens`, which predict `tokens + EOS`. One that is longer than the context is read in windows
-    that overlap by half, each target scored once, so that past the first window each sees half a context or more.
+    A document is its start and its tokens, which predict the tokens and its end. One that is longer than the context is
+    read in windows that overlap by half, each target scored once, so that past the first window each sees half a context
+    or more.
     Windows of many documents run together, `batch_size` at once; memory doesn't grow with the number of documents.
     """
 
@@ -248,7 +249,8 @@ class ModelScorer:
         """Each document's windows, one after the other. The last one ends where the document does, and is full."""
         for place, document in enumerate(documents):
             tokens = np.array(
-                [self.tokenizer.bos_id, *self.tokenizer.encode(document.text), self.tokenizer.eos_id], dtype=np.int64
+                [self.tokenizer.document_start_id, *self.tokenizer.encode(document.text), self.tokenizer.document_end_id],
+                dtype=np.int64,
             )
             inputs, targets = tokens[:-1], tokens[1:]
             scored = 0
@@ -263,7 +265,7 @@ class ModelScorer:
     def _window_nats(self, batch: Sequence[_Window]) -> list[float]:
         """The cost of each window's targets. Padding stands at the right, where no token of a causal model looks."""
         length = max(len(window.inputs) for window in batch)
-        inputs = np.full((len(batch), length), self.tokenizer.eos_id, dtype=np.int64)
+        inputs = np.full((len(batch), length), self.tokenizer.document_end_id, dtype=np.int64)
         targets = np.full((len(batch), length), IGNORED, dtype=np.int64)
         for row, window in enumerate(batch):
             inputs[row, : len(window.inputs)] = window.inputs

@@ -49,7 +49,7 @@ def from_stock(tensors: dict[str, torch.Tensor], config: DecoderConfig) -> dict[
     return renamed
 
 
-def stock_config(config: DecoderConfig, bos_id: int, eos_id: int) -> dict[str, Any]:
+def stock_config(config: DecoderConfig, bos_id: int | None, eos_id: int | None) -> dict[str, Any]:
     """The `config.json` of transformers. Both spellings of the rotary base are written: readers differ."""
     return {
         "architectures": ["Qwen3ForCausalLM"],

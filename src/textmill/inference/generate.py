@@ -9,7 +9,7 @@ import torch
 from ..errors import GenerationError
 from ..models.language_model import LanguageModel
 from ..models.state import GenerationState
-from ..tokens.tokenizer import Tokenizer
+from ..tokens.tokenizer import DecodeStream, Tokenizer
 from .sampling import Sampling, pick
 
 FinishReason = Literal["end", "stop", "length", "context"]
@@ -54,12 +54,13 @@ class StopStrings:
 def generate(
     model: LanguageModel,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: str | Sequence[int],
     sampling: Sampling | None = None,
     max_tokens: int = 200,
     stop: Sequence[str] = (),
 ) -> Iterator[Piece]:
-    """Write on from `prompt` (which may be empty). Yields pieces of text; the last one has a `finish_reason`.
+    """Write on from `prompt`: a text, which may be empty, or a whole input's tokens as they are, after which a text of its
+    own begins. Yields pieces of text; the last one has a `finish_reason`.
 
     Raises GenerationError where the prompt doesn't fit into the model's context, with both numbers.
     """
@@ -67,26 +68,32 @@ def generate(
     stops = StopStrings(stop)
     if max_tokens < 1:
         raise GenerationError(f"max_tokens must be at least 1, found {max_tokens}")
-    read = [tokenizer.bos_id, *tokenizer.encode(prompt)]
+    read = tokenizer.encode_beginning(prompt) if isinstance(prompt, str) else list(prompt)
     context = model.config.context_length
     if len(read) >= context:
         raise GenerationError(
-            f"the prompt is {len(read) - 1} tokens long, and the model's context of {context} tokens leaves room for "
-            f"{context - 2} and an answer; give a shorter prompt, or train with a larger model.context_length"
+            f"the prompt is {len(read)} tokens long, and the model's context of {context} tokens leaves room for "
+            f"{context - 1} and an answer; give a shorter prompt, or train with a larger model.context_length"
         )
-    return _write_on(model, tokenizer, read, sampling, max_tokens, stops)
+    stream = tokenizer.decode_stream(continues=isinstance(prompt, str) and bool(prompt))
+    return _write_on(model, tokenizer, read, stream, sampling, max_tokens, stops)
 
 
 @torch.inference_mode()
 def _write_on(
-    model: LanguageModel, tokenizer: Tokenizer, read: list[int], sampling: Sampling, max_tokens: int, stops: StopStrings
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    read: list[int],
+    stream: DecodeStream,
+    sampling: Sampling,
+    max_tokens: int,
+    stops: StopStrings,
 ) -> Iterator[Piece]:
     state = model.new_state(rows=1)
-    stream = tokenizer.decode_stream()
     logits = _next_logits(model, read, state, tokenizer.unknown_id)
     for written in range(1, max_tokens + 1):
         token = pick(logits, read, sampling, position=written - 1)
-        if token == tokenizer.eos_id:
+        if token in tokenizer.end_ids:
             shown, stopped = stops.push(stream.flush())
             yield Piece(shown + stops.held, written, "stop" if stopped else "end")
             return
@@ -117,7 +124,7 @@ def _next_logits(model: LanguageModel, tokens: list[int], state: GenerationState
 def complete(
     model: LanguageModel,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: str | Sequence[int],
     sampling: Sampling | None = None,
     max_tokens: int = 200,
     stop: Sequence[str] = (),

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from .splitting import independent_pieces
 from .tokenizer import Tokenizer
 
 PIECE = 65_536  # characters encoded at a time
@@ -32,7 +31,7 @@ def tokenizer_card(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, Any]
     totals: Counter[str] = Counter()
     for text in texts:
         totals["texts"] += 1
-        for piece in independent_pieces(text, PIECE):
+        for piece in tokenizer.pieces(text, PIECE):
             [(ids, spans)] = tokenizer.encode_with_spans([piece])
             uses += np.bincount(np.array(ids, dtype=np.int64), minlength=len(uses))
             totals["bytes"] += len(piece.encode())
@@ -97,8 +96,7 @@ def _unknown_uses(tokenizer: Tokenizer, uses: np.ndarray) -> int:
 
 def _never_used(tokenizer: Tokenizer, uses: np.ndarray) -> dict[str, Any]:
     """Tokens that the texts never gave, special ones aside, and the first few of them."""
-    special = {tokenizer.bos_id, tokenizer.unknown_id}
-    idle = [int(id) for id in np.flatnonzero(uses == 0) if id not in special]
+    idle = [int(id) for id in np.flatnonzero(uses == 0) if id not in tokenizer.special_ids]
     return {"count": len(idle), "examples": [_show(tokenizer, id) for id in idle[:EXAMPLES]]}
 
 

@@ -15,7 +15,6 @@ from ..corpus.document import Document
 from ..errors import CorpusError
 from ..files import atomic_folder, fingerprint, write_json
 from ..progress import Progress
-from .splitting import independent_pieces
 from .tokenizer import Tokenizer
 
 FORMAT = "textmill tokens"
@@ -46,7 +45,7 @@ def write_shards(
     with atomic_folder(folder) as partial, contextlib.ExitStack() as files:
         shards = _ShardWriter(partial, token_type, shard_tokens, files)
         starts = _FileWriter(partial / STARTS, files)
-        separator = np.array([tokenizer.eos_id], dtype=token_type)
+        separator = np.array([tokenizer.document_end_id], dtype=token_type)
         shards.append(separator)
         begins = True
         for piece, ids, lost, ends in _encoded(tokenizer, documents):
@@ -68,7 +67,7 @@ def write_shards(
             "version": VERSION,
             "tokenizer": tokenizer.hash,
             "vocabulary_size": tokenizer.vocabulary_size,
-            "separator": tokenizer.eos_id,
+            "separator": tokenizer.document_end_id,
             "dtype": "uint16" if token_type.itemsize == 2 else "uint32",
             "shard_tokens": shard_tokens,
             "documents": count,
@@ -85,17 +84,17 @@ def write_shards(
 
 def _encoded(tokenizer: Tokenizer, documents: Iterable[Document]) -> Iterator[tuple[str, list[int], int, bool]]:
     """Every piece of every document with its tokens, its lost bytes, and whether the document ends with it."""
-    for batch in _batches(documents):
+    for batch in _batches(tokenizer, documents):
         results = tokenizer.encode_with_losses([piece for piece, _ in batch])
         for (piece, ends), (ids, lost) in zip(batch, results):
             yield piece, ids, lost, ends
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[tuple[str, bool]]]:
+def _batches(tokenizer: Tokenizer, documents: Iterable[Document]) -> Iterator[list[tuple[str, bool]]]:
     batch: list[tuple[str, bool]] = []
     size = 0
     for document in documents:
-        pieces = list(independent_pieces(document.text, PIECE))
+        pieces = list(tokenizer.pieces(document.text, PIECE))
         for number, piece in enumerate(pieces, start=1):
             batch.append((piece, number == len(pieces)))
             size += len(piece) + 1

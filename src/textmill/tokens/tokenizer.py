@@ -1,53 +1,97 @@
 """The one object that turns text into token numbers and back, for training, evaluation and serving alike.
 
-Text never becomes a special token, whatever it spells; what an unknown token can't give back is counted in bytes.
+It knows what begins and ends a text, and the chat template. Text never becomes a special token, whatever it spells; what
+doesn't come back is counted in bytes.
 """
 
 import codecs
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import tokenizers
 
 from ..errors import TokenizerError
 from ..files import fingerprint, write_json, write_text
+from .pieces import byte_alphabet, read_pieces, spelling_of, unrestored_bytes
 from .settings import Kind
-from .splitting import CHARACTER
+from .special_tokens import CONFIG_FILE, END_OF_TEXT, SpecialTokens, own_special_tokens, read_config, read_special_tokens
+from .splitting import CHARACTER, independent_pieces
+from .tokenizer_file import TOKENIZER_FILE, read_backend
 
-END_OF_TEXT = "<|endoftext|>"  # begins a text, ends it, and stands between two documents
-UNKNOWN = "<|unknown|>"
-
-TOKENIZER_FILE = "tokenizer.json"
-CONFIG_FILE = "tokenizer_config.json"
+UNSPELLABLE = "\n "  # before a special token's text in a vocabulary, so that no text can reach it
 
 
 class Tokenizer:
-    """A trained tokenizer. `training` says how it was trained (JSON values; empty where nobody knows).
+    """A tokenizer of this project, or one from elsewhere that gives the tokens its own stock class gives.
 
-    Decoding leaves special tokens out; so a text with unknown tokens comes back shorter, never different in between.
+    `special` says which tokens play which part (for a tokenizer trained here it needn't be given), `training` how it was
+    trained (JSON values; empty where nobody knows). Decoding leaves special tokens out.
+
+    `bos_id`, `eos_id`, `pad_id`, `mask_id`: numbers of those tokens, or None. `unknown_id`: what stands for text that the
+    vocabulary can't spell; None where it can spell all. `prefix`, `suffix`: what begins and ends a whole input.
+    `begins_word` (V,) bool: whether a token begins a word. `lossless`: only unknown characters are lost on the way.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer, training: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        special: SpecialTokens | None = None,
+        training: Mapping[str, Any] | None = None,
+    ):
+        vocabulary = backend.get_vocab()
+        self.special = special or own_special_tokens(vocabulary)
+        named = self.special.named()
+        if missing := sorted(set(named.values()) - vocabulary.keys()):
+            raise TokenizerError(f"the special tokens {', '.join(missing)} are not in the vocabulary; name ones that are")
+        # A token that plays a part is special, also where its own file forgot to say so.
+        said = {token.content for token in backend.get_added_tokens_decoder().values() if token.special}
+        backend.add_special_tokens([text for text in named.values() if text not in said])
+        backend.encode_special_tokens = True
+        backend.no_truncation()
+        backend.no_padding()
         self._backend = backend
-        self._backend.encode_special_tokens = True
-        self._backend.no_truncation()
-        self._backend.no_padding()
         self.training = dict(training or {})
         self._content = json.loads(backend.to_str())
         self.kind = _kind(self._content)
         self.vocabulary_size: int = backend.get_vocab_size()
-        self.bos_id: int = backend.get_vocab()[END_OF_TEXT]
-        self.eos_id = self.bos_id
-        self.unknown_id: int | None = backend.token_to_id(UNKNOWN)
-        self._bytes = self._bytes_of_each_token()
+        ids = {part: vocabulary[text] for part, text in named.items()}
+        self.bos_id: int | None = ids.get("bos")
+        self.eos_id: int | None = ids.get("eos")
+        self.pad_id: int | None = ids.get("pad")
+        self.mask_id: int | None = ids.get("mask")
+        self.unknown_id = _unknown_id(self._content, vocabulary)
+        self._unknown_text = next((text for text, id in vocabulary.items() if id == self.unknown_id), "")
+        self.special_ids: set[int] = {id for id, token in backend.get_added_tokens_decoder().items() if token.special}
+        if self.unknown_id is not None:
+            self.special_ids.add(self.unknown_id)
+        self._pieces = read_pieces(backend, self._content, self.special_ids)
+        self.begins_word: np.ndarray = self._pieces.begins_word
+        self.lossless = self._pieces.lossless
+        self.prefix, self.suffix = self._surroundings()
 
     @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of the content of tokenizer.json: tokenizers with the same hash give the same tokens."""
         return fingerprint(self._content)
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Every token at which generation ends."""
+        return self.special.ends | ({self.eos_id} if self.eos_id is not None else frozenset())
+
+    @property
+    def document_start_id(self) -> int:
+        """What stands before a document's first token where documents are scored, or follow each other."""
+        return self._told("begins", self._separator, self.bos_id, self.eos_id)
+
+    @property
+    def document_end_id(self) -> int:
+        """What stands for a document's end."""
+        return self._told("ends", self._separator, self.eos_id)
 
     def encode(self, text: str) -> list[int]:
         """The text's tokens, without BOS or EOS. Raises TokenizerError for lone surrogates, which UTF-8 can't hold."""
@@ -55,12 +99,22 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, computed on all cores."""
-        _refuse_surrogates(texts)
-        return [encoding.ids for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+        return [ids for ids, _ in self._encode(self._backend.encode_batch_fast, texts)]
+
+    def encode_whole(self, text: str) -> list[int]:
+        """The text as a whole input, as the stock class gives it: `prefix`, its tokens, `suffix`.
+
+        Where the text is written with BOS in front, that is the BOS: there is never a second one.
+        """
+        return [*self.prefix, *self.encode(self._without_bos(text)), *self.suffix]
+
+    def encode_beginning(self, text: str) -> list[int]:
+        """The text as the beginning of one that a model is to go on with: `prefix` and its tokens, and at least one."""
+        return [*self.prefix, *self.encode(self._without_bos(text))] or [self.document_start_id]
 
     def encode_with_losses(self, texts: Sequence[str]) -> list[tuple[list[int], int]]:
-        """For each text its tokens, and how many of its UTF-8 bytes they can't give back."""
-        if self.unknown_id is None:
+        """For each text its tokens, and how many of its UTF-8 bytes they don't give back."""
+        if self.lossless and self.unknown_id is None and not self._pieces.strips_space:
             return [(ids, 0) for ids in self.encode_batch(texts)]
         return [(ids, self._lost(text, ids, spans)) for text, (ids, spans) in zip(texts, self.encode_with_spans(texts))]
 
@@ -69,97 +123,141 @@ class Tokenizer:
 
         The tokens of one character's bytes all have that character's span.
         """
-        _refuse_surrogates(texts)
-        encodings = self._backend.encode_batch(texts, add_special_tokens=False)
-        return [(encoding.ids, encoding.offsets) for encoding in encodings]
+        return [(ids, encoding.offsets) for ids, encoding in self._encode(self._backend.encode_batch, texts)]
 
     def lost_bytes(self, text: str) -> int:
         """UTF-8 bytes of `text` that decoding its tokens doesn't restore: 0 if and only if it comes back exactly."""
         return self.encode_with_losses([text])[0][1]
 
+    def pieces(self, text: str, length: int) -> Iterator[str]:
+        """The text in pieces of about `length` characters whose tokens, joined, are the text's own: one piece where that
+        isn't known of this tokenizer."""
+        return independent_pieces(text, length) if self.training else iter([text])
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the tokens. Bytes that are no UTF-8 become U+FFFD."""
-        return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
+        content = b"".join(map(self.token_bytes, ids))
+        return (content.removeprefix(b" ") if self._pieces.strips_space else content).decode("utf-8", "replace")
 
-    def decode_stream(self) -> "DecodeStream":
-        """For text that arrives token by token."""
-        return DecodeStream(self)
+    def decode_stream(self, continues: bool = False) -> "DecodeStream":
+        """For text that arrives token by token. `continues`: it goes on from another text, so that a space which begins it
+        belongs to it."""
+        return DecodeStream(self, strips_space=self._pieces.strips_space and not continues)
 
     def token_bytes(self, id: int) -> bytes:
         """What one token adds to the text: nothing for a special token. Raises TokenizerError for an unused number."""
         if not 0 <= id < self.vocabulary_size:
             raise TokenizerError(f"token {id} is outside the vocabulary; this tokenizer has 0 to {self.vocabulary_size - 1}")
-        return self._bytes[id]
+        return self._pieces.bytes[id]
 
     def save(self, folder: str | Path, model_max_length: int | None = None) -> None:
         """Write tokenizer.json and tokenizer_config.json as stock transformers reads them.
 
-        Stock transformers puts `<|endoftext|>` before a text by default, since every model here is trained to begin
-        so; `encode` doesn't.
+        Stock transformers puts `<|endoftext|>` before a text by default where the tokenizer was trained here, since every
+        model here is trained to begin so; `encode` doesn't.
         """
         config: dict[str, Any] = {
             # Without this class transformers substitutes the one of the model's family, which splits in its own way.
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": END_OF_TEXT,
-            "eos_token": END_OF_TEXT,
-            "add_bos_token": True,
+            **self.special.stock_config(),
+            "add_bos_token": self.bos_id in self.prefix,  # which tokenizer.json says too, for those who read only this
             "clean_up_tokenization_spaces": False,
         }
-        if self.unknown_id is not None:
-            config["unk_token"] = UNKNOWN
         if model_max_length is not None:
             config["model_max_length"] = model_max_length
-        config["textmill_training"] = self.training
+        if self.training:
+            config["textmill_training"] = self.training
         write_text(Path(folder) / TOKENIZER_FILE, self._backend.to_str(pretty=True))
         write_json(Path(folder) / CONFIG_FILE, config)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Tokenizer":
-        """Read what `save` wrote. Raises TokenizerError where there is none, or one that textmill can't vouch for."""
-        path = Path(folder) / TOKENIZER_FILE
-        try:
-            text = path.read_text(encoding="utf-8")
-            backend = tokenizers.Tokenizer.from_str(text)
-        except FileNotFoundError as error:
-            raise TokenizerError(f"there is no {TOKENIZER_FILE} in {folder}; give the folder that holds it") from error
-        except UnicodeDecodeError as error:
-            raise TokenizerError(f"{path} is not UTF-8 text (byte {error.start}); have the tokenizer made anew") from error
-        except OSError as error:
-            raise TokenizerError(f"cannot read {path}: {error.strerror}") from error
-        except Exception as error:  # the library raises a bare Exception for any content it can't read
-            raise TokenizerError(f"{path} holds no tokenizer ({error}); have the tokenizer made anew") from error
-        if problems := _strangeness(json.loads(backend.to_str()), backend):
-            raise TokenizerError(*(f"{path}: {problem}" for problem in problems))
-        return cls(backend, _read_training(Path(folder) / CONFIG_FILE))
+        """Read what `save` wrote, or another's tokenizer.json with the files beside it.
+
+        Raises TokenizerError where there is none, or one that textmill can't vouch for.
+        """
+        folder = Path(folder)
+        config = read_config(folder / CONFIG_FILE)
+        training = config.get("textmill_training")
+        if not isinstance(training, dict | None):
+            raise TokenizerError(f"{folder / CONFIG_FILE} is not what textmill wrote; have the tokenizer made anew")
+        backend = read_backend(folder, trained_here=training is not None)
+        if training is not None:
+            return cls(backend, training=training)
+        added = [token.content for token in backend.get_added_tokens_decoder().values() if token.special]
+        return cls(backend, read_special_tokens(folder, backend.get_vocab(), added))
+
+    @property
+    def _separator(self) -> int | None:
+        id = self._backend.token_to_id(END_OF_TEXT)
+        return id if id in self.special_ids else None
+
+    def _told(self, what: str, *candidates: int | None) -> int:
+        found = next((id for id in candidates if id is not None), None)
+        if found is None:
+            raise TokenizerError(f"this tokenizer has no token that {what} a document, so documents can't be scored with it")
+        return found
+
+    def _without_bos(self, text: str) -> str:
+        return text.removeprefix(self.special.bos or "") if self.bos_id in self.prefix else text
+
+    def _surroundings(self) -> tuple[list[int], list[int]]:
+        """What the post-processor puts before and after a whole input."""
+        encoding = _without_panic(self._backend.encode, "a")
+        added = encoding.special_tokens_mask
+        count = added.index(0) if 0 in added else len(added)
+        return encoding.ids[:count], [id for id, by_template in zip(encoding.ids[count:], added[count:]) if by_template]
+
+    def _encode(self, encode_batch: Any, texts: Sequence[str]) -> Iterator[tuple[list[int], tokenizers.Encoding]]:
+        """Each text's tokens, none of them special, and the library's account of them.
+
+        The library keeps added tokens out; but a model whose own vocabulary has the piece `<s>` may still take it.
+        """
+        _refuse_surrogates(texts)
+        for text, encoding in zip(texts, _without_panic(encode_batch, texts, add_special_tokens=False)):
+            found = self.special_ids.intersection(ids := encoding.ids)
+            if found and (found != {self.unknown_id} or self._unknown_text in text):
+                encoding = _without_panic(self._backend_without_special.encode, text, add_special_tokens=False)
+                ids = encoding.ids
+                if self.special_ids.intersection(ids) - {self.unknown_id}:
+                    raise TokenizerError(f"a text spells a special token, and can't be written otherwise: {text[:80]!r}")
+            yield ids, encoding
+
+    @functools.cached_property
+    def _backend_without_special(self) -> tokenizers.Tokenizer:
+        """The same tokenizer, whose special pieces no text can spell."""
+        return _backend_without(
+            self._content, {text for text, id in self._backend.get_vocab().items() if id in self.special_ids}
+        )
 
     def _lost(self, text: str, ids: list[int], spans: list[tuple[int, int]]) -> int:
-        return sum(len(text[a:b].encode()) for id, (a, b) in zip(ids, spans) if id == self.unknown_id)
-
-    def _bytes_of_each_token(self) -> list[bytes]:
-        byte_of = _byte_alphabet() if self.kind in ("bpe", "byte") else None
-        special = {self.bos_id, self.unknown_id}
-        table = [b""] * self.vocabulary_size
-        for piece, id in self._backend.get_vocab().items():
-            if id not in special:
-                table[id] = piece.encode() if byte_of is None else bytes(byte_of[character] for character in piece)
-        return table
+        return 0 if self.decode(ids) == text else max(1, unrestored_bytes(text, ids, spans, self._pieces))
 
 
 class DecodeStream:
-    """Text out of tokens that come one at a time: only whole characters, and in the end whatever is left."""
+    """Text out of tokens that come one at a time: only whole characters, and in the end whatever is left.
 
-    def __init__(self, tokenizer: Tokenizer):
+    `strips_space`: the one space that the first token begins with is left out.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, strips_space: bool = False):
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._strips_space, self._begun = strips_space, False
 
     def step(self, id: int) -> str:
         """The characters that this token completes; often none."""
-        return self._decoder.decode(self._tokenizer.token_bytes(id))
+        content = self._tokenizer.token_bytes(id)
+        if content and not self._begun:
+            content = content.removeprefix(b" ") if self._strips_space else content
+            self._begun = True
+        return self._decoder.decode(content)
 
     def flush(self) -> str:
         """U+FFFD for a character that was begun and never ended, else nothing. The stream is fresh again afterwards."""
         rest = self._decoder.decode(b"", final=True)
         self._decoder.reset()
+        self._begun = False
         return rest
 
 
@@ -174,6 +272,16 @@ def _refuse_surrogates(texts: Sequence[str]) -> None:
             ) from error
 
 
+def _without_panic(encode: Any, *arguments: Any, **options: Any) -> Any:
+    """What the library encodes. Where its matcher gives up on a pattern it panics, which no `except Exception` sees."""
+    try:
+        return encode(*arguments, **options)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise TokenizerError(f"the tokenizer's own pattern gives up on a text ({error}); cut the text into parts") from error
+
+
 def _kind(content: dict[str, Any]) -> Kind:
     """Which kind a tokenizer.json holds, read off its structure."""
     model, splitting = content["model"]["type"], content["pre_tokenizer"] or {}
@@ -184,41 +292,28 @@ def _kind(content: dict[str, Any]) -> Kind:
     return cast(Kind, model.lower())
 
 
-def _strangeness(content: dict[str, Any], backend: tokenizers.Tokenizer) -> list[str]:
-    """Why this tokenizer isn't one whose promises (lossless, one separator, exact token bytes) textmill can keep."""
-    problems = []
-    if backend.token_to_id(END_OF_TEXT) is None:
-        problems.append(f"has no {END_OF_TEXT} token, which begins and ends every document")
-    if content["normalizer"] is not None:
-        problems.append("has a normaliser, so that it can't give a text back as it was")
-    decoder = (content["decoder"] or {}).get("type")
-    if decoder != ("ByteLevel" if content["model"]["type"] == "BPE" else "Fuse"):
-        problems.append(f"joins its pieces in a way that isn't known here (decoder {decoder})")
-    size = backend.get_vocab_size()
-    if decoder == "ByteLevel" and not _byte_alphabet().keys() <= backend.get_vocab().keys():
-        problems.append("lacks some of the 256 bytes, so that it can't hold every text")
-    if '"add_prefix_space": true' in json.dumps(content["pre_tokenizer"]):
-        problems.append("puts a space before each text, so that it can't give a text back as it was")
-    if set(backend.get_vocab().values()) != set(range(size)):
-        problems.append(f"its {size} tokens don't have the numbers 0 to {size - 1}")
-    if foreign := sorted({token["content"] for token in content["added_tokens"]} - {END_OF_TEXT, UNKNOWN}):
-        problems.append(f"has special tokens that aren't known here: {', '.join(foreign[:5])}")
-    return [f"{problem}; train one with textmill" for problem in problems]
+def _unknown_id(content: dict[str, Any], vocabulary: Mapping[str, int]) -> int | None:
+    """The token that the model itself gives for what it can't spell; None where bytes spell everything."""
+    model = content["model"]
+    if spelling_of(content) == "byte-level" and byte_alphabet().keys() <= vocabulary.keys():
+        return None
+    return model.get("unk_id") if model["type"] == "Unigram" else vocabulary.get(model.get("unk_token"))
 
 
-def _read_training(path: Path) -> dict[str, Any]:
-    """How the tokenizer was trained, if its folder says so."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")).get("textmill_training", {}))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise TokenizerError(f"{path} is not what textmill wrote ({error}); have the tokenizer made anew") from error
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """Which byte each character of a byte-level piece stands for: itself where printable Latin-1, else the next one
-    from U+0100 on (Radford et al. 2019, GPT-2)."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in set(printable)]
-    return {chr(byte): byte for byte in printable} | {chr(0x100 + n): byte for n, byte in enumerate(others)}
+def _backend_without(content: dict[str, Any], texts: set[str]) -> tokenizers.Tokenizer:
+    """The tokenizer of a tokenizer.json with the pieces `texts` renamed, under their numbers, to what no text can reach."""
+    model = dict(content["model"])
+    renamed = {text: UNSPELLABLE + text for text in texts}
+    if model["type"] == "Unigram":
+        model["vocab"] = [[renamed.get(piece, piece), score] for piece, score in model["vocab"]]
+    else:
+        model["vocab"] = {renamed.get(piece, piece): id for piece, id in model["vocab"].items()}
+    if model.get("unk_token"):
+        model["unk_token"] = renamed.get(model["unk_token"], model["unk_token"])
+    if "merges" in model:
+        model["merges"] = [pair for pair in model["merges"] if "".join(pair) not in texts and not texts.intersection(pair)]
+    added = [{**token, "content": renamed.get(token["content"], token["content"])} for token in content["added_tokens"]]
+    changed = {**content, "model": model, "added_tokens": added, "post_processor": None}
+    backend = tokenizers.Tokenizer.from_str(json.dumps(changed))
+    backend.encode_special_tokens = True
+    return backend

@@ -25,8 +25,9 @@ from .counting import (
     split_outside,
 )
 from .settings import TokenizerSettings
+from .special_tokens import END_OF_TEXT, UNKNOWN
 from .splitting import LONGEST_RUN, byte_level_splitter, splitter
-from .tokenizer import END_OF_TEXT, UNKNOWN, Tokenizer
+from .tokenizer import Tokenizer
 
 SEEN_AT_LEAST = 2  # a merge seen once is a quotation, not a rule
 COVERAGE = 0.9995  # share of the text whose characters get a piece of their own (Kudo & Richardson 2018, SentencePiece)
@@ -42,7 +43,7 @@ def train_tokenizer(settings: TokenizerSettings, texts: Iterable[str], progress:
     order, so that rare pieces and near-ties between two ways to cut may change from run to run.
     """
     if settings.kind == "byte":
-        return Tokenizer(_assemble(settings, _bytes_alone(), frozenset()), {"kind": "byte"})
+        return Tokenizer(_assemble(settings, _bytes_alone(), frozenset()), training={"kind": "byte"})
     sample = sample_text(texts, settings.training_bytes, progress)
     if not sample.pieces:
         raise TokenizerError(
@@ -53,7 +54,7 @@ def train_tokenizer(settings: TokenizerSettings, texts: Iterable[str], progress:
     runs = count_runs(sample, splitter("bpe" if settings.kind == "character" else settings.kind))
     alphabet = _alphabet(settings, runs.counts)
     model = _train_model(settings, runs.counts, alphabet)
-    return Tokenizer(_assemble(settings, model, alphabet), _account(settings, sample, runs, alphabet))
+    return Tokenizer(_assemble(settings, model, alphabet), training=_account(settings, sample, runs, alphabet))
 
 
 def _train_model(settings: TokenizerSettings, counts: Counter[str], alphabet: frozenset[str]) -> models.Model:
