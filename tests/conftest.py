@@ -1,6 +1,5 @@
 """What many tests share: a tiny decoder with random weights, and a tokenizer trained on the standard library's text."""
 
-import dataclasses
 import io
 import json
 import os
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pydoc_data.topics import topics
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +18,9 @@ import torch
 from textmill.cli import main
 from textmill.corpus.samples import fetch_sample
 from textmill.errors import CorpusError
+from textmill.models.architectures import ARCHITECTURES
 from textmill.models.decoder import Decoder, DecoderConfig
+from textmill.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
 from textmill.tokens.training import train_tokenizer
@@ -142,28 +144,48 @@ def textmill(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return run
 
 
+def fill(model: torch.nn.Module) -> None:
+    """Make every weight random: freshly initialised models have zeros that would hide mistakes."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0.0, 0.3, generator=generator)
+            if parameter.dim() == 1:
+                parameter.add_(1.0)
+
+
+TINY = {
+    "vocabulary_size": 512,
+    "context_length": 64,
+    "layers": 3,
+    "width": 48,
+    "heads": 4,
+    "key_value_heads": 2,
+    "head_dim": 16,
+    "feed_forward_width": 96,
+}
+
+
 @pytest.fixture
 def make_decoder() -> Callable[..., Decoder]:
-    """Makes a decoder whose every weight is random: freshly initialised ones have zeros that would hide mistakes."""
+    """Makes a decoder whose every weight is random."""
 
-    def make(**changes: object) -> Decoder:
-        shape = DecoderConfig(
-            vocabulary_size=512,
-            context_length=64,
-            layers=3,
-            width=48,
-            heads=4,
-            key_value_heads=2,
-            head_dim=16,
-            feed_forward_width=96,
-        )
-        model = Decoder(dataclasses.replace(shape, **changes))  # type: ignore[arg-type]
-        generator = torch.Generator().manual_seed(7)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.normal_(0.0, 0.3, generator=generator)
-                if parameter.dim() == 1:
-                    parameter.add_(1.0)
+    def make(**changes: Any) -> Decoder:
+        model = Decoder(DecoderConfig(**{**TINY, **changes}))
+        fill(model)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def make_encoder_decoder() -> Callable[..., EncoderDecoder]:
+    """Makes an encoder–decoder of the architecture that is named, with fewer layers in its decoder."""
+
+    def make(architecture: str, **changes: Any) -> EncoderDecoder:
+        sizes = {**TINY, "key_value_heads": 4, "head_dim": 12, "decoder_layers": 2}
+        model = EncoderDecoder(EncoderDecoderConfig(**{**ARCHITECTURES[architecture].differs, **sizes, **changes}))
+        fill(model)
         return model.eval()
 
     return make

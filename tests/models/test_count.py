@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from textmill.models.architectures import ARCHITECTURES
 from textmill.models.count import activation_bytes, count, state_bytes
 from textmill.models.settings import PRESETS, ModelSettings
 
@@ -50,14 +51,17 @@ def test_presets_have_the_size_they_are_named_by(name: str) -> None:
     assert named < 10e6 or config.width % 256 == 0
 
 
+@pytest.mark.parametrize("changes", [{}, ARCHITECTURES["gpt2"].differs], ids=["qwen3", "gpt2"])
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 @pytest.mark.parametrize("eager", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_bytes_of_activations_are_those_that_autograd_keeps(make_decoder, dtype: str, eager: bool, dropout: float) -> None:
+def test_bytes_of_activations_are_those_that_autograd_keeps(
+    make_decoder, dtype: str, eager: bool, dropout: float, changes: dict
+) -> None:
     rows, context = 4, 64
 
     def kept(layers: int) -> int:
-        model = make_decoder(layers=layers).train()
+        model = make_decoder(layers=layers, **changes).train()
         model.set_eager_attention(eager)
         model.set_dropout(dropout)
         weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
@@ -74,7 +78,7 @@ def test_bytes_of_activations_are_those_that_autograd_keeps(make_decoder, dtype:
             assert total.requires_grad
         return sum(tensor.untyped_storage().nbytes() for place, tensor in found.items() if place not in weights)
 
-    config = make_decoder(layers=1).config
+    config = make_decoder(layers=1, **changes).config
     cost = count(config)
     cast = 2 * (cost.matrix_parameters - cost.embedding_parameters) if dtype == "bfloat16" else 0
     expected = rows * context * activation_bytes(config, context, dtype, eager, dropout > 0) + cast

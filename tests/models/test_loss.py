@@ -8,26 +8,29 @@ from textmill.models.loss import LossTerms, cross_entropy_sum
 from textmill.tokens.loader import IGNORED
 
 
+@pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("z_loss", [0.0, 1e-2])
-def test_value_and_gradients_are_those_of_autograd(monkeypatch, smoothing: float, z_loss: float) -> None:
+def test_value_and_gradients_are_those_of_autograd(monkeypatch, smoothing: float, z_loss: float, biased: bool) -> None:
     monkeypatch.setattr(loss, "LOGIT_BYTES", 1)  # the smallest chunks: 64 rows
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(150, 12, generator=generator, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(37, 12, generator=generator, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(37, generator=generator, dtype=torch.float64, requires_grad=True) if biased else None
+    learnt = (hidden, weight) if bias is None else (hidden, weight, bias)
     targets = torch.randint(0, 37, (150,), generator=generator)
     targets[3:20] = targets[140] = IGNORED
 
-    logits = hidden @ weight.T
+    logits = torch.nn.functional.linear(hidden, weight, bias)
     plain = torch.nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
     expected = torch.nn.functional.cross_entropy(
         logits, targets, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
     )
     expected = expected + z_loss * (logits.logsumexp(1) ** 2)[targets != IGNORED].sum()
-    wanted = torch.autograd.grad(3 * expected, (hidden, weight))
+    wanted = torch.autograd.grad(3 * expected, learnt)
 
-    ours, nats = cross_entropy_sum(hidden, weight, targets, LossTerms(smoothing, z_loss))
-    found = torch.autograd.grad(3 * ours, (hidden, weight))
+    ours, nats = cross_entropy_sum(hidden, weight, targets, LossTerms(smoothing, z_loss), bias)
+    found = torch.autograd.grad(3 * ours, learnt)
     torch.testing.assert_close(ours, expected, rtol=1e-12, atol=0)
     torch.testing.assert_close(nats, plain, rtol=1e-12, atol=0)
     for mine, theirs in zip(found, wanted):

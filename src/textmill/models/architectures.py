@@ -1,7 +1,8 @@
 """The architectures by the names that everybody calls them: which family each is of, and what sets its shape apart.
 
 A name is also the `model_type` of the class of transformers that holds it (formats/). Sources: GPT-2, Radford et al. 2019;
-Llama, Touvron et al. 2023; Mistral, Jiang et al. 2023; Qwen2 and Qwen3, Yang et al. 2024 and 2025.
+Llama, Touvron et al. 2023; Mistral, Jiang et al. 2023; Qwen2 and Qwen3, Yang et al. 2024 and 2025; Marian, Junczys-Dowmunt et
+al. 2018, whose layout is the original Transformer's (Vaswani et al. 2017); mBART, Liu et al. 2020.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import torch
 
 from .config import ModelConfig
 from .decoder import Decoder, DecoderConfig
+from .encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from .language_model import LanguageModel
 
 
@@ -24,11 +26,23 @@ class Architecture:
 
     @property
     def family(self) -> str:
-        """decoder, …: which class of models it is."""
+        """decoder, encoder-decoder, …: which class of models it is."""
         return FAMILIES[self.config].family
 
 
-FAMILIES: dict[type[Any], type[LanguageModel]] = {DecoderConfig: Decoder}
+FAMILIES: dict[type[Any], type[LanguageModel]] = {DecoderConfig: Decoder, EncoderDecoderConfig: EncoderDecoder}
+
+_CLASSIC: dict[str, Any] = {  # the layers of the original Transformer, but for where their norms stand
+    "norm": "layer",
+    "norm_epsilon": 1e-5,
+    "norm_bias": True,
+    "query_key_norm": False,
+    "query_key_value_bias": True,
+    "attention_output_bias": True,
+    "gated": False,
+    "feed_forward_bias": True,
+    "tied_embeddings": True,
+}
 
 ARCHITECTURES = {
     "qwen3": Architecture(DecoderConfig, {}),
@@ -37,18 +51,22 @@ ARCHITECTURES = {
     "mistral": Architecture(DecoderConfig, {"query_key_norm": False}),
     "gpt2": Architecture(
         DecoderConfig,
+        {**_CLASSIC, "positions": "learned", "activation": "gelu_tanh"},
+    ),
+    "marian": Architecture(
+        EncoderDecoderConfig,
+        {**_CLASSIC, "positions": "sinusoidal", "post_norm": True, "embedding_scale": True, "activation": "relu"},
+    ),
+    "mbart": Architecture(
+        EncoderDecoderConfig,
         {
+            **_CLASSIC,
             "positions": "learned",
-            "norm": "layer",
-            "norm_epsilon": 1e-5,
-            "norm_bias": True,
-            "query_key_norm": False,
-            "query_key_value_bias": True,
-            "attention_output_bias": True,
-            "activation": "gelu_tanh",
-            "gated": False,
-            "feed_forward_bias": True,
-            "tied_embeddings": True,
+            "position_offset": 2,
+            "embedding_norm": True,
+            "embedding_scale": True,
+            "activation": "gelu",
+            "decoder_start": "last",
         },
     ),
 }

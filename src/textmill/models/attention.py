@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .config import TransformerConfig
 from .normalization import RMSNorm
 from .rotary import rotate
-from .state import KeyValueState
+from .state import EncoderDecoderState, KeyValueState
 
 
 def attention_mask(
@@ -142,3 +142,22 @@ class Attention(nn.Module):
         if state is not None:
             key, value = state.append(layer, key, value)
         return self.attend(x, key, value, rotation, mask)
+
+
+class CrossAttention(Attention):
+    """Attention of one sequence to another, the memory: that of an encoder–decoder's second half to its first (Vaswani et al.
+    2017). Positions aren't turned here, since the two sequences have none in common."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__(config, causal=False)
+
+    def forward(  # type: ignore[override]
+        self, x: Tensor, memory: Tensor | None, mask: Tensor | None, state: EncoderDecoderState | None, layer: int
+    ) -> Tensor:
+        """x (B, T, D) looks up in memory (B, S, D), or in its keys and values where a state holds them -> (B, T, D)."""
+        if state is not None:
+            key, value = state.memory[layer]
+        else:
+            assert memory is not None
+            key, value = self.keys_and_values(memory, None)
+        return self.attend(x, key, value, None, mask)

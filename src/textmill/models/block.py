@@ -1,12 +1,14 @@
-"""One Transformer layer: attention, then feed-forward, each added to the residual stream, normalised before or after."""
+"""One Transformer layer: attention, perhaps to a memory too, then feed-forward, each added to the residual stream and
+normalised, before or after."""
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import Attention
+from .attention import Attention, CrossAttention
 from .config import TransformerConfig
 from .normalization import make_norm
 from .state import KeyValueState
@@ -38,14 +40,16 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer, the `layer`-th of its stack."""
+    """One layer, the `layer`-th of its stack. With `cross` it also looks up in a memory."""
 
-    def __init__(self, config: TransformerConfig, layer: int, causal: bool):
+    def __init__(self, config: TransformerConfig, layer: int, causal: bool, cross: bool = False):
         super().__init__()
         norm = functools.partial(make_norm, config.width, config.norm, config.norm_epsilon, config.norm_bias)
         self.post_norm = config.post_norm
         self.attention_norm = norm() if layer or config.first_attention_norm else nn.Identity()
         self.attention = Attention(config, causal)
+        self.cross_attention_norm = norm() if cross else None
+        self.cross_attention = CrossAttention(config) if cross else None
         self.feed_forward_norm = norm()
         self.feed_forward = FeedForward(config)
         self.drop = nn.Dropout(0.0)
@@ -57,10 +61,17 @@ class Block(nn.Module):
         mask: Tensor | None,
         state: KeyValueState | None,
         layer: int,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
     ) -> Tensor:
-        """x (B, T, D) -> (B, T, D)."""
+        """x (B, T, D), and a memory (B, S, D) unless the state holds it -> (B, T, D)."""
+        x = self._add(x, self.attention_norm, self.attention, rotation, mask, state, layer)
+        if self.cross_attention is not None and self.cross_attention_norm is not None:
+            x = self._add(x, self.cross_attention_norm, self.cross_attention, memory, memory_mask, state, layer)
+        return self._add(x, self.feed_forward_norm, self.feed_forward)
+
+    def _add(self, x: Tensor, norm: nn.Module, sublayer: nn.Module, *arguments: Any) -> Tensor:
+        """x with what a sub-layer makes of it, normalised on the way."""
         if self.post_norm:
-            x = self.attention_norm(x + self.drop(self.attention(x, rotation, mask, state, layer)))
-            return self.feed_forward_norm(x + self.drop(self.feed_forward(x)))
-        x = x + self.drop(self.attention(self.attention_norm(x), rotation, mask, state, layer))
-        return x + self.drop(self.feed_forward(self.feed_forward_norm(x)))
+            return norm(x + self.drop(sublayer(x, *arguments)))
+        return x + self.drop(sublayer(norm(x), *arguments))

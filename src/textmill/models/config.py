@@ -83,6 +83,7 @@ class TransformerConfig(ModelConfig):
     rope_theta: float = 10_000.0
     norm_epsilon: float = 1e-6
     positions: Positions = "rotary"
+    position_offset: int = 0  # rows of the learned positions' table that stand before the first token's
     rope_scaling: RopeScaling | None = None
     local_rope_theta: float | None = None
     windows: tuple[int, ...] = ()

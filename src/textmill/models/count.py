@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from .architectures import build_empty
 from .config import ModelConfig, TransformerConfig
+from .encoder_decoder import EncoderDecoderConfig
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,13 @@ def _(config: TransformerConfig, context: int) -> int:
     return config.layers * 4 * context * config.heads * config.head_dim
 
 
+@attention_flops.register
+def _(config: EncoderDecoderConfig, context: int) -> int:
+    """For one token of a source and one of its target, both `context` long."""
+    encoder, decoder = config.halves
+    return (encoder.layers + 2 * decoder.layers) * 4 * context * config.heads * config.head_dim
+
+
 @functools.singledispatch
 def state_bytes(config: ModelConfig, length: int, bytes_per_value: int = 4) -> int:
     """Bytes that one sequence of `length` tokens keeps while decoding."""
@@ -83,6 +91,13 @@ def state_bytes(config: ModelConfig, length: int, bytes_per_value: int = 4) -> i
 @state_bytes.register
 def _(config: TransformerConfig, length: int, bytes_per_value: int = 4) -> int:
     return 2 * config.layers * config.key_value_heads * config.head_dim * length * bytes_per_value
+
+
+@state_bytes.register
+def _(config: EncoderDecoderConfig, length: int, bytes_per_value: int = 4) -> int:
+    """With the memory of a source that is as long."""
+    _, decoder = config.halves
+    return 4 * decoder.layers * config.key_value_heads * config.head_dim * length * bytes_per_value
 
 
 @functools.singledispatch
@@ -99,20 +114,46 @@ def activation_bytes(
 @activation_bytes.register
 def _(config: TransformerConfig, context: int, dtype: str = "float32", eager: bool = False, dropout: bool = False) -> int:
     width, wide = config.width, config.feed_forward_width
+    half = width + (4 if config.gated else 2) * wide  # in the format of the products: their inputs
+    if dtype == "bfloat16" and config.gated:
+        half += width  # each product casts its input anew
+    if dropout:
+        half += width
+    feed_forward = _norm_bytes(config) + (2 if dtype == "bfloat16" else 4) * half
+    attention = _attention_bytes(config, context, dtype, eager, dropout, config.positions == "rotary")
+    return attention + feed_forward
+
+
+def _norm_bytes(config: TransformerConfig) -> int:
+    """A norm's input and scale (and mean), in float32."""
+    return 4 * (config.width + (1 if config.norm == "rms" else 2))
+
+
+def _attention_bytes(config: TransformerConfig, context: int, dtype: str, eager: bool, dropout: bool, turned: bool) -> int:
+    """What attention with its norm keeps of a token, whether it looks at its own sequence or at another one. `turned`: its
+    queries are, by rotary positions."""
     query, key = config.heads * config.head_dim, config.key_value_heads * config.head_dim
-    # float32: both norms' inputs and scales (and means), attention's log-sum-exp
-    full = 2 * width + (2 if config.norm == "rms" else 4) + config.heads
-    # in the format of the products: their inputs, and attention's
-    half = 2 * width + 3 * query + 2 * key + (4 if config.gated else 2) * wide
+    grouped = config.heads != config.key_value_heads
+    full = 0 if eager else config.heads  # float32: the log-sum-exp
+    half = config.width + 2 * query + 2 * key  # in the format of the products: their inputs, and attention's
     if config.query_key_norm:
         full += config.heads + config.key_value_heads
         half += query + key
     if eager:
-        repeated = query - 2 * key if config.heads != config.key_value_heads else -query
-        half += repeated + config.heads * context  # keys and values repeated for each head, and the weights
-        full -= config.heads
+        half += config.heads * context + (2 * query - 2 * key if grouped else 0)  # the weights; keys and values for each head
+    elif turned:
+        half += query  # the fused kernel gives what it found in the queries' order, which turning them has changed
     if dtype == "bfloat16":
-        half += 3 * width  # each product casts its input anew
+        half += 2 * config.width  # each product casts its input anew
     if dropout:
-        half += 2 * width
-    return 4 * full + (2 if dtype == "bfloat16" else 4) * half
+        half += config.width
+    return _norm_bytes(config) + 4 * full + (2 if dtype == "bfloat16" else 4) * half
+
+
+@activation_bytes.register
+def _(config: EncoderDecoderConfig, context: int, dtype: str = "float32", eager: bool = False, dropout: bool = False) -> int:
+    """One layer of the encoder with its share of the decoder's, for one token of a source and one of its target."""
+    encoder, decoder = config.halves
+    alike = activation_bytes.dispatch(TransformerConfig)(config, context, dtype, eager, dropout)
+    cross = _attention_bytes(config, context, dtype, eager, dropout, turned=False)
+    return alike + -(-decoder.layers * (alike + cross) // encoder.layers)

@@ -52,16 +52,7 @@ class Decoder(LanguageModel, TransformerStack):
         positions (B, T) default to 0, 1, … after what `state` holds; segments (B, T) keep attention inside documents.
         `padding` (B,) counts the tokens at the left of each row that aren't part of it; a state remembers it.
         """
-        if state is not None:
-            padding = state.padding = padding if padding is not None else state.padding
-        real = None
-        if padding is not None:
-            seen = state.length if state is not None else 0
-            places = torch.arange(seen + inputs.size(1), device=inputs.device)
-            real = places >= padding[:, None]  # (B, keys)
-            if positions is None:
-                positions = (places[seen:] - padding[:, None]).clamp(min=0)
-        return self.run(inputs, positions, segments, state, real)
+        return self.read(inputs, positions, segments, state, padding)
 
     def forward(
         self,

@@ -19,12 +19,15 @@ def _chunks(rows: int, vocabulary: int) -> list[slice]:
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def token_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Nats of each target, without a gradient: hidden (N, D), weight (V, D), targets (N,) -> (N,), 0 where ignored."""
+def token_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Nats of each target, without a gradient: hidden (N, D), weight (V, D), targets (N,), bias (V,) -> (N,), 0 where
+    ignored."""
     nats = torch.zeros(targets.shape, dtype=torch.float32, device=hidden.device)
     with torch.no_grad():
         for rows in _chunks(len(targets), len(weight)):
             logits = (hidden[rows] @ weight.to(hidden.dtype).T).float()
+            if bias is not None:
+                logits += bias
             nats[rows] = torch.nn.functional.cross_entropy(logits, targets[rows], ignore_index=IGNORED, reduction="none")
     return nats
 
@@ -46,19 +49,24 @@ class _CrossEntropySum(torch.autograd.Function):
     a chunk's logits are at hand."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float, z_loss: float, bias: Tensor | None
+    ) -> Tensor:
         precision = torch.promote_types(hidden.dtype, torch.float32)
         total = torch.zeros((), dtype=precision, device=hidden.device)
         extra = torch.zeros_like(total)
         hidden_gradient = torch.empty_like(hidden)
         head = weight.to(hidden.dtype)
         weight_gradient = torch.zeros_like(weight)
+        bias_gradient = None if bias is None else torch.zeros_like(bias)
         chunks = _chunks(len(targets), len(weight))
         buffer = hidden.new_empty(chunks[0].stop, len(weight))  # one for all chunks: fresh memory would cost page faults
         for rows in chunks:
             counted = (targets[rows] != IGNORED)[:, None].to(precision)
             target = targets[rows].clamp_min(0)[:, None]
             logits = torch.mm(hidden[rows], head.T, out=buffer[: len(target)]).to(precision)  # (n, V)
+            if bias is not None:
+                logits += bias
             chosen = logits.gather(1, target)
             mean = logits.mean(dim=1, keepdim=True) if smoothing else chosen
             largest = logits.amax(dim=1, keepdim=True)
@@ -73,31 +81,36 @@ class _CrossEntropySum(torch.autograd.Function):
             gradient.scatter_add_(1, target, (smoothing - 1) * counted)
             if smoothing:
                 gradient.sub_(counted * (smoothing / len(weight)))
+            if bias_gradient is not None:
+                bias_gradient += gradient.sum(dim=0)
             gradient = gradient.to(hidden.dtype)
             torch.mm(gradient, head, out=hidden_gradient[rows])
             if head.dtype == weight.dtype:
                 weight_gradient.addmm_(gradient.T, hidden[rows])
             else:  # the sum over the chunks is kept in the weight's own precision
                 weight_gradient += gradient.T @ hidden[rows]
-        ctx.save_for_backward(hidden_gradient, weight_gradient)
+        ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient)
         return torch.stack([total + extra, total])  # one tensor: torch.compile loses the gradient of a pair
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None, Tensor | None]:
         scale = gradients[0][0]
-        hidden_gradient, weight_gradient = ctx.saved_tensors
-        return hidden_gradient * scale.to(hidden_gradient.dtype), weight_gradient * scale, None, None, None
+        hidden_gradient, weight_gradient, bias_gradient = ctx.saved_tensors
+        of_bias = None if bias_gradient is None else bias_gradient * scale
+        return hidden_gradient * scale.to(hidden_gradient.dtype), weight_gradient * scale, None, None, None, of_bias
 
 
-def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, terms: LossTerms = PLAIN) -> tuple[Tensor, Tensor]:
-    """Sum over the counted targets of -log softmax(hidden · weightᵀ)[target], in nats: with `terms`, and without.
+def cross_entropy_sum(
+    hidden: Tensor, weight: Tensor, targets: Tensor, terms: LossTerms = PLAIN, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Sum over the counted targets of -log softmax(hidden · weightᵀ + bias)[target], in nats: with `terms`, and without.
 
-    hidden (N, D), weight (V, D), targets (N,) -> two scalars, the first with gradients to hidden and weight.
+    hidden (N, D), weight (V, D), targets (N,), bias (V,) -> two scalars, the first with gradients to hidden, weight and bias.
     """
     if torch.is_autocast_enabled(hidden.device.type):
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
     if not torch.is_grad_enabled():
-        nats = token_cross_entropy(hidden, weight, targets).sum()
+        nats = token_cross_entropy(hidden, weight, targets, bias).sum()
         return nats, nats
-    loss, nats = _CrossEntropySum.apply(hidden, weight, targets, terms.label_smoothing, terms.z_loss).unbind()
+    loss, nats = _CrossEntropySum.apply(hidden, weight, targets, terms.label_smoothing, terms.z_loss, bias).unbind()
     return loss, nats.detach()

@@ -13,11 +13,11 @@ class SinusoidalPositions(nn.Module):
     def __init__(self, context_length: int, width: int):
         super().__init__()
         self.width = width
-        angles = torch.arange(context_length, dtype=torch.float64)[:, None] * 10_000.0 ** (
-            -torch.arange(0, width, 2, dtype=torch.float64) / width
+        angles = torch.arange(context_length, dtype=torch.float64)[:, None] / 10_000.0 ** (
+            torch.arange(0, width, 2, dtype=torch.float64) / width
         )
         table = torch.cat([angles.sin(), angles.cos()], dim=-1).float()
-        self.register_buffer("table", table, persistent=False)
+        self.register_buffer("table", table)  # saved with the weights, as Marian's are
         self.table: Tensor
 
     def forward(self, positions: Tensor) -> Tensor:

@@ -19,16 +19,17 @@ Rotation = tuple[Tensor, Tensor]
 
 
 class TransformerStack(nn.Module):
-    """The layers that `config` describes; `causal` ones see only what stands before them."""
+    """The layers that `config` describes; `causal` ones see only what stands before them. With `cross` they also look up in a
+    memory. An `embedding` that is given is shared with whoever gives it."""
 
-    def __init__(self, config: Any, causal: bool):
+    def __init__(self, config: Any, causal: bool, cross: bool = False, embedding: nn.Embedding | None = None):
         super().__init__()
         self.shape: TransformerConfig = config
         self.causal = causal
         self.recompute = False
-        self.embedding = nn.Embedding(config.vocabulary_size, config.width)
+        self.embedding = nn.Embedding(config.vocabulary_size, config.width) if embedding is None else embedding
         if config.positions == "learned":
-            self.position_embedding = nn.Embedding(config.context_length, config.width)
+            self.position_embedding = nn.Embedding(config.position_offset + config.context_length, config.width)
         elif config.positions == "sinusoidal":
             self.sinusoids = SinusoidalPositions(config.context_length, config.width)
         elif config.positions == "rotary":
@@ -38,7 +39,7 @@ class TransformerStack(nn.Module):
         norm = (config.width, config.norm, config.norm_epsilon, config.norm_bias)
         self.embedding_norm = make_norm(*norm) if config.embedding_norm else nn.Identity()
         self.drop = nn.Dropout(0.0)
-        self.blocks = nn.ModuleList(Block(config, layer, causal) for layer in range(config.layers))
+        self.blocks = nn.ModuleList(Block(config, layer, causal, cross) for layer in range(config.layers))
         self.norm = nn.Identity() if config.post_norm else make_norm(*norm)
 
     def run(
@@ -48,11 +49,14 @@ class TransformerStack(nn.Module):
         segments: Tensor | None = None,
         state: KeyValueState | None = None,
         real: Tensor | None = None,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
     ) -> Tensor:
         """The last hidden state, (B, T, D), of token ids (B, T).
 
         positions (B, T) default to 0, 1, … after what `state` holds; segments (B, T) keep attention inside documents; `real`
-        (B, T with what `state` holds) is False where a row holds padding.
+        (B, T with what `state` holds) is False where a row holds padding. `memory` (B, S, D), with its mask (B, 1, 1, S), is
+        what cross-attention looks up in; a state holds its own.
         """
         length, seen = inputs.size(1), state.length if state is not None else 0
         if seen + length > self.shape.context_length:
@@ -68,11 +72,33 @@ class TransformerStack(nn.Module):
         recompute = self.recompute and torch.is_grad_enabled()
         for layer, block in enumerate(self.blocks):
             window = self.shape.window(layer)
-            arguments = (x, rotations[bool(window)], masks[window], state, layer)
+            arguments = (x, rotations[bool(window)], masks[window], state, layer, memory, memory_mask)
             x = checkpoint(block, *arguments, use_reentrant=False) if recompute else block(*arguments)
         if state is not None:
             state.advance(length)
         return self.norm(x)
+
+    def read(
+        self,
+        inputs: Tensor,
+        positions: Tensor | None = None,
+        segments: Tensor | None = None,
+        state: KeyValueState | None = None,
+        padding: Tensor | None = None,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+    ) -> Tensor:
+        """The same where rows are padded at the left, by `padding` (B,) tokens, which a state remembers."""
+        if state is not None:
+            padding = state.padding = padding if padding is not None else state.padding
+        real = None
+        if padding is not None:
+            seen = state.length if state is not None else 0
+            places = torch.arange(seen + inputs.size(1), device=inputs.device)
+            real = places >= padding[:, None]  # (B, keys)
+            if positions is None:
+                positions = (places[seen:] - padding[:, None]).clamp(min=0)
+        return self.run(inputs, positions, segments, state, real, memory, memory_mask)
 
     def _embedded(self, inputs: Tensor, positions: Tensor) -> Tensor:
         """Embeddings with what tells their position, (B, T, D)."""
@@ -80,7 +106,7 @@ class TransformerStack(nn.Module):
         if self.shape.embedding_scale:
             x = x * self.shape.width**0.5
         if self.shape.positions == "learned":
-            x = x + self.position_embedding(positions)
+            x = x + self.position_embedding(positions + self.shape.position_offset)
         elif self.shape.positions == "sinusoidal":
             x = x + self.sinusoids(positions)
         return self.embedding_norm(x)

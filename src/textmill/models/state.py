@@ -1,9 +1,11 @@
-"""What a decoder remembers of the tokens it has read: the keys and values of each layer, for N rows.
+"""What a decoder remembers of the tokens it has read: the keys and values of each layer, for N rows; and, where it is half of
+an encoder–decoder, those of the source.
 
 The buffers grow by doubling, so that a token costs no copy of what came before it. Rows can be picked, joined with those of
 another state, and rolled back, whatever the family: see `GenerationState`.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Protocol, Self
 
@@ -75,7 +77,7 @@ class KeyValueState:
         """Count `tokens` more as read, in every layer."""
         self.length += tokens
 
-    def select(self, rows: Tensor) -> "KeyValueState":
+    def select(self, rows: Tensor) -> Self:
         """A state of these rows, (M,), in this order; a row may come twice."""
         chosen = self._like(len(rows))
         chosen.length = self.length
@@ -85,7 +87,7 @@ class KeyValueState:
         return chosen
 
     @classmethod
-    def merge(cls, states: Sequence["KeyValueState"]) -> "KeyValueState":
+    def merge(cls, states: Sequence[Self]) -> Self:
         """The rows of all, one after the other. Shorter ones are moved to the right: a key knows its own position."""
         length = max(state.length for state in states)
         merged = states[0]._like(sum(state.rows for state in states))
@@ -114,9 +116,12 @@ class KeyValueState:
         _, heads, head_dim = self._shape
         return 2 * len(self._keys) * heads * head_dim * length * 4
 
-    def _like(self, rows: int) -> "KeyValueState":
-        _, heads, head_dim = self._shape
-        return KeyValueState(len(self._keys), rows, heads, head_dim, self.capacity)
+    def _like(self, rows: int) -> Self:
+        """One of the same sizes that has read nothing."""
+        like = copy.copy(self)
+        like.length, like.padding, like._shape = 0, None, (rows, *self._shape[1:])
+        like._keys, like._values = [None] * len(self._keys), [None] * len(self._keys)
+        return like
 
     def _room(self, buffer: Tensor | None, like: Tensor, end: int) -> Tensor:
         if buffer is not None and buffer.size(2) >= end:
@@ -127,6 +132,55 @@ class KeyValueState:
         if buffer is not None:
             grown[:, :, : self.length] = buffer[:, :, : self.length]
         return grown
+
+
+class EncoderDecoderState(KeyValueState):
+    """What the second half of an encoder–decoder remembers: of its own tokens, and the `memory` of the source, which was made
+    once: each layer's keys and values, two of (N, K, S, d). `lengths` (N,) counts the source's real tokens; padding is at the
+    right."""
+
+    memory: list[tuple[Tensor, Tensor]]
+    lengths: Tensor
+
+    def remember(self, memory: list[tuple[Tensor, Tensor]], lengths: Tensor) -> None:
+        """Hold this memory from now on."""
+        self.memory, self.lengths = memory, lengths
+
+    def memory_mask(self) -> Tensor | None:
+        """Which places of the source are real, (N, 1, 1, S); None: all."""
+        return memory_mask(self.lengths, self.memory[0][0].size(2))
+
+    def select(self, rows: Tensor) -> Self:
+        """A state of these rows, (M,), in this order; a row may come twice."""
+        chosen = super().select(rows)
+        rows = rows.to(self.lengths.device)
+        chosen.remember([(key[rows], value[rows]) for key, value in self.memory], self.lengths[rows])
+        return chosen
+
+    @classmethod
+    def merge(cls, states: Sequence[Self]) -> Self:
+        """The rows of all, one after the other; shorter sources are padded at the right."""
+        merged = super().merge(states)
+        longest = max(state.memory[0][0].size(2) for state in states)
+
+        def joined(parts: Sequence[Tensor]) -> Tensor:
+            return torch.cat([torch.nn.functional.pad(part, (0, 0, 0, longest - part.size(2))) for part in parts])
+
+        layers = zip(*(state.memory for state in states), strict=True)
+        memory = [(joined([key for key, _ in layer]), joined([value for _, value in layer])) for layer in layers]
+        merged.remember(memory, torch.cat([state.lengths for state in states]))
+        return merged
+
+    def bytes(self, length: int) -> int:
+        """What one row takes after `length` tokens, its memory included, in float32."""
+        return super().bytes(length) + sum(key[0].numel() + value[0].numel() for key, value in self.memory) * 4
+
+
+def memory_mask(lengths: Tensor | None, longest: int) -> Tensor | None:
+    """Which places of sources of these lengths, (N,), are real: (N, 1, 1, longest) booleans; None: all."""
+    if lengths is None:
+        return None
+    return (torch.arange(longest, device=lengths.device) < lengths[:, None])[:, None, None]
 
 
 def _joined(buffers: Sequence[Tensor | None], lengths: Sequence[int], length: int) -> Tensor | None:
