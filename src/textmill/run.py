@@ -22,7 +22,7 @@ from .interruption import Stopped, stoppable
 from .ledger import Ledger
 from .progress import format_seconds
 from .recipe import Recipe
-from .stages.corpus import make_corpus, source_identity
+from .stages.corpus import corpus_identity, make_corpus
 from .stages.evaluate import make_evaluation
 from .stages.model import make_model
 from .stages.report import make_report, report_inputs
@@ -56,7 +56,7 @@ class Stage:
 CORPUS_FILES = ("corpus/card.json", "corpus/train.jsonl.zst", "corpus/validation.jsonl.zst", "corpus/dropped.jsonl.zst")
 MODEL_FILES = ("model/model.safetensors", "model/config.json", "model/tokenizer.json")
 STAGES = (
-    Stage("corpus", ("corpus",), (), CORPUS_FILES, make_corpus, source_identity),
+    Stage("corpus", ("corpus",), (), CORPUS_FILES, make_corpus, corpus_identity),
     Stage("tokenizer", ("tokenizer",), ("corpus",), ("tokenizer/tokenizer.json",), make_tokenizer),
     Stage("tokens", (), ("corpus", "tokenizer"), ("tokens/manifest.json",), make_tokens),
     Stage(

@@ -21,3 +21,30 @@ def test_the_files_that_changed_since_the_training_are_named(
     shutil.copyfile("text.jsonl", "more.jsonl")
     result = textmill("run", "tiny.toml", "--set", 'corpus.source=["more.jsonl"]')
     assert "1 file new: more.jsonl" in result.err and "1 file gone: text.jsonl" in result.err
+
+
+def test_the_quality_step_says_what_it_measured_and_a_changed_reference_is_noticed(
+    textmill, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for number, text in enumerate(texts[1:40:2]):
+        (notes / f"{number}.txt").write_text(text[:3000], encoding="utf-8")
+    (notes / "mashed.txt").write_text("qwjk zxvq pfgj " * 20, encoding="utf-8")
+    reference = tmp_path / "reference.txt"
+    reference.write_text("\n\n".join(texts[::2]), encoding="utf-8")
+    (tmp_path / "r.toml").write_text(
+        '[corpus]\nsource = "notes"\nvalidation_fraction = 0.3\nquality_reference = "reference.txt"\nquality_bits = 6\n'
+        "[train]\nsteps = 1\n"
+    )
+    first = textmill("corpus", "r.toml")
+    assert first.code == 0, first.err
+    assert "1 dropped by quality: unlike the reference" in first.out and "bits per byte under the reference: " in first.out
+    assert "inputs unchanged" in textmill("corpus", "r.toml").out
+    reference.write_text("\n\n".join(texts[::3]), encoding="utf-8")
+    assert "inputs changed" in textmill("corpus", "r.toml").out
+    assert not list((tmp_path / "runs" / "r").glob(".quality.*"))
+    reference.unlink()
+    gone = textmill("corpus", "r.toml")
+    assert gone.code == 2 and "reference.txt does not exist" in gone.err

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pydantic
 import pytest
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,9 @@ from textmill.tokens.counting import (
     split_outside,
 )
 from textmill.tokens.settings import TokenizerSettings
+from textmill.tokens.special_tokens import MASK, PAD, SPAN
 from textmill.tokens.splitting import LONGEST_RUN, splitter
+from textmill.tokens.tokenizer import Tokenizer
 from textmill.tokens.training import train_tokenizer
 
 KINDS = ("bpe", "byte", "character", "wordpiece", "unigram", "word")
@@ -54,6 +57,32 @@ def test_unigram_cuts_nearly_the_same_way_each_time(texts: list[str]) -> None:
     wanted = TokenizerSettings(kind="unigram", vocabulary_size=400)
     counts = [sum(map(len, train_tokenizer(wanted, texts).encode_batch(texts))) for _ in range(2)]
     assert counts[0] == pytest.approx(counts[1], rel=0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_further_special_tokens_have_numbers_of_their_own_and_come_back(kind, texts: list[str], tmp_path) -> None:
+    spans = [SPAN.format(number) for number in range(3)]
+    wanted = TokenizerSettings(kind=kind, vocabulary_size=400)
+    trained = train_tokenizer(wanted, texts, special=[PAD, MASK, *spans])
+    assert kind in ("byte", "character") or trained.vocabulary_size == 400
+    trained.save(tmp_path)
+    loaded, stock = Tokenizer.load(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    first = 1 if loaded.unknown_id is None else 2
+    assert (loaded.pad_id, loaded.mask_id, loaded.span_ids) == (first, first + 1, [first + 2, first + 3, first + 4])
+    assert (stock.pad_token_id, stock.mask_token_id) == (loaded.pad_id, loaded.mask_id)
+    assert loaded.special_ids == set(range(first + 5))
+    text = f"the{PAD}class {MASK} {spans[0]}"
+    assert loaded.special_ids.isdisjoint(set(loaded.encode(text)) - {loaded.unknown_id})
+    assert loaded.decode([loaded.mask_id, *loaded.encode("the class"), loaded.pad_id]) == loaded.decode(
+        loaded.encode("the class")
+    )
+
+
+def test_special_tokens_that_could_not_be_loaded_are_refused(texts: list[str]) -> None:
+    with pytest.raises(TokenizerError, match=r"not <\|other\|>"):
+        train_tokenizer(TokenizerSettings(), texts, special=["<|other|>"])
+    with pytest.raises(TokenizerError, match="256 bytes and 3 special tokens; write 259"):
+        train_tokenizer(TokenizerSettings(vocabulary_size=258), texts, special=[PAD, MASK])
 
 
 @pytest.mark.parametrize("kind", LEARNT)

@@ -2,11 +2,12 @@
 
 import collections
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import itertools
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,6 +20,7 @@ from .cleaning import Cleaned
 from .document import Drop, Found
 from .duplicates import DropDuplicates
 from .parallel import MOST_WORKERS, Batch, clean_in_order
+from .quality import QualityMeasure
 from .readers import read_documents
 from .settings import CorpusSettings
 from .sources import find_sources
@@ -42,20 +44,27 @@ def build_corpus(
     cache_folder: Path | None = None,
     workers: int | None = None,
     block_characters: int = BLOCK_CHARACTERS,
+    measure: QualityMeasure | None = None,
 ) -> dict[str, Any]:
     """Read, clean and split the sources into `folder`, which exists; return the card.
 
     Writes `train.jsonl.zst`, `validation.jsonl.zst`, `dropped.jsonl.zst` and, last, `card.json`. On an error or a kill
     nothing of these changes, and the finished blocks wait in `building/` for the next call with the same settings and
     sources. The output is the same to the byte for any number of `workers` (default: as the size and the cores
-    suggest). Raises CorpusError for sources that can't be read, or where a side would be empty.
+    suggest). `measure` is what `settings.quality_reference` asks for. Raises CorpusError for sources that can't be read, or
+    where a side would be empty.
     """
+    if (measure is None) != (settings.quality_reference is None):
+        raise ValueError("settings.quality_reference and a measure go together: give both, or neither")
     with Progress("corpus", None, "bytes", progress_stream) as progress:
         files, left_out = find_sources(settings, progress, cache_folder)
         progress.total = sum(path.stat().st_size for path in files)
-        with Blocks(Path(folder), _key(settings, files, block_characters)) as blocks:
+        with Blocks(Path(folder), _key(settings, files, block_characters, measure)) as blocks:
             if blocks.finished_card is None:
-                _pour(files, settings, blocks, progress, workers or _workers_for(files), block_characters)
+                clean = functools.partial(
+                    clean_in_order, settings=settings, workers=workers or _workers_for(files), measure=measure
+                )
+                _pour(files, settings, blocks, progress, clean, block_characters)
                 _refuse_empty_side(blocks, settings)
                 blocks.tally.check(blocks.written)
             card = blocks.finished_card or blocks.tally.card(settings, left_out)
@@ -63,8 +72,8 @@ def build_corpus(
     return card
 
 
-def _key(settings: CorpusSettings, files: list[Path], block_characters: int) -> str:
-    """Stands for all that a block depends on: the settings, the sources, and the code that cleans them."""
+def _key(settings: CorpusSettings, files: list[Path], block_characters: int, measure: QualityMeasure | None) -> str:
+    """Stands for all that a block depends on: the settings, the sources, the measure, and the code that cleans them."""
     libraries = ("mwparserfromhell", "ftfy", "opencc", "zstandard")
     code = hashlib.sha256()
     for module in sorted(Path(__file__).parent.rglob("*.py")):
@@ -76,6 +85,7 @@ def _key(settings: CorpusSettings, files: list[Path], block_characters: int) -> 
             "block_characters": block_characters,
             "code": code.hexdigest(),
             "libraries": {name: importlib.metadata.version(name) for name in libraries},
+            "measure": None if measure is None else measure.identity,
             "unicode": unicodedata.unidata_version,
         }
     )
@@ -92,7 +102,7 @@ def _pour(
     settings: CorpusSettings,
     blocks: Blocks,
     progress: Progress,
-    workers: int,
+    clean: Callable[[Iterator[Batch]], Generator[tuple[Batch, list[Cleaned]]]],
     block_characters: int,
 ) -> None:
     """Take every document that no finished block holds to its place."""
@@ -102,7 +112,7 @@ def _pour(
     duplicates.remember(blocks.digests())
     block = blocks.tally.next_block()
     batches = _batches(files, settings, (blocks.file, blocks.taken), progress, block_characters)
-    with contextlib.closing(clean_in_order(batches, settings, workers)) as stream:
+    with contextlib.closing(clean(batches)) as stream:
         for batch, cleaned in stream:
             for one in cleaned:
                 _place(one, block, duplicates, blocks, settings)
@@ -163,6 +173,8 @@ def _refuse_empty_side(blocks: Blocks, settings: CorpusSettings) -> None:
             f"no document is left of {tally.read.total():,} ({rules}); give more or longer text, or lower "
             f"corpus.minimum_characters (now {settings.minimum_characters})"
         )
+        if settings.quality_bits is not None:
+            problem += f", or raise corpus.quality_bits (now {settings.quality_bits:g})"
         if tally.undecoded:
             problem += f"; say how the files are encoded with corpus.encoding (now {settings.encoding!r})"
     for name, advice in (("validation", "raise"), ("train", "lower")):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from .document import Document, Drop, Found
+from .quality import QUALITY, QualityMeasure, judge_quality
 from .settings import CorpusSettings
 from .steps import cleaning_steps
 
@@ -18,9 +19,11 @@ class Cleaned:
 class Cleaner:
     """Takes documents through reading and all steps. It remembers nothing from one to the next."""
 
-    def __init__(self, settings: CorpusSettings):
+    def __init__(self, settings: CorpusSettings, measure: QualityMeasure | None = None):
         self.settings = settings
         self.steps = cleaning_steps(settings)
+        if measure is not None:
+            self.steps[QUALITY] = judge_quality(measure, settings.quality_bits)
 
     def __call__(self, found: list[Found]) -> list[Cleaned]:
         """What becomes of each, in the same order."""
@@ -41,7 +44,7 @@ class Cleaner:
             if isinstance(document, Drop):
                 break
             result = step(document)
-            if isinstance(result, Document) and result is not document:
+            if isinstance(result, Document) and result.text is not document.text:
                 changed[name] = len(document.text) - len(result.text)
             document = result
         return Cleaned(document, changed)

@@ -20,6 +20,7 @@ from typing import Any
 from ..errors import CorpusError
 from .cleaning import Cleaned, Cleaner, name_of_document
 from .document import Found
+from .quality import QualityMeasure
 from .settings import CorpusSettings
 
 MOST_WORKERS = 6
@@ -39,19 +40,19 @@ class Batch:
 
 
 def clean_in_order(
-    batches: Iterable[Batch], settings: CorpusSettings, workers: int
+    batches: Iterable[Batch], settings: CorpusSettings, workers: int, measure: QualityMeasure | None = None
 ) -> Generator[tuple[Batch, list[Cleaned]], None, None]:
     """Each batch with what became of its documents. The results don't depend on the number of `workers`.
 
     Raises CorpusError where a worker is killed, and RuntimeError, with the worker's stack trace, where one fails.
     """
     if workers == 1:
-        clean = Cleaner(settings)
+        clean = Cleaner(settings, measure)
         for batch in batches:
             yield batch, clean(batch.found)
         return
     waiting: deque[tuple[Batch, Future[list[Cleaned]]]] = deque()
-    with _Workers(settings, workers) as pool:
+    with _Workers(workers, settings, measure) as pool:
         for batch in batches:
             waiting.append((batch, pool.submit(batch.found)))
             while waiting and (waiting[0][1].done() or len(waiting) >= BATCHES_PER_WORKER * workers):
@@ -64,8 +65,8 @@ def clean_in_order(
 class _Workers:
     """The threads, each with its process, started when there is work for it."""
 
-    def __init__(self, settings: CorpusSettings, count: int):
-        self._settings = settings
+    def __init__(self, count: int, *cleaner: Any):
+        self._cleaner = cleaner  # what each process makes its Cleaner of
         self._mine = threading.local()
         self._processes: list[subprocess.Popen[bytes]] = []
         self._threads = ThreadPoolExecutor(count, "textmill-corpus")
@@ -102,7 +103,7 @@ class _Workers:
         assert process.stdin
         self._processes.append(process)
         self._mine.process = process
-        pickle.dump(self._settings, process.stdin)
+        pickle.dump(self._cleaner, process.stdin)
         return process
 
     def __enter__(self) -> "_Workers":

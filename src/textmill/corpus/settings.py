@@ -3,7 +3,7 @@
 import codecs
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..settings import Settings
 
@@ -57,6 +57,16 @@ class CorpusSettings(Settings):
     """Documents with fewer characters after cleaning are dropped and counted: 1 or more. Shorter ones are mostly
     headings and remains of markup; set 1 where each line is a document of its own."""
 
+    quality_reference: str | None = None
+    """Clean text to compare with, a file, a folder or a sample: an n-gram learns from its first 20 MB how such text is
+    written, and every document is measured, in bits per byte under that n-gram. The corpus's card gets the deciles, to choose
+    quality_bits by. Default: nothing is measured."""
+
+    quality_bits: float | None = Field(None, gt=0)
+    """Documents that cost more bits per byte under the n-gram of quality_reference are dropped and counted: above 0. After a
+    few megabytes of reference, text of its kind costs 2 to 3 bits, other prose of its language 3 to 4, lists, code and other
+    languages 4 to 6, noise 7 and more; a document that is itself in the reference costs less. Default: none is dropped."""
+
     @field_validator("source")
     @classmethod
     def _at_least_one(cls, source: str | list[str]) -> str | list[str]:
@@ -77,6 +87,21 @@ class CorpusSettings(Settings):
             except LookupError as error:
                 raise ValueError(f"no text encoding {name!r} is known to Python; the usual one is 'utf-8'") from error
         return encoding
+
+    @model_validator(mode="after")
+    def _something_to_compare_with(self) -> "CorpusSettings":
+        if self.quality_bits is not None and self.quality_reference is None:
+            raise ValueError(
+                "quality_bits needs corpus.quality_reference, clean text such as 'sample:wikipedia', to compare with"
+            )
+        return self
+
+    def quality_settings(self) -> "CorpusSettings | None":
+        """How the quality reference is read: as the corpus is, but by its own ending; None where there is none."""
+        if self.quality_reference is None:
+            return None
+        own = {"source": self.quality_reference, "format": "auto", "quality_reference": None, "quality_bits": None}
+        return self.model_copy(update=own)
 
     def sources(self) -> list[str]:
         """The sources as a list, one or many."""

@@ -9,11 +9,12 @@ from typing import Any
 
 from .cleaning import Cleaned
 from .document import ANOTHER_ENCODING, Document, Drop
+from .quality import bin_of, deciles
 from .readers import name_of
 from .settings import CorpusSettings
 
 SIDES = ("train", "validation")
-_COUNTS = ("read", "kept", "kept_bytes", "dropped", "undecoded", "removed_markup")
+_COUNTS = ("read", "kept", "kept_bytes", "dropped", "undecoded", "removed_markup", "quality")
 _COUNTS_BY_STEP = ("rules", "changed")
 
 
@@ -51,11 +52,14 @@ class Tally:
     rules: dict[str, Counter[str]] = field(default_factory=dict)
     changed: dict[str, Counter[str]] = field(default_factory=dict)
     removed_markup: Counter[str] = field(default_factory=Counter)
+    quality: Counter[str] = field(default_factory=Counter)  # by the hundredth of a bit per byte
     sides: dict[str, Side] = field(default_factory=lambda: {name: Side() for name in SIDES})
 
     def count(self, cleaned: Cleaned) -> None:
         """Count a document as read, and what the steps changed in it."""
         self.read[cleaned.record.source] += 1
+        if (bits := bin_of(cleaned.record)) is not None:
+            self.quality[bits] += 1
         if isinstance(cleaned.record, Document):
             for step, characters in cleaned.changed.items():
                 self.changed.setdefault(step, Counter()).update(documents=1, characters_removed=characters)
@@ -122,6 +126,7 @@ class Tally:
             "kept": {name: vars(side) for name, side in self.sides.items()},
             "dropped": {step: dict(rules) for step, rules in self.rules.items()},
             "changed": {step: dict(counts) for step, counts in self.changed.items()},
+            **({"quality": {"judged": self.quality.total(), "deciles": deciles(self.quality)}} if self.quality else {}),
             "markup_characters_removed": dict(self.removed_markup.most_common()),
             "sources": {
                 name: {

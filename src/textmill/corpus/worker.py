@@ -14,11 +14,11 @@ from .cleaning import Cleaner
 
 
 def work() -> None:
-    """Answer each batch with `(results, "")`, or with `(None, stack trace)`. The first message is the settings."""
+    """Answer each batch with `(results, "")`, or with `(None, stack trace)`. The first message is what a Cleaner is made of."""
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a library prints must not come between the answers
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # nobody is there any more
-        clean = Cleaner(pickle.load(requests))
+        clean = Cleaner(*pickle.load(requests))
         while True:
             found = pickle.load(requests)
             cleaned, failure = None, ""

@@ -6,8 +6,9 @@ operations over sorted 64-bit keys.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -78,6 +79,28 @@ class NgramModel:
         bytes_read = sum(len(text) + whole for text, whole in read)
         levels = _levels(np.concatenate(keys), order, alphabet)
         return cls(alphabet, levels, len(read), bytes_read, bytes_read >= limit, digest.hexdigest())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that the model has learnt, by name: with `facts`, what `restore` makes it of again."""
+        levels = {
+            f"{order}.{field.name}": getattr(level, field.name)
+            for order, level in enumerate(self._levels, start=1)
+            for field in fields(level)
+        }
+        return {"characters": self.alphabet.characters, **levels}
+
+    def facts(self) -> dict[str, Any]:
+        """What it was trained on, as JSON values."""
+        names = ("order", "documents_read", "bytes_read", "limit_reached", "training_sha256")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> "NgramModel":
+        """The model that `arrays` and `facts` were taken from. The arrays aren't copied, and may be mapped from a file."""
+        orders = range(1, facts["order"] + 1)
+        levels = [_Level(**{field.name: arrays[f"{order}.{field.name}"] for field in fields(_Level)}) for order in orders]
+        others = {name: value for name, value in facts.items() if name != "order"}
+        return cls(Alphabet(arrays["characters"]), levels, **others)
 
     def nats(self, text: str | bytes) -> np.ndarray:
         """The cost in nats of each symbol of a document and of its end: (symbols + 1,) float64. Always finite."""

@@ -1,6 +1,9 @@
 """The corpus stage: sources -> clean documents, split, and everything dropped with its reason."""
 
 import contextlib
+import itertools
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,8 @@ from ..corpus.build import build_corpus
 from ..corpus.readers import name_of
 from ..corpus.sources import list_sources
 from ..errors import RunError
+from ..evaluation.quality import NgramQuality
+from ..evaluation.texts import training_texts
 from ..files import fingerprint, read_json, sha256_of_file, write_json
 from ..progress import Progress, format_bytes
 from .workplace import Workplace
@@ -17,12 +22,24 @@ NAMED_FILES = 5
 
 def source_identity(place: Workplace) -> dict[str, str]:
     """The SHA-256 of each source file; a file of known size and time isn't read again."""
+    return _identities(place)[0]
+
+
+def corpus_identity(place: Workplace) -> dict[str, str]:
+    """The same, and those of the files that the quality of the text is judged by."""
+    sources, reference = _identities(place)
+    return sources | {f"quality reference {name}": sha256 for name, sha256 in reference.items()}
+
+
+def _identities(place: Workplace) -> list[dict[str, str]]:
+    """The SHA-256 of each source file, and of each file of the quality reference."""
     memory_file = place.folder / "sources.json"
     memory = _read_memory(memory_file)
-    seen = {}
+    settings = [place.recipe.corpus, place.recipe.corpus.quality_settings()]
     with Progress("sources", None, "bytes") as progress:
-        paths = list_sources(place.recipe.corpus, progress)
-    for path in paths:
+        paths = [list_sources(of, progress) if of else [] for of in settings]
+    seen = {}
+    for path in itertools.chain(*paths):
         status = path.stat()
         known = memory.get(str(path), {})
         if (known.get("size"), known.get("modified")) != (status.st_size, status.st_mtime_ns):
@@ -30,13 +47,15 @@ def source_identity(place: Workplace) -> dict[str, str]:
         seen[str(path)] = known
     if seen != memory:
         write_json(memory_file, seen)
-    return {name_of(Path(path), place.recipe.corpus): known["sha256"] for path, known in seen.items()}
+    return [
+        {name_of(path, of): seen[str(path)]["sha256"] for path in files} if of else {} for of, files in zip(settings, paths)
+    ]
 
 
 def changed_sources(place: Workplace) -> list[str]:
     """What became of the source files since the run folder's corpus was made, in words: `2 files changed: a.md, b.md`."""
     before = place.manifest["stages"].get("corpus", {}).get("summary", {}).get("files", {})
-    now = source_identity(place)
+    now = corpus_identity(place)
     kinds = {
         "changed": [name for name in before if now.get(name, before[name]) != before[name]],
         "new": [name for name in now if name not in before],
@@ -72,11 +91,31 @@ def _tell_left_out(card: dict[str, Any]) -> None:
             print(f"  {_named(f'{what}:', card[key]['first'], card[key]['count'])}")
 
 
+@contextlib.contextmanager
+def _quality_measure(place: Workplace) -> Iterator[NgramQuality | None]:
+    """What the quality step measures by, learnt anew each time: that takes seconds, and gives the same figures."""
+    settings = place.recipe.corpus.quality_settings()
+    if settings is None:
+        yield None
+        return
+    # Its name says that it may go: a killed process leaves it, and the next one sweeps it away.
+    with tempfile.TemporaryDirectory(".partial", ".quality.", place.folder, ignore_cleanup_errors=True) as folder:
+        with Progress("quality reference", None, "bytes") as progress:
+            measure = NgramQuality.learn(training_texts(settings, progress), Path(folder) / "ngram")
+        read = measure.model
+        print(
+            f"  quality is judged by {read.documents_read:,} documents of {place.recipe.corpus.quality_reference}, "
+            f"{format_bytes(read.bytes_read)}{', as much as is read' if read.limit_reached else ''}"
+        )
+        yield measure
+
+
 def make_corpus(place: Workplace) -> dict[str, Any]:
     """Sources -> clean documents, split; and what was dropped, by which rule."""
     folder = place.folder / "corpus"
     folder.mkdir(exist_ok=True)
-    card = build_corpus(place.recipe.corpus, folder)  # which writes atomically
+    with _quality_measure(place) as measure:
+        card = build_corpus(place.recipe.corpus, folder, measure=measure)  # which writes atomically
     kept = card["kept"]
     print(
         f"  {card['read']:,} documents read: {kept['train']['documents']:,} kept for training, "
@@ -86,6 +125,9 @@ def make_corpus(place: Workplace) -> dict[str, Any]:
     for step, rules in card["dropped"].items():
         for rule, dropped in rules.items():
             print(f"  {dropped:,} dropped by {step}: {rule}")
+    if "quality" in card:
+        low, *deciles, high = card["quality"]["deciles"]
+        print(f"  bits per byte under the reference: {low:.2f} to {high:.2f}; deciles {' '.join(f'{d:.2f}' for d in deciles)}")
     _tell_left_out(card)
     parts = [kept[part]["sha256"] for part in ("train", "validation")]
-    return {"hash": fingerprint(parts), **card, "files": source_identity(place)}
+    return {"hash": fingerprint(parts), **card, "files": corpus_identity(place)}

@@ -27,7 +27,7 @@ from ..training.loop import Training, train
 from ..training.memory import refuse_too_large
 from ..training.metrics import refuse_missing_tensorboard
 from ..training.objectives import CausalObjective
-from .corpus import changed_sources, source_identity
+from .corpus import changed_sources, corpus_identity
 from .workplace import Workplace, model_scorer, written_by
 
 # Held-out text looked at during training: the beginning of some documents, sixteen long ones or hundreds of short ones.
@@ -51,7 +51,7 @@ def _recipe_lineage(place: Workplace) -> dict[str, Any]:
         for key, value in values.items()
         if f"{section}.{key}" not in NOT_LINEAGE
     }
-    return {**settings, "source text": fingerprint(source_identity(place))[:12]}
+    return {**settings, "source text": fingerprint(corpus_identity(place))[:12]}
 
 
 def _lineage(place: Workplace) -> dict[str, Any]:

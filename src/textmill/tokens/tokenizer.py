@@ -6,6 +6,7 @@ doesn't come back is counted in bytes.
 
 import codecs
 import functools
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..errors import TokenizerError
 from ..files import fingerprint, write_json, write_text
 from .pieces import byte_alphabet, read_pieces, spelling_of, unrestored_bytes
 from .settings import Kind
-from .special_tokens import CONFIG_FILE, END_OF_TEXT, SpecialTokens, own_special_tokens, read_config, read_special_tokens
+from .special_tokens import CONFIG_FILE, END_OF_TEXT, SPAN, SpecialTokens, own_special_tokens, read_config, read_special_tokens
 from .splitting import CHARACTER, independent_pieces
 from .tokenizer_file import TOKENIZER_FILE, read_backend
 
@@ -33,6 +34,7 @@ class Tokenizer:
 
     `bos_id`, `eos_id`, `pad_id`, `mask_id`: numbers of those tokens, or None. `unknown_id`: what stands for text that the
     vocabulary can't spell; None where it can spell all. `prefix`, `suffix`: what begins and ends a whole input.
+    `span_ids`: what stands for cut-out spans, number 0 first; usually none.
     `begins_word` (V,) bool: whether a token begins a word. `lossless`: only unknown characters are lost on the way.
     """
 
@@ -63,6 +65,8 @@ class Tokenizer:
         self.eos_id: int | None = ids.get("eos")
         self.pad_id: int | None = ids.get("pad")
         self.mask_id: int | None = ids.get("mask")
+        spans = itertools.takewhile(vocabulary.__contains__, map(SPAN.format, itertools.count()))
+        self.span_ids = [vocabulary[text] for text in spans]
         self.unknown_id = _unknown_id(self._content, vocabulary)
         self._unknown_text = next((text for text, id in vocabulary.items() if id == self.unknown_id), "")
         self.special_ids: set[int] = {id for id, token in backend.get_added_tokens_decoder().items() if token.special}

@@ -5,7 +5,7 @@ The same splitter cuts the text in training and in use; the document separator i
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tokenizers
@@ -24,8 +24,8 @@ from .counting import (
     sample_text,
     split_outside,
 )
-from .settings import TokenizerSettings
-from .special_tokens import END_OF_TEXT, UNKNOWN
+from .settings import Kind, TokenizerSettings
+from .special_tokens import END_OF_TEXT, MASK, PAD, SPAN, UNKNOWN
 from .splitting import LONGEST_RUN, byte_level_splitter, splitter
 from .tokenizer import Tokenizer
 
@@ -35,15 +35,24 @@ ALPHABET_SHARE = 0.75  # of the vocabulary at most, so that Chinese leaves room 
 LONGEST_UNIGRAM = 16  # characters, SentencePiece's default
 
 
-def train_tokenizer(settings: TokenizerSettings, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
-    """Learn a tokenizer from the texts, read once. `progress` is advanced by bytes.
+def train_tokenizer(
+    settings: TokenizerSettings, texts: Iterable[str], progress: Progress | None = None, special: Sequence[str] = ()
+) -> Tokenizer:
+    """Learn a tokenizer from the texts, read once. `progress` is advanced by bytes. `special`: further special tokens, of
+    those named in special_tokens.py (`PAD`, `MASK`, `SPAN`), which count into the vocabulary's size.
 
     Raises TokenizerError where the texts hold nothing, or too little for so many tokens. The same texts, in any order,
     give the same tokenizer; but for `unigram`, whose scores the library sums in a random
     order, so that rare pieces and near-ties between two ways to cut may change from run to run.
     """
+    special = _special_tokens(settings.kind, special)
     if settings.kind == "byte":
-        return Tokenizer(_assemble(settings, _bytes_alone(), frozenset()), training={"kind": "byte"})
+        return Tokenizer(_assemble(settings, _bytes_alone(special), frozenset(), special), training={"kind": "byte"})
+    if settings.kind == "bpe" and settings.vocabulary_size < 256 + len(special):
+        raise TokenizerError(
+            f"vocabulary_size = {settings.vocabulary_size} cannot hold the 256 bytes and {len(special)} special tokens; write "
+            f"{256 + len(special)} or more"
+        )
     sample = sample_text(texts, settings.training_bytes, progress)
     if not sample.pieces:
         raise TokenizerError(
@@ -53,32 +62,44 @@ def train_tokenizer(settings: TokenizerSettings, texts: Iterable[str], progress:
     # Characters are the same wherever the runs are cut, and longer runs are counted sooner.
     runs = count_runs(sample, splitter("bpe" if settings.kind == "character" else settings.kind))
     alphabet = _alphabet(settings, runs.counts)
-    model = _train_model(settings, runs.counts, alphabet)
-    return Tokenizer(_assemble(settings, model, alphabet), training=_account(settings, sample, runs, alphabet))
+    model = _train_model(settings, runs.counts, alphabet, special)
+    return Tokenizer(_assemble(settings, model, alphabet, special), training=_account(settings, sample, runs, alphabet))
 
 
-def _train_model(settings: TokenizerSettings, counts: Counter[str], alphabet: frozenset[str]) -> models.Model:
+def _special_tokens(kind: Kind, further: Sequence[str]) -> list[str]:
+    """The special tokens of a vocabulary, in the order of their numbers: the separator first, `further` ones last."""
+    if unknown := sorted(set(further) - {PAD, MASK} - {SPAN.format(number) for number in range(len(further))}):
+        known = f"{PAD}, {MASK} and {SPAN.format(0)}, {SPAN.format(1)} and so on"
+        raise TokenizerError(f"the special tokens of a tokenizer can be {known}, not {', '.join(unknown)}")
+    own = [END_OF_TEXT] if kind in ("bpe", "byte") else [END_OF_TEXT, UNKNOWN]
+    return [*own, *dict.fromkeys(further)]
+
+
+def _train_model(
+    settings: TokenizerSettings, counts: Counter[str], alphabet: frozenset[str], special: list[str]
+) -> models.Model:
     match settings.kind:
         case "bpe":
-            return _train_bpe(settings, counts)
+            return _train_bpe(settings, counts, special)
         case "wordpiece":
-            return _train_wordpiece(settings, split_outside(counts, alphabet), alphabet)
+            return _train_wordpiece(settings, split_outside(counts, alphabet), alphabet, special)
         case "unigram":
-            return _train_unigram(settings, split_outside(counts, alphabet), alphabet)
+            return _train_unigram(settings, split_outside(counts, alphabet), alphabet, special)
         case "word":
-            words = most_common(counts, settings.vocabulary_size - 2)
-            _refuse_shortfall(settings, len(words) + 2)
-            return _lookup(words)
+            words = most_common(counts, settings.vocabulary_size - len(special))
+            _refuse_shortfall(settings, len(words) + len(special))
+            return _lookup([*special, *words])
         case _:
-            return _lookup(most_common(count_characters(counts), settings.vocabulary_size - 2))
+            characters = most_common(count_characters(counts), settings.vocabulary_size - len(special))
+            return _lookup([*special, *characters])
 
 
-def _train_bpe(settings: TokenizerSettings, counts: Counter[str]) -> models.Model:
+def _train_bpe(settings: TokenizerSettings, counts: Counter[str], special: list[str]) -> models.Model:
     trainer = trainers.BpeTrainer(
         vocab_size=settings.vocabulary_size,
         min_frequency=SEEN_AT_LEAST,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        special_tokens=[END_OF_TEXT],
+        special_tokens=special,
         show_progress=False,
     )
     learner = tokenizers.Tokenizer(models.BPE())
@@ -88,13 +109,15 @@ def _train_bpe(settings: TokenizerSettings, counts: Counter[str]) -> models.Mode
     return learner.model
 
 
-def _train_wordpiece(settings: TokenizerSettings, counts: Counter[str], alphabet: frozenset[str]) -> models.Model:
+def _train_wordpiece(
+    settings: TokenizerSettings, counts: Counter[str], alphabet: frozenset[str], special: list[str]
+) -> models.Model:
     """Longest match from the left. No `##`: a piece that begins a word is known by the space it begins with."""
     trainer = trainers.WordPieceTrainer(
         vocab_size=settings.vocabulary_size,
         min_frequency=SEEN_AT_LEAST,
         initial_alphabet=sorted(alphabet),
-        special_tokens=[END_OF_TEXT, UNKNOWN],
+        special_tokens=special,
         continuing_subword_prefix="",
         show_progress=False,
     )
@@ -105,11 +128,13 @@ def _train_wordpiece(settings: TokenizerSettings, counts: Counter[str], alphabet
     return models.WordPiece(vocabulary, unk_token=UNKNOWN, continuing_subword_prefix="", max_input_chars_per_word=LONGEST_RUN)
 
 
-def _train_unigram(settings: TokenizerSettings, counts: Counter[str], alphabet: frozenset[str]) -> models.Model:
+def _train_unigram(
+    settings: TokenizerSettings, counts: Counter[str], alphabet: frozenset[str], special: list[str]
+) -> models.Model:
     trainer = trainers.UnigramTrainer(
         vocab_size=settings.vocabulary_size,
         initial_alphabet=sorted(alphabet),
-        special_tokens=[END_OF_TEXT, UNKNOWN],
+        special_tokens=special,
         unk_token=UNKNOWN,
         max_piece_length=LONGEST_UNIGRAM,
         show_progress=False,
@@ -121,17 +146,17 @@ def _train_unigram(settings: TokenizerSettings, counts: Counter[str], alphabet: 
     # the piece rather than by the score, a piece has at least the same number each time. And the library doesn't read
     # back every double as it wrote it; six decimals it does.
     scored = json.loads(learner.to_str())["model"]["vocab"]
-    pieces = sorted((piece, round(score, 6)) for piece, score in scored if piece not in (END_OF_TEXT, UNKNOWN))
-    return models.Unigram([(END_OF_TEXT, 0.0), (UNKNOWN, 0.0), *pieces], unk_id=1, byte_fallback=False)
+    pieces = sorted((piece, round(score, 6)) for piece, score in scored if piece not in special)
+    return models.Unigram([*((piece, 0.0) for piece in special), *pieces], unk_id=1, byte_fallback=False)
 
 
-def _bytes_alone() -> models.Model:
-    pieces = [END_OF_TEXT, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+def _bytes_alone(special: list[str]) -> models.Model:
+    pieces = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     return models.BPE({piece: id for id, piece in enumerate(pieces)}, merges=[])
 
 
 def _lookup(pieces: list[str]) -> models.Model:
-    return models.WordLevel({piece: id for id, piece in enumerate([END_OF_TEXT, UNKNOWN, *pieces])}, unk_token=UNKNOWN)
+    return models.WordLevel({piece: id for id, piece in enumerate(pieces)}, unk_token=UNKNOWN)
 
 
 def _alphabet(settings: TokenizerSettings, counts: Counter[str]) -> frozenset[str]:
@@ -157,13 +182,15 @@ def _refuse_shortfall(settings: TokenizerSettings, found: int) -> None:
         )
 
 
-def _assemble(settings: TokenizerSettings, model: models.Model, alphabet: frozenset[str]) -> tokenizers.Tokenizer:
+def _assemble(
+    settings: TokenizerSettings, model: models.Model, alphabet: frozenset[str], special: list[str]
+) -> tokenizers.Tokenizer:
     """The model with everything that a tokenizer.json says beside it."""
     byte_level = settings.kind in ("bpe", "byte")
     backend = tokenizers.Tokenizer(model)
     backend.pre_tokenizer = byte_level_splitter(settings.kind) if byte_level else splitter(settings.kind, alphabet)
     backend.decoder = decoders.ByteLevel() if byte_level else decoders.Fuse()
-    backend.add_special_tokens([END_OF_TEXT] if byte_level else [END_OF_TEXT, UNKNOWN])
+    backend.add_special_tokens(special)
     backend.post_processor = processors.TemplateProcessing(
         single=f"{END_OF_TEXT} $A",
         pair=f"{END_OF_TEXT} $A {END_OF_TEXT}:1 $B:1",
