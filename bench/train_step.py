@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from textmill.formats.qwen3 import stock_config
+from textmill.formats.layouts.llama import Qwen3Layout
 from textmill.machine.cores import usable_cores
 from textmill.machine.device import best_device, machine_name, synchronize
 from textmill.machine.profile import peak_flops
@@ -45,7 +45,8 @@ def our_step(config: DecoderConfig, batch: Batch, kernels: Kernels, optimizer_na
 
 def peer_step(config: DecoderConfig, batch: Batch, kernels: Kernels) -> Callable[[], None]:
     """Stock transformers and AdamW on the same batch."""
-    model = Qwen3ForCausalLM(Qwen3Config(**stock_config(config, 0, 0))).to(kernels.device)
+    shape = Qwen3Config(vocab_size=config.vocabulary_size, **Qwen3Layout().settings(config))
+    model = Qwen3ForCausalLM(shape).to(kernels.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
     tokens = batch.inputs.to(kernels.device)
 

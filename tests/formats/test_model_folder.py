@@ -72,13 +72,15 @@ def test_what_is_wrong_is_told(folder, tmp_path) -> None:
     (path / "model.safetensors").rename(path / "model.bin")
     assert "pickle" in error_of()
     (path / "model.safetensors").write_bytes(weights)
-    (path / "config.json").write_text(json.dumps({**config, "intermediate_size": 32, "num_hidden_layers": 2}))
+    (path / "config.json").write_text(
+        json.dumps({**config, "intermediate_size": 32, "num_hidden_layers": 2, "layer_types": None})
+    )
     text = error_of()
     assert "has shape" in text and "not one of this model's" in text
-    (path / "config.json").write_text(json.dumps({**config, "model_type": "gpt2"}))
-    assert "'gpt2'" in error_of()
-    (path / "config.json").write_text(json.dumps({**config, "attention_bias": True, "hidden_act": "gelu"}))
-    assert "attention_bias" in error_of() and "hidden_act" in error_of()
+    (path / "config.json").write_text(json.dumps({**config, "model_type": "qwen33"}))
+    assert "'qwen33', did you mean 'qwen3'" in error_of()
+    (path / "config.json").write_text(json.dumps({**config, "attention_bias": "yes", "hidden_act": "tanh"}))
+    assert "attention_bias must be true or false, found 'yes'" in error_of() and "hidden_act is 'tanh'" in error_of()
     (path / "config.json").write_text("{")
     assert "not valid JSON" in error_of()
 

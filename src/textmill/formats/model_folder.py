@@ -5,25 +5,26 @@
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
-import torch
+from torch import Tensor
 
 from ..errors import ModelError, RunError, nearest
 from ..files import atomic_folder, read_sealed, sha256_of_file, write_json, write_sealed
-from ..models.architectures import build, build_empty
+from ..models.architectures import build
 from ..models.config import ModelConfig
-from ..models.decoder import DecoderConfig
 from ..models.language_model import LanguageModel
 from ..tokens.tokenizer import Tokenizer
-from . import qwen3
+from .layouts import Layout, layout_to_keep, read_stock_config
+from .matching import match_weights, stock_tensors
 from .recognise import Recognised, find_model_folder, recognise
+from .weights import Weights, open_weights, write_weights
 
 LINEAGE_FILE = "textmill.json"
+LARGEST_CONFIG = 1 << 24  # bytes
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,40 @@ class ModelFolder:
     lineage: dict[str, Any]
 
 
-def save_model_folder(path: str | Path, model: LanguageModel, tokenizer: Tokenizer, lineage: dict[str, Any]) -> None:
-    """Write the whole folder, atomically. `lineage` says what the model was made of: recipe, data hashes, scores."""
+@dataclass(frozen=True)
+class OpenedFolder:
+    """A model folder whose files fit together, by their headers; no weight is loaded. `places`: the stored name of each tensor
+    of the layout."""
+
+    path: Path
+    layout: Layout
+    config: ModelConfig
+    lineage: dict[str, Any]
+    weights: Weights
+    places: dict[str, str]
+
+    @property
+    def formats(self) -> set[str]:
+        """The number formats of the weights: F32, BF16, …"""
+        return {self.weights.tensors[stored].dtype for stored in self.places.values()}
+
+    def stock_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """The layout's tensors, one after the other, as they are stored."""
+        return stock_tensors(self.weights, self.places, self.layout, self.config)
+
+
+def save_model_folder(
+    path: str | Path, model: LanguageModel, tokenizer: Tokenizer, lineage: dict[str, Any], architecture: str | None = None
+) -> None:
+    """Write the whole folder, atomically. `lineage` says what the model was made of: recipe, data hashes, scores.
+
+    Where several stock classes hold the model, `architecture` names the one to write for.
+    """
+    layout = layout_to_keep(model.config, architecture)
     with atomic_folder(path) as folder:
-        tensors = {name: tensor.contiguous() for name, tensor in qwen3.to_stock(model.state_dict(), model.config).items()}
-        safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-        write_json(folder / "config.json", qwen3.stock_config(model.config, tokenizer.bos_id, tokenizer.eos_id))
+        stored = {name: ("F32", shape) for name, shape in layout.stock_shapes(model.config).items()}
+        write_weights(folder, stored, layout.to_stock(model.state_dict(), model.config))
+        write_json(folder / "config.json", layout.stock_config(model.config, tokenizer))
         write_json(
             folder / "generation_config.json",
             {
@@ -57,51 +86,34 @@ def save_model_folder(path: str | Path, model: LanguageModel, tokenizer: Tokeniz
         write_lineage(folder, lineage)
 
 
-def read_shape(path: str | Path) -> tuple[Path, ModelConfig, dict[str, Any]]:
-    """The model folder that `path` names, the shape that its config.json tells, and its lineage. Raises ModelError, also
-    where a file has changed since textmill wrote it."""
+def open_model_folder(path: str | Path) -> OpenedFolder:
+    """The model folder that `path` names, or the one in a run folder, with its headers read and compared. Raises ModelError,
+    with all that is wrong, where it can't be used; also where a file has changed since textmill wrote it."""
     folder = find_model_folder(path)
     if (found := recognise(folder)).kind != "model":
         raise ModelError(_no_model(folder, found))
     lineage = _read_lineage(folder)
-    try:
-        stock = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{folder / 'config.json'} is not valid JSON: {error}") from error
-    return folder, qwen3.config_from_stock(stock, str(folder / "config.json")), lineage
-
-
-def check_weights(folder: Path, config: ModelConfig) -> set[str]:
-    """The number formats of a folder's weights, from their header alone. Raises ModelError where they aren't this shape's."""
-    path = _weights_file(folder)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
-            shapes = {name: tuple(one.get_shape()) for name, one in slices.items()}
-            formats = {one.get_dtype() for one in slices.values()}
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ModelError(f"{path} can't be read as safetensors: {error}; it may be truncated, fetch it anew") from error
-    model = build_empty(config)
-    tensors = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
-    _check_tensors(folder, model, qwen3.from_stock(tensors, _decoder(config)))
-    return formats
+    layout, config = read_stock_config(_read_json(folder / "config.json"), str(folder / "config.json"))
+    weights = open_weights(folder)
+    return OpenedFolder(folder, layout, config, lineage, weights, match_weights(weights, layout, config))
 
 
 def load_model_folder(path: str | Path) -> ModelFolder:
-    """Read a model folder, or the one in a run folder. Raises ModelError, with all that is wrong, where it can't be used."""
-    folder, config, lineage = read_shape(path)
-    model = build(config)
-    tensors = qwen3.from_stock(_read_weights(folder), _decoder(config))
-    _check_tensors(folder, model, tensors)
-    model.load_state_dict(tensors)
-    model.eval()
+    """Read a model folder, or the one in a run folder, tensor by tensor. Raises ModelError, with all that is wrong, where it
+    can't be used."""
+    opened = open_model_folder(path)
+    folder, config = opened.path, opened.config
     tokenizer = Tokenizer.load(folder)
     if tokenizer.vocabulary_size > config.vocabulary_size:
         raise ModelError(
             f"{folder}: the tokenizer has {tokenizer.vocabulary_size} tokens, the model only {config.vocabulary_size}; "
             "these two don't belong together"
         )
-    return ModelFolder(folder, model, tokenizer, lineage)
+    model = build(config)
+    weights = model.state_dict()
+    for name, tensor in opened.layout.from_stock(opened.stock_tensors(), config):
+        weights[name].copy_(tensor)
+    return ModelFolder(folder, model.eval(), tokenizer, opened.lineage)
 
 
 def write_lineage(folder: Path, lineage: dict[str, Any]) -> None:
@@ -132,6 +144,15 @@ def _read_lineage(folder: Path) -> dict[str, Any]:
     return lineage
 
 
+def _read_json(path: Path) -> Any:
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise ModelError(f"{path} has more than {LARGEST_CONFIG:,} bytes, which is no configuration")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not valid JSON: {error!s:.200}") from error
+
+
 def _no_model(path: Path, found: Recognised) -> str:
     """What to say of a path that was given as a model and is none."""
     if found.kind == "run":
@@ -141,39 +162,3 @@ def _no_model(path: Path, found: Recognised) -> str:
         near = nearest(path.name, [inner.parent.name for inner in path.parent.glob("*/*.json")])
         return f"{found.what} ({found.advice}){near}; give a model folder or a run folder, such as runs/wikipedia-sample"
     return str(found)
-
-
-def _weights_file(folder: Path) -> Path:
-    path = folder / "model.safetensors"
-    if not path.is_file():
-        pickled = sorted(file.name for file in [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")])
-        why = f"; {pickled[0]} is a pickle, which can run code when opened, so convert it first" if pickled else ""
-        raise ModelError(f"{folder} holds no model.safetensors{why}")
-    return path
-
-
-def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    path = _weights_file(folder)
-    try:
-        return {name: tensor.float() for name, tensor in safetensors.torch.load_file(path).items()}
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ModelError(f"{path} can't be read as safetensors: {error}; it may be truncated, fetch it anew") from error
-
-
-def _check_tensors(folder: Path, model: LanguageModel, tensors: dict[str, torch.Tensor]) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    problems = [f"{folder}: weight {name} is missing" for name in expected.keys() - tensors.keys()]
-    problems += [f"{folder}: weight {name} is not one of this model's" for name in tensors.keys() - expected.keys()]
-    problems += [
-        f"{folder}: weight {name} has shape {tuple(tensors[name].shape)}, config.json says {shape}"
-        for name, shape in expected.items()
-        if name in tensors and tuple(tensors[name].shape) != shape
-    ]
-    if problems:
-        raise ModelError(*sorted(problems))
-
-
-def _decoder(config: ModelConfig) -> DecoderConfig:
-    if not isinstance(config, DecoderConfig):
-        raise ModelError("only decoders are held by a model folder so far")
-    return config

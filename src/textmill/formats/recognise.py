@@ -63,8 +63,7 @@ def _folder(path: Path) -> Recognised:
         return Recognised(
             "foreign",
             f"{path} holds {pickled[0]} and no config.json",
-            "a pickle can run code when opened: convert it with the library it came from to a folder with config.json, "
-            "model.safetensors and tokenizer.json",
+            f"{pickled[0]} {conversion(path / pickled[0])}",
         )
     if "model.safetensors" in names or "tokenizer.json" in names:
         return Recognised("foreign", f"{path} holds no config.json, so it is not a whole model folder", "fetch it anew")
@@ -87,8 +86,7 @@ def _file(path: Path, head: bytes) -> Recognised:
         return Recognised(
             "foreign",
             f"{path} is {kind}",
-            "a pickle can run code when opened: convert it with the library it came from to a folder with config.json, "
-            "model.safetensors and tokenizer.json",
+            f"it {conversion(path)}",
         )
     if _is_safetensors(head, size):
         return Recognised("weights", f"{path} holds weights (safetensors)", f"give the folder that it is in, {path.parent}")
@@ -113,6 +111,20 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError as error:
         return error.start > FIRST_BYTES - 8
     return b"\0" not in head
+
+
+def conversion(path: Path) -> str:
+    """Why a pickle isn't opened, and the way to make safetensors of it and of those that belong to it."""
+    whole = path.name.startswith("pytorch_model")
+    pattern, target = ("pytorch_model*.bin", "model") if whole else (path.name, path.stem)
+    return (
+        "is a pickle, which can run code when opened: convert it, by a Python that has torch and safetensors, with\n"
+        "    import glob, safetensors.torch, torch\n"
+        f"    files = [torch.load(f, 'cpu', weights_only=True) for f in glob.glob({str(path.with_name(pattern))!r})]\n"
+        "    tensors = {name: tensor.clone() for file in files for name, tensor in file.items()}\n"
+        f"    safetensors.torch.save_file(tensors, {str(path.with_name(target))!r} + '.safetensors')\n"
+        "which also fails on one that holds code; a whole model folder has config.json and tokenizer.json beside it"
+    )
 
 
 def find_model_folder(path: str | Path) -> Path:

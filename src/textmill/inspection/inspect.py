@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import ModelError
-from ..formats.model_folder import read_shape
+from ..formats.model_folder import open_model_folder
 from ..formats.recognise import recognise
 from ..recipe import load_recipe
 from .card import Card
@@ -31,4 +31,4 @@ def picture_of(path: str | Path, overrides: list[str]) -> str:
     if kind == "recipe" or (kind == "run" and not (Path(path) / "model" / "config.json").is_file()):
         recipe = load_recipe(path if kind == "recipe" else Path(path) / "recipe.toml", overrides)
         return model_picture(recipe.model.config(recipe.tokenizer.vocabulary_size))
-    return model_picture(read_shape(path)[1])
+    return model_picture(open_model_folder(path).config)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import read_json
-from ..formats.model_folder import check_weights, read_shape
+from ..formats.model_folder import open_model_folder
 from ..formats.recognise import has_chat_template
 from ..models.architectures import FAMILIES, build_empty
 from ..models.config import ModelConfig, TransformerConfig
@@ -22,8 +22,9 @@ BYTES = {"float32": 4, "bfloat16": 2}
 
 def model_card(path: str | Path) -> Card:
     """The card of a model folder, from its files' headers: no weight is loaded. Raises ModelError where it is damaged."""
-    folder, config, lineage = read_shape(path)
-    formats = sorted(check_weights(folder, config))
+    opened = open_model_folder(path)
+    folder, config, lineage = opened.path, opened.config, opened.lineage
+    formats = sorted(opened.formats)
     tokenizer = Tokenizer.load(folder)
     family = FAMILIES[type(config)].family
     costs = cost_values(config)
@@ -49,7 +50,7 @@ def model_card(path: str | Path) -> Card:
             "Parameters": parameter_rows(config),
             "Costs": cost_rows(config),
             "Tokenizer": rows_of(about_tokenizer),
-            "Weights": [("format", ", ".join(formats)), ("file", format_bytes((folder / "model.safetensors").stat().st_size))],
+            "Weights": [("format", ", ".join(formats)), ("files", format_bytes(opened.weights.bytes()))],
             "Lineage": _lineage_rows(lineage),
             "Training": training_rows(training),
             "Scores": score_rows(lineage.get("scores", {})),

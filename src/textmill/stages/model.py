@@ -34,5 +34,6 @@ def make_model(place: Workplace) -> dict[str, Any]:
             "hashes": {name: entry["hash"] for name, entry in place.manifest["stages"].items()},
             "training": place.manifest["stages"]["train"]["summary"],
         },
+        place.recipe.model.architecture,
     )
     return {"hash": sha256_of_file(place.folder / "model" / "model.safetensors"), "step": weights.step}

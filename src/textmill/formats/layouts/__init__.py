@@ -1,0 +1,61 @@
+"""The stock classes of transformers that hold our models, each in one file beside this one, and how one is found.
+
+A shape goes to the first layout that holds it; a `config.json` to the one that its `model_type` names.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import ModelError, nearest
+from ...models.config import ModelConfig
+from .gpt2 import GPT2Layout
+from .layout import Layout
+from .llama import LlamaLayout, MistralLayout, Qwen2Layout, Qwen3Layout
+from .own import OwnLayout
+from .stock_config import StockConfig
+
+STOCK: tuple[Layout, ...] = (GPT2Layout(), LlamaLayout(), MistralLayout(), Qwen2Layout(), Qwen3Layout())
+OWN = OwnLayout()
+LAYOUTS: Mapping[str, Layout] = {layout.model_type: layout for layout in (*STOCK, OWN)}
+
+
+def layout_for(config: ModelConfig, preferred: str | None = None) -> Layout:
+    """The stock class that holds this shape; of several, the one whose model_type is `preferred`, such as the recipe's
+    architecture. Raises ModelError, with the reasons of those that come nearest, where none does."""
+    reasons = {layout: list(layout.reasons(config)) for layout in STOCK if isinstance(config, layout.config_class)}
+    fitting = [layout for layout, found in reasons.items() if not found]
+    if fitting:
+        return next((layout for layout in fitting if layout.model_type == preferred), fitting[0])
+    if not reasons:
+        raise ModelError("no stock class of transformers holds a model of this family")
+    fewest = min(map(len, reasons.values()))
+    near = [f"{layout.model_type}: {', '.join(found)}" for layout, found in reasons.items() if len(found) == fewest]
+    raise ModelError(f"no stock class of transformers holds this shape ({'; '.join(near)})")
+
+
+def layout_to_keep(config: ModelConfig, preferred: str | None = None) -> Layout:
+    """The layout of a model folder: that of the stock class which holds the shape, else textmill's own."""
+    try:
+        return layout_for(config, preferred)
+    except ModelError:
+        return OWN
+
+
+def read_stock_config(values: Any, where: str) -> tuple[Layout, ModelConfig]:
+    """The layout that a config.json names, and the shape. Raises ModelError with every setting that isn't held."""
+    if not isinstance(values, dict):
+        raise ModelError(f"{where} must be a JSON object")
+    stock = StockConfig(values, where)
+    model_type = stock.given("model_type")
+    if not isinstance(model_type, str) or model_type not in LAYOUTS:
+        hint = nearest(model_type, LAYOUTS, 0.7) if isinstance(model_type, str) and len(model_type) < 100 else ""
+        raise ModelError(f"{where}: model_type is {model_type!r:.80}{hint}; read are {', '.join(LAYOUTS)}")
+    layout = LAYOUTS[model_type]
+    classes = stock.given("architectures")
+    if isinstance(classes, list) and classes and classes[0] not in layout.architectures:
+        stock.wrong(f"architectures is {classes!r:.80}; of {model_type}, {' or '.join(layout.architectures)} is read")
+    if stock.given("quantization_config") is not None:
+        stock.wrong("its weights are quantised (quantization_config); give the folder that they were made from")
+    config = layout.shape_of(stock)
+    stock.check()
+    return layout, config

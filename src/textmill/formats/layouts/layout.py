@@ -1,0 +1,108 @@
+"""A layout: how one stock class of transformers names and keeps the tensors and settings of one of our families.
+
+Each is one file beside this one. All that it does to a tensor is to stack, part or transpose it, so that every bit comes back.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ...models.architectures import build_empty
+from ...models.config import ModelConfig
+from ...tokens.tokenizer import Tokenizer
+from .stock_config import StockConfig
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One tensor of the stock class: ours, stacked along their first dimension, then `transposed` where the class keeps
+    (in, out)."""
+
+    theirs: str
+    ours: tuple[str, ...]
+    transposed: bool = False
+
+    def join(self, tensors: Iterable[Tensor]) -> Tensor:
+        """Our tensors, in the order of `ours` -> theirs."""
+        parts = list(tensors)
+        joined = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return joined.T if self.transposed else joined
+
+    def split(self, tensor: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+        """Theirs -> ours by name, whose `shapes` are known to fit."""
+        tensor = tensor.T if self.transposed else tensor
+        return dict(zip(self.ours, tensor.split([shapes[name][0] for name in self.ours])))
+
+
+class Layout:
+    """What a stock class holds. `architectures` are the names of its classes that config.json may give, the one to be written
+    first; `prefix` begins its tensors' names where there is a head above them, and is left out by some who write them;
+    `passed_over` are patterns (regular expressions) of names that such files have, and that nothing depends on."""
+
+    model_type: ClassVar[str]
+    architectures: ClassVar[tuple[str, ...]]
+    config_class: ClassVar[type[Any]]
+    prefix: ClassVar[str] = ""
+    passed_over: ClassVar[tuple[str, ...]] = ()
+
+    def reasons(self, config: Any) -> Iterator[str]:
+        """Why the class can't hold a shape (of `config_class`): a sentence each; none where it can."""
+        raise NotImplementedError
+
+    def pieces(self, config: Any) -> list[Piece]:
+        """Every tensor of the class; a tied head is none, as in what transformers writes."""
+        raise NotImplementedError
+
+    def settings(self, config: Any) -> dict[str, Any]:
+        """The shape as `config.json` spells it, without what every class has."""
+        raise NotImplementedError
+
+    def shape_of(self, stock: StockConfig) -> ModelConfig:
+        """Our shape from a config.json. What it asks for and we don't hold is added to the problems of `stock`."""
+        raise NotImplementedError
+
+    def stock_config(self, config: Any, tokenizer: Tokenizer, dtype: str = "float32") -> dict[str, Any]:
+        """The whole `config.json`; `dtype` is what most of the weights are stored as."""
+        return {
+            "architectures": [self.architectures[0]],
+            "model_type": self.model_type,
+            "vocab_size": config.vocabulary_size,
+            **self.settings(config),
+            "tie_word_embeddings": config.tied_embeddings,
+            "bos_token_id": tokenizer.bos_id,
+            "eos_token_id": tokenizer.eos_id,
+            "pad_token_id": tokenizer.eos_id,
+            "dtype": dtype,
+        }
+
+    def copies(self, config: Any) -> dict[str, str]:
+        """Names under which some files hold one of the tensors again, and its name: a tied head, for one."""
+        return {}
+
+    def constants(self, config: Any) -> dict[str, Tensor]:
+        """Tensors that the class has and we don't, with the only values that we hold: written, and compared when read."""
+        return {}
+
+    def stock_shapes(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor of the class, by its name."""
+        empty = build_empty(config).state_dict()
+        return {piece.theirs: tuple(piece.join(empty[name] for name in piece.ours).shape) for piece in self.pieces(config)}
+
+    def to_stock(self, tensors: Mapping[str, Tensor], config: ModelConfig) -> Callable[[str], Tensor]:
+        """Looks a tensor of the stock class up by its name, made of ours."""
+        pieces, constants = {piece.theirs: piece for piece in self.pieces(config)}, self.constants(config)
+
+        def look_up(name: str) -> Tensor:
+            return constants[name] if name in constants else pieces[name].join(tensors[ours] for ours in pieces[name].ours)
+
+        return look_up
+
+    def from_stock(self, tensors: Iterable[tuple[str, Tensor]], config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
+        """The stock class's tensors, whose names and shapes are known to fit, under ours, one after the other."""
+        shapes = {name: tensor.shape for name, tensor in build_empty(config).state_dict().items()}
+        pieces = {piece.theirs: piece for piece in self.pieces(config)}
+        for name, tensor in tensors:
+            yield from pieces[name].split(tensor, shapes).items()

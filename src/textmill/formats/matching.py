@@ -1,0 +1,96 @@
+"""Which of a folder's tensors is which of its layout's: prefixes that some leave out, copies, and buffers of no consequence."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import ModelError
+from ..models.config import ModelConfig
+from .layouts.layout import Layout
+from .safetensors_header import StoredTensor
+from .weights import DTYPES, Weights
+
+MOST_TOLD = 20  # problems of one kind
+
+
+def match_weights(weights: Weights, layout: Layout, config: ModelConfig) -> dict[str, str]:
+    """The stored name of each tensor of the layout, by the layout's name; copies and constants are among them where they
+    are stored.
+
+    Raises ModelError for every tensor that is missing, unknown, of another shape or no floating-point numbers. Nothing is
+    allocated by a shape that the weights don't bear out.
+    """
+    where = weights.folder
+    if (layers := config.layers) > len(weights.tensors):
+        raise ModelError(f"{where}: config.json says {layers:,} layers, and the weights are {len(weights.tensors):,} tensors")
+    _refuse_other_vocabulary(where, weights.tensors, config)
+    shapes = layout.stock_shapes(config)
+    copies, constants = layout.copies(config), layout.constants(config)
+    known = {**shapes, **{copy: shapes[name] for copy, name in copies.items()}}
+    known |= {name: tuple(tensor.shape) for name, tensor in constants.items()}
+    places: dict[str, str] = {}
+    unknown, problems = [], []
+    for stored in weights.tensors:
+        name = stored if stored in known else layout.prefix + stored
+        if name in places:
+            problems.append(f"{where}: weights {places[name]} and {stored} are one and the same in {layout.model_type}")
+        elif name in known:
+            places[name] = stored
+        elif not any(re.fullmatch(pattern, stored) for pattern in layout.passed_over):
+            unknown.append(f"{where}: weight {stored:.200} is not one of this model's")
+    problems += _told(sorted(unknown))
+    problems += _told([f"{where}: weight {name} is missing" for name in sorted(shapes.keys() - places.keys())])
+    problems += _told(list(_unfit(where, weights.tensors, places, known)))
+    if problems:
+        raise ModelError(*problems)
+    return places
+
+
+def _refuse_other_vocabulary(where: Path, tensors: Mapping[str, StoredTensor], config: ModelConfig) -> None:
+    """Before a model of that size is even counted."""
+    largest = max((max(tensor.shape, default=0) for tensor in tensors.values()), default=0)
+    if max(config.vocabulary_size, config.width) > largest:
+        raise ModelError(
+            f"{where}: config.json says {config.vocabulary_size:,} tokens and a width of {config.width:,}, and no weight is as "
+            f"large as that; the two files don't belong together"
+        )
+
+
+def _unfit(
+    where: Path, tensors: Mapping[str, StoredTensor], places: Mapping[str, str], known: Mapping[str, tuple[int, ...]]
+) -> Iterator[str]:
+    for name, stored in places.items():
+        found = tensors[stored]
+        if found.shape != known[name]:
+            yield f"{where}: weight {stored} has shape {found.shape}, config.json says {known[name]}"
+        elif found.dtype not in DTYPES:
+            yield f"{where}: weight {stored} is of {found.dtype} numbers; read are {', '.join(DTYPES)}"
+
+
+def _told(problems: list[str]) -> list[str]:
+    more = len(problems) - MOST_TOLD
+    return problems if more <= 0 else [*problems[:MOST_TOLD], f"and {more:,} more like these"]
+
+
+def stock_tensors(
+    weights: Weights, places: Mapping[str, str], layout: Layout, config: ModelConfig
+) -> Iterator[tuple[str, Tensor]]:
+    """The layout's tensors, one after the other, as they are stored. Raises ModelError where a copy isn't like what it is a
+    copy of, or a constant isn't what we hold."""
+    copies, constants = layout.copies(config), layout.constants(config)
+    names = {stored: name for name, stored in places.items() if name not in copies}
+    for stored, tensor in weights.read_all(list(names)):
+        if (name := names[stored]) not in constants:
+            yield name, tensor
+        elif not torch.equal(tensor.to(constants[name].dtype), constants[name]):
+            raise ModelError(f"{weights.folder}: weight {stored} isn't what {layout.model_type} has there; it can't be held")
+    for copy in copies.keys() & places.keys():
+        stored, original = places[copy], places[copies[copy]]
+        if not torch.equal(weights.read(stored), weights.read(original)):
+            raise ModelError(
+                f"{weights.folder}: weights {stored} and {original} differ, and config.json says that they are tied; set "
+                "tie_word_embeddings to false, or fetch the folder anew"
+            )
