@@ -74,7 +74,7 @@ class Layout:
             "tie_word_embeddings": config.tied_embeddings,
             "bos_token_id": tokenizer.bos_id,
             "eos_token_id": tokenizer.eos_id,
-            "pad_token_id": tokenizer.eos_id,
+            "pad_token_id": tokenizer.eos_id if tokenizer.pad_id is None else tokenizer.pad_id,
             "dtype": dtype,
         }
 
