@@ -1,0 +1,119 @@
+"""A model folder as a GGUF file and back: no bit of a weight changes, and what either side doesn't hold is refused, with the
+reason."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gguf
+import pytest
+import safetensors.torch
+import torch
+
+from textmill.errors import ModelError
+from textmill.formats.gguf import load_gguf, save_gguf
+from textmill.formats.gguf.reader import read_gguf
+from textmill.tokens.tokenizer import Tokenizer
+
+from .conftest import MODELS
+
+MakeFolder = Callable[[str], tuple[Path, Any]]
+
+
+@pytest.fixture
+def changed(make_folder: MakeFolder, tmp_path: Path) -> Callable[..., Path]:
+    """A copy of a model's folder with other values in its config.json."""
+
+    def change(name: str, **values: Any) -> Path:
+        folder = tmp_path / "changed"
+        folder.mkdir(exist_ok=True)
+        for path in make_folder(name)[0].iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **values}))
+        return folder
+
+    return change
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_folder_comes_back_to_the_bit(make_folder: MakeFolder, tokenizer: Tokenizer, tmp_path: Path, name: str) -> None:
+    folder, model = make_folder(name)
+    assert save_gguf(tmp_path / "model.gguf", folder, "F32") == []
+    loaded = load_gguf(tmp_path / "model.gguf")
+    expected = safetensors.torch.load_file(folder / "model.safetensors")
+    assert loaded.tensors.keys() == expected.keys()
+    assert all(torch.equal(loaded.tensors[name], tensor) for name, tensor in expected.items())
+    config = type(model.config)(**{key: value for key, value in loaded.config.items() if key != "model_type"})
+    if name == "mistral":  # llama.cpp holds it as a Llama, and so it comes back
+        assert loaded.config["model_type"] == "llama"
+    else:
+        config.bos_token_id = config.eos_token_id = 0
+        ignored = ("dtype", "transformers_version", "pad_token_id")
+        found, wanted = config.to_dict(), model.config.to_dict()
+        assert {key: found[key] for key in wanted if key not in ignored} == {
+            key: wanted[key] for key in wanted if key not in ignored
+        }
+    for text in ("Hello, world! 12", "中文 é"):
+        assert loaded.tokenizer.encode_whole(text) == tokenizer.encode_whole(text)
+    assert loaded.tokenizer.special == tokenizer.special and loaded.chat_template is None
+
+
+def test_the_same_folder_gives_the_same_bytes(make_folder: MakeFolder, tmp_path: Path) -> None:
+    for name in ("one.gguf", "two.gguf"):
+        save_gguf(tmp_path / name, make_folder("llama")[0], "Q8_0")
+    assert (tmp_path / "one.gguf").read_bytes() == (tmp_path / "two.gguf").read_bytes()
+
+
+def test_what_must_be_exact_stays_in_float32(make_folder: MakeFolder, tmp_path: Path) -> None:
+    kinds = {}
+    for name, kind in (("gpt2", "Q4_0"), ("llama 3.1", "F16")):
+        save_gguf(tmp_path / "model.gguf", make_folder(name)[0], kind)
+        for place in read_gguf(tmp_path / "model.gguf").places.values():
+            kinds[name, place.name] = place.kind.name
+    assert kinds["gpt2", "blk.0.attn_qkv.weight"] == "Q4_0" and kinds["gpt2", "token_embd.weight"] == "Q8_0"
+    assert kinds["llama 3.1", "blk.0.attn_q.weight"] == kinds["llama 3.1", "token_embd.weight"] == "F16"
+    exact = [("gpt2", "position_embd.weight"), ("gpt2", "output_norm.weight"), ("gpt2", "blk.0.attn_qkv.bias")]
+    assert {kinds[one] for one in [*exact, ("llama 3.1", "rope_freqs.weight"), ("llama 3.1", "blk.1.ffn_norm.weight")]} == {
+        "F32"
+    }
+
+
+def test_a_chat_template_goes_along(changed: Callable[..., Path], tmp_path: Path) -> None:
+    folder = changed("llama")
+    (folder / "chat_template.jinja").write_text("{{ messages }} 短", encoding="utf-8")
+    save_gguf(tmp_path / "model.gguf", folder)
+    assert load_gguf(tmp_path / "model.gguf").chat_template == "{{ messages }} 短"
+    assert gguf.GGUFReader(tmp_path / "model.gguf").fields["tokenizer.chat_template"].contents() == "{{ messages }} 短"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("llama", {"model_type": "mamba"}, "model_type is 'mamba', of which llama.cpp has no architecture .* gpt2, llama"),
+        ("llama", {"hidden_act": "relu"}, "hidden_act is 'relu', and llama.cpp's llama has 'silu'"),
+        ("llama", {"hidden_size": None}, "hidden_size is missing in config.json"),
+        ("llama", {"hidden_size": 65}, r"lm_head.weight has shape \(512, 64\), by the model's settings it has \(512, 65\)"),
+        ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "rope_type is 'dynamic'; default, linear"),
+        ("mistral", {"sliding_window": 16}, "look back over 16 tokens only, .* max_position_embeddings = 16 computes"),
+        ("qwen3", {"attention_bias": True}, "attention_bias is true, and llama.cpp's qwen3 has none"),
+        ("gpt2", {"activation_function": "gelu"}, "activation_function is 'gelu', and llama.cpp's gpt2 has 'gelu_new'"),
+        ("gpt2", {"scale_attn_weights": False}, "scale_attn_weights is False, and llama.cpp's gpt2 has True"),
+    ],
+)  # fmt: skip
+def test_what_llama_cpp_would_compute_otherwise_is_refused(
+    changed: Callable[..., Path], tmp_path: Path, name: str, values: dict[str, Any], message: str
+) -> None:
+    folder = changed(name, **values)
+    with pytest.raises(ModelError, match=message) as refused:
+        save_gguf(tmp_path / "model.gguf", folder)
+    assert all(str(folder) in problem for problem in refused.value.problems)
+    assert not (tmp_path / "model.gguf").exists()
+
+
+def test_an_unknown_type_is_refused(make_folder: MakeFolder, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no GGUF type 'Q8' to write, did you mean 'Q8_0'"):
+        save_gguf(tmp_path / "model.gguf", make_folder("llama")[0], "Q8")
+    with pytest.raises(ModelError, match=r"known: F32, F16, BF16, Q8_0, Q4_0\)"):
+        save_gguf(tmp_path / "model.gguf", make_folder("llama")[0], "Q4_K")
