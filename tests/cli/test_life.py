@@ -48,3 +48,29 @@ def test_the_quality_step_says_what_it_measured_and_a_changed_reference_is_notic
     reference.unlink()
     gone = textmill("corpus", "r.toml")
     assert gone.code == 2 and "reference.txt does not exist" in gone.err
+
+
+def test_word_vectors_begin_a_training_and_belong_to_it(
+    textmill, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "place"
+    shutil.copytree(tiny_run.parents[1], place)
+    monkeypatch.chdir(place)
+    words = ["train", "tiny.toml", "--set", "train.steps=4", "--set", "train.embeddings=v.txt", "--out"]
+    absent = textmill(*words, "with")
+    assert absent.code == 2 and "v.txt does not exist" in absent.err
+    vectors = ["vectors", "text.jsonl", "--epochs", 1, "--out", "v.txt", "--dimension"]
+    assert textmill(*vectors, 16).code == 0
+    narrow = textmill(*words, "with")
+    assert narrow.code == 2 and "vectors of 16 numbers, and the model is 32 wide; write model.width = 16" in narrow.err
+    assert textmill(*vectors, 32).code == 0
+    first = textmill(*words, "with")
+    assert first.code == 0 and " of 400 tokens begin with the vector of a word in v.txt" in first.out, first.err
+    assert textmill(*words, "with").code == 0  # nothing to do
+    shutil.copyfile("v.txt", "copy.txt")
+    assert textmill(*words[:-2], "train.embeddings=copy.txt", "--out", "with").code == 0  # the same vectors, wherever they lie
+    assert textmill(*vectors, 32, "--seed", 1).code == 0
+    changed = textmill(*words, "with")
+    assert changed.code == 2 and "word vectors was" in changed.err and "--restart" in changed.err
+    without = textmill("train", "tiny.toml", "--set", "train.steps=4", "--out", "with")
+    assert without.code == 2 and "word vectors was" in without.err

@@ -22,14 +22,14 @@ def vectors(
     out: Annotated[Path, typer.Option("--out", help="The file to write, as word2vec's text format.")] = Path("vectors.txt"),
     dimension: Annotated[int, typer.Option(min=1, max=4096, help="Numbers of a vector.")] = 100,
     window: Annotated[int, typer.Option(min=1, max=1000, help="How many words away a near word may be.")] = 5,
-    epochs: Annotated[int, typer.Option(min=1, help="How often the text is read.")] = 5,
+    epochs: Annotated[int, typer.Option(min=1, help="How often the text is read; a large one needs fewer.")] = 10,
     minimum_count: Annotated[int, typer.Option(min=1, help="Words that come less often are left out.")] = 5,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed and text give the same vectors.")] = 0,
     format: Format = None,
     encoding: Encoding = None,
     text_field: TextField = None,
 ) -> None:
-    """Learn word vectors from text, by skip-gram, and write them as word2vec does.
+    """Learn word vectors from text, by skip-gram, and write them as word2vec does; train.embeddings can begin with them.
 
     The text is cleaned as a corpus is, and lower-cased. Words are runs of letters and digits; each Chinese character is a
     word, so give a text with spaces between its words where whole ones are wanted.

@@ -27,6 +27,7 @@ from ..training.loop import Training, train
 from ..training.memory import refuse_too_large
 from ..training.metrics import refuse_missing_tensorboard
 from ..training.objectives import CausalObjective
+from ..training.pretrained_embeddings import begin_with_word_vectors, refuse_unfit_vectors
 from .corpus import changed_sources, corpus_identity
 from .workplace import Workplace, model_scorer, written_by
 
@@ -39,7 +40,7 @@ SAMPLE_TOKENS = 60
 LINEAGE_SECTIONS = ("corpus", "tokenizer", "model", "train")
 # What may differ between two trainings of which one is the beginning of the other.
 LOOKING_ON = "validations patience sample_prompt checkpoint_steps keep_checkpoints tensorboard"
-NOT_LINEAGE = {"corpus.source"} | {f"train.{key}" for key in f"time steps tokens {LOOKING_ON}".split()}
+NOT_LINEAGE = {"corpus.source", "train.embeddings"} | {f"train.{key}" for key in f"time steps tokens {LOOKING_ON}".split()}
 
 
 def _recipe_lineage(place: Workplace) -> dict[str, Any]:
@@ -51,7 +52,12 @@ def _recipe_lineage(place: Workplace) -> dict[str, Any]:
         for key, value in values.items()
         if f"{section}.{key}" not in NOT_LINEAGE
     }
-    return {**settings, "source text": fingerprint(corpus_identity(place))[:12]}
+    vectors = place.recipe.train.embeddings
+    return {
+        **settings,
+        "source text": fingerprint(corpus_identity(place))[:12],
+        "word vectors": vectors and sha256_of_file(vectors)[:12],
+    }
 
 
 def _lineage(place: Workplace) -> dict[str, Any]:
@@ -61,10 +67,12 @@ def _lineage(place: Workplace) -> dict[str, Any]:
 
 def refuse_unfit_training(place: Workplace) -> None:
     """Raise, before any stage has touched a file, where the run folder holds a training of something else (RunError), or
-    where the training would miss a package (RecipeError) or memory (TrainingError)."""
+    where the training would miss a package, word vectors that fit (RecipeError, ModelError) or memory (TrainingError)."""
     recipe = place.recipe
     refuse_missing_tensorboard(recipe.train)
     refuse_too_large(recipe.model, recipe.tokenizer.vocabulary_size, recipe.train, best_device())
+    if recipe.train.embeddings:
+        refuse_unfit_vectors(recipe.train.embeddings, recipe.model.config(recipe.tokenizer.vocabulary_size).width)
     if list_checkpoints(place.folder / "checkpoints"):
         try:
             refuse_other_training(place.folder / "checkpoints", _recipe_lineage(place))
@@ -110,6 +118,8 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
     _check_prompts(place, tokenizer)
     model = build(config)
     model.initialise(settings.seed)
+    if settings.embeddings and not goes_on_training(place):  # a checkpoint holds what became of them
+        print(f"  {begin_with_word_vectors(model, tokenizer, settings.embeddings)}")
     model.set_dropout(settings.dropout)
     cost = count(config)
     print(

@@ -124,6 +124,11 @@ class TrainSettings(Settings):
     sample_prompt: str = ""
     """What the samples shown during training go on from; empty: the start of a document."""
 
+    embeddings: str | None = None
+    """Word vectors that the embedding table begins with: a file of word2vec's or GloVe's text format, also compressed, as
+    `textmill vectors` writes it. Its vectors are as long as model.width. Tokens that are whole words of the file take theirs,
+    scaled to the usual spread; all others begin at random. Default: all do."""
+
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**63)] = 0
     """Seed of the initial weights and of the order of the text."""
 
