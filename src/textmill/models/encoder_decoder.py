@@ -37,6 +37,10 @@ class EncoderDecoderConfig(TransformerConfig):
         if any(self.windows):
             yield "an encoder–decoder has no layers with a window; found windows"
 
+    def start_id(self, pad_id: int) -> int | None:
+        """What the decoder reads first; None: the target's last token."""
+        return pad_id if self.decoder_start == "pad" else None
+
     @property
     def halves(self) -> tuple[TransformerConfig, TransformerConfig]:
         """The shape of the encoder, and of the decoder."""
