@@ -1,7 +1,6 @@
 """GGUF, the one-file format of llama.cpp, in and out: `load_gguf` gives what a model folder holds, `save_gguf` takes one.
 
-Between GGUF's names and ours stands the stock layout of transformers (config.json and its tensor names), so that one door
-serves both.
+An architecture of llama.cpp is a layout like those of transformers' stock classes (formats/layouts), by other names.
 """
 
 from .export import save_gguf

@@ -1,20 +1,26 @@
-"""The architectures that both llama.cpp and textmill hold, by the name that a GGUF file gives them and by transformers'."""
+"""The architectures of llama.cpp that textmill holds, each a layout like those of transformers' classes, by other names."""
 
-from types import ModuleType
+from typing import Any
 
 from ...errors import ModelError
-from . import bert, gpt2, llama
+from ..layouts.layout import Layout
+from .gpt2 import GPT2Gguf
+from .llama import LlamaGguf, Qwen2Gguf, Qwen3Gguf
 
-# Each module has `config_from`, `metadata_from`, `counterparts` and REQUIRED.
-BY_GGUF_NAME: dict[str, ModuleType] = {"gpt2": gpt2, "llama": llama, "qwen2": llama, "qwen3": llama, "bert": bert}
-BY_MODEL_TYPE: dict[str, ModuleType] = {**BY_GGUF_NAME, "mistral": llama}
+ARCHITECTURES: dict[str, Layout] = {layout.model_type: layout for layout in (LlamaGguf(), Qwen2Gguf(), Qwen3Gguf(), GPT2Gguf())}
 
 
-def gguf_name(model_type: str) -> str:
-    """What llama.cpp calls the stock class's `model_type`. Raises ModelError where it has no such architecture."""
-    if model_type not in BY_MODEL_TYPE:
+def architecture_for(config: Any, preferred: str) -> Layout:
+    """The architecture that computes what a model of this shape does; of several, the `preferred` one. Raises ModelError, with
+    the reasons of those that come nearest, where none does."""
+    reasons = {one: list(one.reasons(config)) for one in ARCHITECTURES.values() if isinstance(config, one.config_class)}
+    fitting = [one for one, found in reasons.items() if not found]
+    if fitting:
+        return next((one for one in fitting if one.model_type == preferred), fitting[0])
+    if not reasons:
         raise ModelError(
-            f"model_type is {model_type!r}, of which llama.cpp has no architecture that computes the same; "
-            f"{', '.join(BY_MODEL_TYPE)} can be exported as GGUF"
+            f"llama.cpp has no architecture that computes what a {preferred} does; {', '.join(ARCHITECTURES)} it has"
         )
-    return "llama" if model_type == "mistral" else model_type
+    fewest = min(map(len, reasons.values()))
+    near = [f"{one.model_type}: {', '.join(found)}" for one, found in reasons.items() if len(found) == fewest]
+    raise ModelError(f"llama.cpp has no architecture that computes the same ({'; '.join(near)})")

@@ -1,82 +1,86 @@
-"""GPT-2: its shape in a GGUF file and in transformers, whose matrices are (in, out)."""
+"""GPT-2 in a GGUF file, with queries, keys and values in one matrix."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
-from .counterparts import Counterpart, Counterparts
-from .hyperparameters import LONGEST_CONTEXT, Hyperparameters
+from ...models.decoder import DecoderConfig
+from ..layouts.gpt2 import GPT2Layout
+from ..layouts.layout import Piece
+from ..layouts.stock_config import LONGEST_CONTEXT
+from .metadata import Metadata
 from .values import Value
 
-REQUIRED = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
-# The only activation that llama.cpp has here, by the names that transformers gives to it.
-ACTIVATIONS = ("gelu_new", "gelu_pytorch_tanh")
-FIXED = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False}
+# theirs -> ours, within one layer
+LAYER = {
+    "attn_norm": ("attention_norm",),
+    "attn_qkv": ("attention.query", "attention.key", "attention.value"),
+    "attn_output": ("attention.output",),
+    "ffn_norm": ("feed_forward_norm",),
+    "ffn_up": ("feed_forward.up",),
+    "ffn_down": ("feed_forward.down",),
+}
 
 
-def config_from(metadata: Hyperparameters, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """The config.json of the stock class; what can't be is added to the metadata's problems."""
-    return {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        "vocab_size": shapes.get("token_embd.weight", (1, 1))[0],
-        "n_positions": metadata.size("context_length", largest=LONGEST_CONTEXT),
-        "n_embd": metadata.size("embedding_length"),
-        "n_layer": metadata.size("block_count", largest=len(shapes)),
-        "n_head": metadata.size("attention.head_count"),
-        "n_inner": metadata.size("feed_forward_length"),
-        "activation_function": ACTIVATIONS[0],
-        "layer_norm_epsilon": metadata.number("attention.layer_norm_epsilon"),
-        "tie_word_embeddings": "output.weight" not in shapes,
-        "dtype": "float32",
-    }
+class GPT2Gguf(GPT2Layout):
+    """`gpt2`: what the stock class holds, by other names; the activation is GELU by tanh."""
 
+    embedding = "token_embd.weight"
+    head: ClassVar = "output.weight"
 
-def metadata_from(config: Mapping[str, Any], problems: list[str]) -> dict[str, Value]:
-    """The keys of the architecture, without its name; what llama.cpp doesn't hold is added to `problems`."""
-    if (activation := config.get("activation_function", ACTIVATIONS[0])) not in ACTIVATIONS:
-        problems.append(f"activation_function is {activation!r}, and llama.cpp's gpt2 has 'gelu_new'")
-    problems += [
-        f"{key} is {config[key]}, and llama.cpp's gpt2 has {value}"
-        for key, value in FIXED.items()
-        if config.get(key, value) != value
-    ]
-    return {
-        "context_length": config["n_positions"],
-        "embedding_length": config["n_embd"],
-        "block_count": config["n_layer"],
-        "feed_forward_length": _inner(config),
-        "attention.head_count": config["n_head"],
-        "attention.layer_norm_epsilon": float(config.get("layer_norm_epsilon", 1e-5)),
-    }
+    def further_reasons(self, config: DecoderConfig) -> Iterator[str]:
+        """What can't be told setting by setting."""
+        yield from super().further_reasons(config)
+        if config.activation != "gelu_tanh":
+            yield f"activation is {config.activation}, and llama.cpp's gpt2 has gelu_tanh"
 
+    def pieces(self, config: DecoderConfig) -> list[Piece]:
+        """Every tensor of the file."""
+        names: dict[str, tuple[str, ...]] = {
+            "token_embd.weight": ("embedding.weight",),
+            "position_embd.weight": ("position_embedding.weight",),
+        }
+        names |= {f"output_norm.{part}": (f"norm.{part}",) for part in ("weight", "bias")}
+        if not config.tied_embeddings:
+            names[self.head] = ("head.weight",)
+        names |= {
+            f"blk.{layer}.{theirs}.{part}": tuple(f"blocks.{layer}.{name}.{part}" for name in ours)
+            for layer in range(config.layers)
+            for theirs, ours in LAYER.items()
+            for part in ("weight", "bias")
+        }
+        return [Piece(theirs, ours) for theirs, ours in names.items()]
 
-def counterparts(config: Mapping[str, Any]) -> Counterparts:
-    """Every tensor of this shape, by GGUF's name."""
-    vocabulary, width, inner = config["vocab_size"], config["n_embd"], _inner(config)
-    table = {
-        "token_embd.weight": Counterpart("transformer.wte.weight", (vocabulary, width)),
-        "position_embd.weight": Counterpart("transformer.wpe.weight", (config["n_positions"], width)),
-        "output_norm.weight": Counterpart("transformer.ln_f.weight", (width,)),
-        "output_norm.bias": Counterpart("transformer.ln_f.bias", (width,)),
-    }
-    if not config.get("tie_word_embeddings", True):
-        table["output.weight"] = Counterpart("lm_head.weight", (vocabulary, width))
-    matrices = {
-        "attn_qkv": ("attn.c_attn", (width, 3 * width)),
-        "attn_output": ("attn.c_proj", (width, width)),
-        "ffn_up": ("mlp.c_fc", (width, inner)),
-        "ffn_down": ("mlp.c_proj", (inner, width)),
-    }
-    for layer in range(config["n_layer"]):
-        ours, stock = f"blk.{layer}", f"transformer.h.{layer}"
-        for name, stock_name in (("attn_norm", "ln_1"), ("ffn_norm", "ln_2")):
-            for part in ("weight", "bias"):
-                table[f"{ours}.{name}.{part}"] = Counterpart(f"{stock}.{stock_name}.{part}", (width,))
-        for name, (stock_name, shape) in matrices.items():
-            table[f"{ours}.{name}.weight"] = Counterpart(f"{stock}.{stock_name}.weight", shape, transposed=True)
-            table[f"{ours}.{name}.bias"] = Counterpart(f"{stock}.{stock_name}.bias", shape[1:])
-    return table
+    def settings(self, config: DecoderConfig) -> dict[str, Value]:
+        """The shape as the metadata spell it."""
+        return {
+            "context_length": config.context_length,
+            "embedding_length": config.width,
+            "block_count": config.layers,
+            "feed_forward_length": config.feed_forward_width,
+            "attention.head_count": config.heads,
+            "attention.layer_norm_epsilon": config.norm_epsilon,
+        }
 
-
-def _inner(config: Mapping[str, Any]) -> int:
-    return int(config.get("n_inner") or 4 * config["n_embd"])
+    def shape_of(self, stock: Any) -> DecoderConfig:
+        """Our shape."""
+        metadata: Metadata = stock
+        width, heads = metadata.size("embedding_length"), metadata.size("attention.head_count")
+        if width % heads:
+            metadata.wrong(f"embedding_length ({width}) must be a multiple of attention.head_count ({heads})")
+        metadata.must_be("attention.head_count_kv", heads)
+        metadata.must_be("vocab_size", metadata.rows(self.embedding))
+        found = {
+            "vocabulary_size": metadata.rows(self.embedding),
+            "context_length": metadata.size("context_length", largest=LONGEST_CONTEXT),
+            "layers": metadata.size("block_count", largest=len(metadata.shapes)),
+            "width": width,
+            "heads": heads,
+            "key_value_heads": heads,
+            "head_dim": max(1, width // heads),
+            "feed_forward_width": metadata.size("feed_forward_length"),
+            "tied_embeddings": self.head not in metadata.shapes,
+            "norm_epsilon": metadata.number("attention.layer_norm_epsilon"),
+            "activation": "gelu_tanh",
+        }
+        metadata.check()
+        return DecoderConfig(**{**self.fixed(), **found})

@@ -1,37 +1,40 @@
-"""A GGUF file as what a model folder of transformers holds: config.json, tensors under the stock names, tokenizer, template."""
+"""A GGUF file as a model: its shape, its tensors under our names, read one by one as they are asked for, and its tokenizer."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from ...errors import ModelError, TokenizerError
+from ...models.architectures import build_empty
+from ...models.config import ModelConfig
+from ...models.decoder import DecoderConfig
 from ...tokens.tokenizer import Tokenizer
-from . import llama
-from .architectures import BY_GGUF_NAME
-from .counterparts import check_shapes, to_stock
-from .hyperparameters import Hyperparameters
+from ..layouts.layout import Layout
+from .architectures import ARCHITECTURES
+from .llama import SLOWING, TOLD, LlamaGguf
+from .metadata import Metadata, Shapes
 from .reader import GgufFile, read_gguf
 from .tokenizer import TEMPLATE_KEY, read_tokenizer
 
 
 @dataclass(frozen=True)
 class LoadedGguf:
-    """`config` is a config.json of transformers, `tensors` the stock class's, in float32; a tied head is left out.
+    """`tensors`: our names -> float32, read from the file at each look-up; a tied head is left out. `metadata` is all that the
+    file says, under its own keys; `architecture` its general.architecture."""
 
-    `metadata` is all that the file says, under its own keys.
-    """
-
-    config: dict[str, Any]
-    tensors: dict[str, torch.Tensor]
+    architecture: str
+    config: ModelConfig
+    tensors: Mapping[str, Tensor]
     tokenizer: Tokenizer
     chat_template: str | None
     metadata: dict[str, Any]
 
 
 def load_gguf(path: str | Path) -> LoadedGguf:
-    """Read a GGUF file (gpt2, llama, qwen2, qwen3 or bert). Raises ModelError, with all that is wrong of one kind, where it is
+    """Read a GGUF file (gpt2, llama, qwen2 or qwen3). Raises ModelError, with all that is wrong of one kind, where it is
     damaged, lies, or holds what textmill doesn't."""
     file = read_gguf(path)
     try:
@@ -43,23 +46,52 @@ def load_gguf(path: str | Path) -> LoadedGguf:
 def _load(file: GgufFile) -> LoadedGguf:
     shapes = {name: place.shape for name, place in file.places.items()}
     architecture = file.metadata.get("general.architecture")
-    if not isinstance(architecture, str) or architecture not in BY_GGUF_NAME:
-        raise ModelError(f"general.architecture is {architecture!r}; {', '.join(BY_GGUF_NAME)} are read")
-    layout = BY_GGUF_NAME[architecture]
-    metadata = Hyperparameters(file.metadata, architecture)
-    config = layout.config_from(metadata, shapes)
-    if problems := metadata.finish():
-        raise ModelError(*problems)
-    if layout is llama and shapes.pop(llama.FREQUENCIES, ()):
-        config = llama.scaled(config, file.tensor(llama.FREQUENCIES), file.metadata.get(llama.TOLD))
-    counterparts = layout.counterparts(config)
-    check_shapes({name: one.gguf_shape for name, one in counterparts.items()}, shapes)
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
+        raise ModelError(f"general.architecture is {architecture!r:.80}; {', '.join(ARCHITECTURES)} are read")
+    layout = ARCHITECTURES[architecture]
+    config = layout.shape_of(Metadata(file.metadata, architecture, shapes))
+    if isinstance(layout, LlamaGguf) and isinstance(config, DecoderConfig) and SLOWING in shapes:
+        config = layout.slowed(config, file.tensor(SLOWING), file.metadata.get(f"{architecture}.{TOLD}"))
+    constants = {name: tuple(tensor.shape) for name, tensor in layout.constants(config).items()}
+    _check_shapes({**layout.stock_shapes(config), **constants}, shapes)
     tokenizer = read_tokenizer(file.metadata)
-    if tokenizer.vocabulary_size > config["vocab_size"]:
+    if tokenizer.vocabulary_size > config.vocabulary_size:
         raise ModelError(
-            f"the tokenizer has {tokenizer.vocabulary_size:,} tokens, the model {config['vocab_size']:,} rows; "
+            f"the tokenizer has {tokenizer.vocabulary_size:,} tokens, the model {config.vocabulary_size:,} rows; "
             "they don't belong together"
         )
     template = file.metadata.get(TEMPLATE_KEY)
-    tensors = {one.name: to_stock(file.tensor(name), one) for name, one in counterparts.items()}
-    return LoadedGguf(config, tensors, tokenizer, template if isinstance(template, str) else None, file.metadata)
+    tensors = _Tensors(file, layout, config)
+    return LoadedGguf(architecture, config, tensors, tokenizer, template if isinstance(template, str) else None, file.metadata)
+
+
+class _Tensors(Mapping[str, Tensor]):
+    """The tensors of a file under our names."""
+
+    def __init__(self, file: GgufFile, layout: Layout, config: ModelConfig):
+        self._file = file
+        self._pieces = {name: piece for piece in layout.pieces(config) for name in piece.ours}
+        self._shapes = {name: tensor.shape for name, tensor in build_empty(config).state_dict().items()}
+
+    def __getitem__(self, name: str) -> Tensor:
+        piece = self._pieces[name]
+        return piece.split(self._file.tensor(piece.theirs), self._shapes)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pieces)
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+
+def _check_shapes(expected: Shapes, found: Shapes) -> None:
+    """Raises ModelError with every tensor that is missing, unknown or of another shape."""
+    problems = [f"tensor {name} is missing" for name in expected.keys() - found.keys()]
+    problems += [f"tensor {name:.80} is not one of this architecture's" for name in found.keys() - expected.keys()]
+    problems += [
+        f"tensor {name} has shape {found[name]}, the metadata say {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    if problems:
+        raise ModelError(*sorted(problems))
