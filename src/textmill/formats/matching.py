@@ -42,7 +42,9 @@ def match_weights(weights: Weights, layout: Layout, config: ModelConfig) -> dict
         elif not any(re.fullmatch(pattern, stored) for pattern in layout.passed_over):
             unknown.append(f"{where}: weight {stored:.200} is not one of this model's")
     problems += _told(sorted(unknown))
-    problems += _told([f"{where}: weight {name} is missing" for name in sorted(shapes.keys() - places.keys())])
+    problems += _told(
+        [f"{where}: weight {name} is missing" for name in sorted(shapes.keys() - places.keys() - layout.may_lack(config))]
+    )
     problems += _told(list(_unfit(where, weights.tensors, places, known)))
     if problems:
         raise ModelError(*problems)

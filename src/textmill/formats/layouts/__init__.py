@@ -8,13 +8,22 @@ from typing import Any
 
 from ...errors import ModelError, nearest
 from ...models.config import ModelConfig
+from .encoder_decoders import MarianLayout, MBartLayout
 from .gpt2 import GPT2Layout
 from .layout import Layout
 from .llama import LlamaLayout, MistralLayout, Qwen2Layout, Qwen3Layout
 from .own import OwnLayout
 from .stock_config import StockConfig
 
-STOCK: tuple[Layout, ...] = (GPT2Layout(), LlamaLayout(), MistralLayout(), Qwen2Layout(), Qwen3Layout())
+STOCK: tuple[Layout, ...] = (
+    GPT2Layout(),
+    LlamaLayout(),
+    MistralLayout(),
+    Qwen2Layout(),
+    Qwen3Layout(),
+    MarianLayout(),
+    MBartLayout(),
+)
 OWN = OwnLayout()
 LAYOUTS: Mapping[str, Layout] = {layout.model_type: layout for layout in (*STOCK, OWN)}
 

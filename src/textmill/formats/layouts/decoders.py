@@ -49,10 +49,7 @@ class DecoderLayout(Layout):
 
     def reasons(self, config: DecoderConfig) -> Iterator[str]:
         """Why the class can't hold this shape."""
-        for name, values in {**PLAIN, **self.holds}.items():
-            found = getattr(config, name)
-            if values and found not in values:
-                yield f"{name} is {_word(found)}, and {self.model_type} has {' or '.join(map(_word, values))}"
+        yield from refusals(config, {**PLAIN, **self.holds}, self.model_type)
         yield from self.window_reasons(config)
         yield from self.further_reasons(config)
 
@@ -72,6 +69,14 @@ class DecoderLayout(Layout):
     def fixed(self) -> dict[str, Any]:
         """Our settings that are always the same in this class."""
         return {name: values[0] for name, values in {**PLAIN, **self.holds}.items() if len(values) == 1}
+
+
+def refusals(config: Any, holds: Mapping[str, tuple[Any, ...]], model_type: str) -> Iterator[str]:
+    """Each setting of a shape whose value isn't among those that a class holds; an empty tuple holds any."""
+    for name, values in holds.items():
+        found = getattr(config, name)
+        if values and found not in values:
+            yield f"{name} is {_word(found)}, and {model_type} has {' or '.join(map(_word, values))}"
 
 
 def _word(value: Any) -> str:

@@ -19,21 +19,22 @@ from .stock_config import StockConfig
 @dataclass(frozen=True)
 class Piece:
     """One tensor of the stock class: ours, stacked along their first dimension, then `transposed` where the class keeps
-    (in, out)."""
+    (in, out), or as the `one_row` of a matrix."""
 
     theirs: str
     ours: tuple[str, ...]
     transposed: bool = False
+    one_row: bool = False
 
     def join(self, tensors: Iterable[Tensor]) -> Tensor:
         """Our tensors, in the order of `ours` -> theirs."""
         parts = list(tensors)
         joined = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return joined.T if self.transposed else joined
+        return joined.T if self.transposed else joined[None] if self.one_row else joined
 
     def split(self, tensor: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
         """Theirs -> ours by name, whose `shapes` are known to fit."""
-        tensor = tensor.T if self.transposed else tensor
+        tensor = tensor.T if self.transposed else tensor[0] if self.one_row else tensor
         return dict(zip(self.ours, tensor.split([shapes[name][0] for name in self.ours])))
 
 
@@ -85,6 +86,10 @@ class Layout:
     def constants(self, config: Any) -> dict[str, Tensor]:
         """Tensors that the class has and we don't, with the only values that we hold: written, and compared when read."""
         return {}
+
+    def may_lack(self, config: Any) -> set[str]:
+        """Tensors that files of the class may do without."""
+        return set()
 
     def stock_shapes(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
         """The shape of each tensor of the class, by its name."""

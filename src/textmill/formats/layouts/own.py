@@ -27,8 +27,7 @@ class OwnLayout(Layout):
 
     def pieces(self, config: ModelConfig) -> list[Piece]:
         """Every tensor, but for a tied head."""
-        tied = {"head.weight"} if config.tied_embeddings else set()
-        return [Piece(name, (name,)) for name in build_empty(config).state_dict() if name not in tied]
+        return [Piece(name, (name,)) for name, _ in build_empty(config).named_parameters()]  # one that is shared comes once
 
     def settings(self, config: ModelConfig) -> dict[str, Any]:
         """The shape, whole."""
