@@ -18,6 +18,7 @@ HOUSE = [
     {"recipe"},
     {"stages"},
     {"run", "closing"},
+    {"comparison"},
     {"inspection"},
     {"cli"},
     {"__main__"},

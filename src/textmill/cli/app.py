@@ -9,7 +9,7 @@ from .. import __version__
 
 GROUPS = {
     "A model's life": ("run", "corpus", "tokenizer", "tokens", "train", "report"),
-    "Use and judge a model": ("generate", "chat", "evaluate", "inspect"),
+    "Use and judge a model": ("generate", "chat", "evaluate", "compare", "inspect"),
     "Word vectors": ("vectors", "neighbours"),
     "Before you begin": ("doctor", "recipe", "sample"),
 }
@@ -33,6 +33,10 @@ EXAMPLES = {
         "evaluate runs/wikipedia-sample my-notes/ book.txt",
         "evaluate runs/small dump.xml.bz2 --against runs/large --documents 5",
         "evaluate runs/small test.jsonl --train-text train.jsonl --json",
+    ],
+    "compare": [
+        "compare recipes/wikipedia-sample.toml my.toml --seeds 3 --time 2m",
+        "compare small.toml large.toml --flops 1e13 --out runs/sizes",
     ],
     "inspect": [
         "inspect runs/wikipedia-sample",

@@ -26,18 +26,31 @@ def bootstrap_ratio(
         raise ValueError(f"one numerator and denominator a document are needed, got {upper.shape} and {lower.shape}")
     if not (lower > 0).all():
         raise ValueError("every denominator must be positive")
-    documents = len(upper)
+    low, high = np.percentile(resampled_ratios(upper[None], lower, samples, seed), BOUNDS)
+    return float(low), float(high)
+
+
+def resampled_ratios(
+    numerators: npt.NDArray[np.float64], denominators: npt.NDArray[np.float64], samples: int, seed: int = 0
+) -> npt.NDArray[np.float64]:
+    """What `sum(numerators) / sum(denominators)` comes to over documents drawn again: (systems, samples).
+
+    `numerators` (systems, documents) share the `denominators` (documents,), all positive; every system is resampled with the
+    same draws. All are nan for one document.
+    """
+    systems, documents = numerators.shape
+    ratios = np.full((systems, samples), np.nan)
     if documents == 1:
-        return math.nan, math.nan
+        return ratios
     generator = np.random.default_rng(seed)
-    ratios = np.empty(samples)
     rows = max(1, DRAWS_AT_ONCE // documents)
     for start in range(0, samples, rows):
         stop = min(start + rows, samples)
         drawn = generator.integers(0, documents, size=(stop - start, documents))
-        ratios[start:stop] = upper[drawn].sum(axis=1) / lower[drawn].sum(axis=1)
-    low, high = np.percentile(ratios, BOUNDS)
-    return float(low), float(high)
+        below = denominators[drawn].sum(axis=1)
+        for system, values in enumerate(numerators):
+            ratios[system, start:stop] = values[drawn].sum(axis=1) / below
+    return ratios
 
 
 def paired_bootstrap(
