@@ -6,7 +6,7 @@ from pathlib import Path
 import textmill
 
 HOUSE = [
-    {"errors", "score", "files", "interruption", "progress", "machine", "ledger", "settings"},
+    {"errors", "score", "files", "interruption", "progress", "processes", "machine", "ledger", "settings"},
     {"corpus"},
     {"tokens"},
     {"models"},

@@ -2,12 +2,15 @@
 
 import pydoc_data.topics
 import random
+from pathlib import Path
 
 import pytest
 
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
 from textmill.tokens.training import train_tokenizer
+
+from .foreign import MAKERS
 
 KINDS = ("bpe", "byte", "character", "wordpiece", "unigram", "word")
 BYTE_LEVEL = ("bpe", "byte")
@@ -27,6 +30,15 @@ def texts() -> list[str]:
 @pytest.fixture(scope="session")
 def tokenizers_by_kind(texts: list[str]) -> dict[str, Tokenizer]:
     return {kind: train_tokenizer(TokenizerSettings(kind=kind, vocabulary_size=600), texts) for kind in KINDS}
+
+
+@pytest.fixture(scope="session")
+def foreign_folders(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tiny tokenizers as others make them, by kind. For reading only."""
+    place = tmp_path_factory.mktemp("foreign")
+    for name, make in MAKERS.items():
+        make(texts, place / name)
+    return {name: place / name for name in MAKERS}
 
 
 @pytest.fixture(params=KINDS)

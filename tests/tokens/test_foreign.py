@@ -26,17 +26,9 @@ HOSTILE = [
 any_text = st.text() | st.lists(st.sampled_from([*SPECIAL, *WORDS])).map("".join)
 
 
-@pytest.fixture(scope="session")
-def folders(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    place = tmp_path_factory.mktemp("foreign")
-    for name, make in MAKERS.items():
-        make(texts, place / name)
-    return {name: place / name for name in MAKERS}
-
-
-@pytest.fixture(scope="session")
-def loaded(folders: dict[str, Path]) -> dict[str, Tokenizer]:
-    return {name: Tokenizer.load(folder) for name, folder in folders.items()}
+@pytest.fixture(scope="module")
+def loaded(foreign_folders: dict[str, Path]) -> dict[str, Tokenizer]:
+    return {name: Tokenizer.load(folder) for name, folder in foreign_folders.items()}
 
 
 @pytest.fixture(params=MAKERS)
@@ -50,8 +42,8 @@ def foreign(name: str, loaded: dict[str, Tokenizer]) -> Tokenizer:
 
 
 @pytest.fixture
-def stock(name: str, folders: dict[str, Path]) -> transformers.PreTrainedTokenizerFast:
-    return transformers.AutoTokenizer.from_pretrained(folders[name])
+def stock(name: str, foreign_folders: dict[str, Path]) -> transformers.PreTrainedTokenizerFast:
+    return transformers.AutoTokenizer.from_pretrained(foreign_folders[name])
 
 
 def test_tokens_and_whole_inputs_are_the_stock_class_s(foreign: Tokenizer, stock, texts: list[str]) -> None:
@@ -181,8 +173,8 @@ def test_saved_it_is_the_same_for_stock_classes_and_here(foreign: Tokenizer, sto
 
 class TestRefusals:
     @pytest.fixture
-    def folder(self, folders: dict[str, Path], tmp_path: Path) -> Path:
-        return Path(shutil.copytree(folders["llama3"], tmp_path / "folder"))
+    def folder(self, foreign_folders: dict[str, Path], tmp_path: Path) -> Path:
+        return Path(shutil.copytree(foreign_folders["llama3"], tmp_path / "folder"))
 
     def change(self, folder: Path, **parts: object) -> None:
         path = folder / "tokenizer.json"

@@ -4,11 +4,8 @@ Each worker is a process that one thread of ours talks to, a batch at a time. On
 keep the workers busy, so memory is bounded; whatever ends this process ends the workers too.
 """
 
-import contextlib
-import os
 import pickle
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable
@@ -18,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import CorpusError
+from ..processes import end_worker, start_worker
 from .cleaning import Cleaned, Cleaner, name_of_document
 from .document import Found
 from .quality import QualityMeasure
@@ -89,17 +87,7 @@ class _Workers:
         return cleaned
 
     def _start(self) -> subprocess.Popen[bytes]:
-        """A worker in a process group of its own, so that Ctrl-C reaches us alone and we can end it in order."""
-        group: dict[str, Any] = {"process_group": 0}
-        if sys.platform == "win32":
-            group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # the same textmill as this one
-            **group,
-        )
+        process = start_worker(f"{__package__}.worker")
         assert process.stdin
         self._processes.append(process)
         self._mine.process = process
@@ -116,11 +104,7 @@ class _Workers:
             process.kill()
         self._threads.shutdown()
         for process in self._processes:
-            assert process.stdin and process.stdout
-            with contextlib.suppress(OSError):  # what was not sent yet has no reader
-                process.stdin.close()
-            process.stdout.close()
-            process.wait()
+            end_worker(process)
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int:

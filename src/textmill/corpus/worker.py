@@ -1,8 +1,7 @@
 """A process that cleans documents for another one: batches come in by standard input, what became of them goes out.
 
-It is a program of its own rather than a child of `multiprocessing`, so that it starts alike on every system, never runs
-the caller's main module again, and imports nothing but what cleaning needs. It ends when its input does, so also when the
-process that started it is killed.
+It imports nothing but what cleaning needs, and ends when its input does, so also when the process that started it is
+killed (see processes.py).
 """
 
 import contextlib

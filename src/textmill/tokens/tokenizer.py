@@ -17,20 +17,21 @@ import tokenizers
 
 from ..errors import TokenizerError
 from ..files import fingerprint, write_json, write_text
+from .chat_template import ANSWER, ChatTemplate, Marks, Message, read_chat_template
 from .pieces import byte_alphabet, read_pieces, spelling_of, unrestored_bytes
+from .plain_encoding import PlainEncoder, without_panic
 from .settings import Kind
 from .special_tokens import CONFIG_FILE, END_OF_TEXT, SPAN, SpecialTokens, own_special_tokens, read_config, read_special_tokens
 from .splitting import CHARACTER, independent_pieces
 from .tokenizer_file import TOKENIZER_FILE, read_backend
 
-UNSPELLABLE = "\n "  # before a special token's text in a vocabulary, so that no text can reach it
-
 
 class Tokenizer:
     """A tokenizer of this project, or one from elsewhere that gives the tokens its own stock class gives.
 
-    `special` says which tokens play which part (for a tokenizer trained here it needn't be given), `training` how it was
-    trained (JSON values; empty where nobody knows). Decoding leaves special tokens out.
+    `special` says which tokens play which part (for a tokenizer trained here it needn't be given), `chat_template` how a
+    conversation is written, `training` how it was trained (JSON values; empty where nobody knows). What a whole input
+    begins and ends with is told by `backend`'s post-processor. Decoding leaves special tokens out.
 
     `bos_id`, `eos_id`, `pad_id`, `mask_id`: numbers of those tokens, or None. `unknown_id`: what stands for text that the
     vocabulary can't spell; None where it can spell all. `prefix`, `suffix`: what begins and ends a whole input.
@@ -42,6 +43,7 @@ class Tokenizer:
         self,
         backend: tokenizers.Tokenizer,
         special: SpecialTokens | None = None,
+        chat_template: ChatTemplate | None = None,
         training: Mapping[str, Any] | None = None,
     ):
         vocabulary = backend.get_vocab()
@@ -56,7 +58,7 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         self._backend = backend
-        self.training = dict(training or {})
+        self.chat_template, self.training = chat_template, dict(training or {})
         self._content = json.loads(backend.to_str())
         self.kind = _kind(self._content)
         self.vocabulary_size: int = backend.get_vocab_size()
@@ -68,10 +70,10 @@ class Tokenizer:
         spans = itertools.takewhile(vocabulary.__contains__, map(SPAN.format, itertools.count()))
         self.span_ids = [vocabulary[text] for text in spans]
         self.unknown_id = _unknown_id(self._content, vocabulary)
-        self._unknown_text = next((text for text, id in vocabulary.items() if id == self.unknown_id), "")
         self.special_ids: set[int] = {id for id, token in backend.get_added_tokens_decoder().items() if token.special}
         if self.unknown_id is not None:
             self.special_ids.add(self.unknown_id)
+        self._plain = PlainEncoder(backend, self._content, self.special_ids, self.unknown_id)
         self._pieces = read_pieces(backend, self._content, self.special_ids)
         self.begins_word: np.ndarray = self._pieces.begins_word
         self.lossless = self._pieces.lossless
@@ -82,10 +84,10 @@ class Tokenizer:
         """SHA-256 of the content of tokenizer.json: tokenizers with the same hash give the same tokens."""
         return fingerprint(self._content)
 
-    @property
+    @functools.cached_property
     def end_ids(self) -> frozenset[int]:
-        """Every token at which generation ends."""
-        return self.special.ends | ({self.eos_id} if self.eos_id is not None else frozenset())
+        """Every token at which generation ends: EOS, further ones that its files name, and the chat template's end of turn."""
+        return frozenset(self.special.ends | {id for id in (self.eos_id, self._end_of_turn()) if id is not None})
 
     @property
     def document_start_id(self) -> int:
@@ -103,7 +105,7 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, computed on all cores."""
-        return [ids for ids, _ in self._encode(self._backend.encode_batch_fast, texts)]
+        return self._plain.ids(texts)
 
     def encode_whole(self, text: str) -> list[int]:
         """The text as a whole input, as the stock class gives it: `prefix`, its tokens, `suffix`.
@@ -116,6 +118,22 @@ class Tokenizer:
         """The text as the beginning of one that a model is to go on with: `prefix` and its tokens, and at least one."""
         return [*self.prefix, *self.encode(self._without_bos(text))] or [self.document_start_id]
 
+    def encode_chat(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> list[int]:
+        """A conversation's tokens, as the stock class's `apply_chat_template` gives them, ready for a model to answer.
+
+        `messages` have a `role` and a `content`. The template alone writes special tokens: where a message spells one, its
+        text is encoded. Raises TokenizerError where there is no template, or it can't be applied.
+        """
+        if self.chat_template is None:
+            raise TokenizerError("this tokenizer has no chat template; give the text to go on from instead of messages")
+        marks = Marks(messages, self._special_texts)
+        variables = self.special.stock_config()
+        rendered = self.chat_template.render(marks.put(messages), variables, add_generation_prompt)
+        ids = []
+        for stretch, is_text in marks.stretches(rendered):
+            ids += self.encode(stretch) if is_text else self._backend_with_special.encode(stretch, add_special_tokens=False).ids
+        return ids
+
     def encode_with_losses(self, texts: Sequence[str]) -> list[tuple[list[int], int]]:
         """For each text its tokens, and how many of its UTF-8 bytes they don't give back."""
         if self.lossless and self.unknown_id is None and not self._pieces.strips_space:
@@ -127,7 +145,7 @@ class Tokenizer:
 
         The tokens of one character's bytes all have that character's span.
         """
-        return [(ids, encoding.offsets) for ids, encoding in self._encode(self._backend.encode_batch, texts)]
+        return self._plain.ids_and_spans(texts)
 
     def lost_bytes(self, text: str) -> int:
         """UTF-8 bytes of `text` that decoding its tokens doesn't restore: 0 if and only if it comes back exactly."""
@@ -167,6 +185,8 @@ class Tokenizer:
             "add_bos_token": self.bos_id in self.prefix,  # which tokenizer.json says too, for those who read only this
             "clean_up_tokenization_spaces": False,
         }
+        if self.chat_template is not None:
+            config |= self.chat_template.stock_config()
         if model_max_length is not None:
             config["model_max_length"] = model_max_length
         if self.training:
@@ -186,10 +206,11 @@ class Tokenizer:
         if not isinstance(training, dict | None):
             raise TokenizerError(f"{folder / CONFIG_FILE} is not what textmill wrote; have the tokenizer made anew")
         backend = read_backend(folder, trained_here=training is not None)
+        template = read_chat_template(folder, config)
         if training is not None:
-            return cls(backend, training=training)
+            return cls(backend, chat_template=template, training=training)
         added = [token.content for token in backend.get_added_tokens_decoder().values() if token.special]
-        return cls(backend, read_special_tokens(folder, backend.get_vocab(), added))
+        return cls(backend, read_special_tokens(folder, backend.get_vocab(), added), template)
 
     @property
     def _separator(self) -> int | None:
@@ -202,37 +223,37 @@ class Tokenizer:
             raise TokenizerError(f"this tokenizer has no token that {what} a document, so documents can't be scored with it")
         return found
 
+    def _end_of_turn(self) -> int | None:
+        """The special token that the chat template writes behind an answer, if any."""
+        if self.chat_template is None:
+            return None
+        turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": ANSWER}]
+        try:
+            rendered = self.chat_template.render(turns, self.special.stock_config(), add_generation_prompt=False)
+        except TokenizerError:  # it wants more than two messages, which is for `encode_chat` to say
+            return None
+        behind = rendered.rpartition(ANSWER)[2]
+        ends = [(behind.index(text), -len(text), text) for text in self._special_texts if text in behind]
+        return self._backend.token_to_id(min(ends)[2]) if ends else None
+
+    @functools.cached_property
+    def _special_texts(self) -> list[str]:
+        return [token.content for token in self._backend.get_added_tokens_decoder().values() if token.special]
+
+    @functools.cached_property
+    def _backend_with_special(self) -> tokenizers.Tokenizer:
+        """The same tokenizer, which takes special tokens where a text spells them."""
+        return tokenizers.Tokenizer.from_str(self._backend.to_str())
+
     def _without_bos(self, text: str) -> str:
         return text.removeprefix(self.special.bos or "") if self.bos_id in self.prefix else text
 
     def _surroundings(self) -> tuple[list[int], list[int]]:
         """What the post-processor puts before and after a whole input."""
-        encoding = _without_panic(self._backend.encode, "a")
+        encoding = without_panic(self._backend.encode, "a")
         added = encoding.special_tokens_mask
         count = added.index(0) if 0 in added else len(added)
         return encoding.ids[:count], [id for id, by_template in zip(encoding.ids[count:], added[count:]) if by_template]
-
-    def _encode(self, encode_batch: Any, texts: Sequence[str]) -> Iterator[tuple[list[int], tokenizers.Encoding]]:
-        """Each text's tokens, none of them special, and the library's account of them.
-
-        The library keeps added tokens out; but a model whose own vocabulary has the piece `<s>` may still take it.
-        """
-        _refuse_surrogates(texts)
-        for text, encoding in zip(texts, _without_panic(encode_batch, texts, add_special_tokens=False)):
-            found = self.special_ids.intersection(ids := encoding.ids)
-            if found and (found != {self.unknown_id} or self._unknown_text in text):
-                encoding = _without_panic(self._backend_without_special.encode, text, add_special_tokens=False)
-                ids = encoding.ids
-                if self.special_ids.intersection(ids) - {self.unknown_id}:
-                    raise TokenizerError(f"a text spells a special token, and can't be written otherwise: {text[:80]!r}")
-            yield ids, encoding
-
-    @functools.cached_property
-    def _backend_without_special(self) -> tokenizers.Tokenizer:
-        """The same tokenizer, whose special pieces no text can spell."""
-        return _backend_without(
-            self._content, {text for text, id in self._backend.get_vocab().items() if id in self.special_ids}
-        )
 
     def _lost(self, text: str, ids: list[int], spans: list[tuple[int, int]]) -> int:
         return 0 if self.decode(ids) == text else max(1, unrestored_bytes(text, ids, spans, self._pieces))
@@ -265,27 +286,6 @@ class DecodeStream:
         return rest
 
 
-def _refuse_surrogates(texts: Sequence[str]) -> None:
-    for text in texts:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise TokenizerError(
-                f"character {error.start} of a text is the lone surrogate U+{ord(text[error.start]):04X}, which "
-                "no UTF-8 text holds; replace it, for example by U+FFFD"
-            ) from error
-
-
-def _without_panic(encode: Any, *arguments: Any, **options: Any) -> Any:
-    """What the library encodes. Where its matcher gives up on a pattern it panics, which no `except Exception` sees."""
-    try:
-        return encode(*arguments, **options)
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise TokenizerError(f"the tokenizer's own pattern gives up on a text ({error}); cut the text into parts") from error
-
-
 def _kind(content: dict[str, Any]) -> Kind:
     """Which kind a tokenizer.json holds, read off its structure."""
     model, splitting = content["model"]["type"], content["pre_tokenizer"] or {}
@@ -302,22 +302,3 @@ def _unknown_id(content: dict[str, Any], vocabulary: Mapping[str, int]) -> int |
     if spelling_of(content) == "byte-level" and byte_alphabet().keys() <= vocabulary.keys():
         return None
     return model.get("unk_id") if model["type"] == "Unigram" else vocabulary.get(model.get("unk_token"))
-
-
-def _backend_without(content: dict[str, Any], texts: set[str]) -> tokenizers.Tokenizer:
-    """The tokenizer of a tokenizer.json with the pieces `texts` renamed, under their numbers, to what no text can reach."""
-    model = dict(content["model"])
-    renamed = {text: UNSPELLABLE + text for text in texts}
-    if model["type"] == "Unigram":
-        model["vocab"] = [[renamed.get(piece, piece), score] for piece, score in model["vocab"]]
-    else:
-        model["vocab"] = {renamed.get(piece, piece): id for piece, id in model["vocab"].items()}
-    if model.get("unk_token"):
-        model["unk_token"] = renamed.get(model["unk_token"], model["unk_token"])
-    if "merges" in model:
-        model["merges"] = [pair for pair in model["merges"] if "".join(pair) not in texts and not texts.intersection(pair)]
-    added = [{**token, "content": renamed.get(token["content"], token["content"])} for token in content["added_tokens"]]
-    changed = {**content, "model": model, "added_tokens": added, "post_processor": None}
-    backend = tokenizers.Tokenizer.from_str(json.dumps(changed))
-    backend.encode_special_tokens = True
-    return backend

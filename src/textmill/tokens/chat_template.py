@@ -1,0 +1,159 @@
+"""A model's chat template: from messages to the one text that its model was trained to answer.
+
+It is rendered as transformers renders it, in a process of its own with bounds. What a message spells is marked on the way,
+so that nobody can write a control token into a conversation.
+"""
+
+import contextlib
+import json
+import re
+import subprocess
+import threading
+import weakref
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import TokenizerError
+from ..processes import end_worker, start_worker
+from .special_tokens import LARGEST_CONFIG
+
+TEMPLATE_FILE = "chat_template.jinja"
+SECONDS = 20.0  # for one rendering; templates in use take a hundredth of a second
+ANSWER = "answer"  # what stands for an answer where only its surroundings are wanted
+
+Message = Mapping[str, Any]
+
+
+class ChatTemplate:
+    """One template, and those of other names that came with it (for tools, for retrieval), which are kept."""
+
+    def __init__(self, source: str, named: Mapping[str, str] | None = None, seconds: float = SECONDS):
+        if len(source) > LARGEST_CONFIG:
+            raise TokenizerError(
+                f"a chat template of {len(source):,} characters isn't rendered; more than {LARGEST_CONFIG:,} is none"
+            )
+        self.source, self.named, self.seconds = source, dict(named or {}), seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def render(
+        self, messages: Sequence[Message], variables: Mapping[str, Any] | None = None, add_generation_prompt: bool = True
+    ) -> str:
+        """The text of a conversation; `variables` are what the template may ask for beside it, such as `bos_token`.
+
+        Raises TokenizerError where the template refuses the conversation, is wrong, or takes too much time or memory.
+        """
+        if not messages:
+            raise TokenizerError("a conversation has at least one message")
+        said = [{key: value for key, value in message.items() if value is not None} for message in messages]
+        asked = {"messages": said, "add_generation_prompt": add_generation_prompt, "tools": None, "documents": None}
+        with self._lock:
+            answer = self._ask({"source": self.source, "variables": {**(variables or {}), **asked}})
+        if "problem" in answer:
+            raise TokenizerError(f"the chat template can't be applied: {answer['problem']}")
+        return answer["text"]
+
+    def stock_config(self) -> dict[str, Any]:
+        """What `tokenizer_config.json` says of it."""
+        if not self.named:
+            return {"chat_template": self.source}
+        every = {"default": self.source, **self.named}
+        return {"chat_template": [{"name": name, "template": source} for name, source in every.items()]}
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, str]:
+        """Have the worker render, and end it where it takes too long; the next one that is needed is a fresh one."""
+        process = self._process or self._start()
+        assert process.stdin and process.stdout
+        timer = threading.Timer(self.seconds, process.kill)
+        timer.start()
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+        except (OSError, ValueError):
+            self._process = None
+            end_worker(process)
+            return {"problem": f"it takes more than {self.seconds:g} seconds, or more memory than a template gets"}
+        except BaseException:  # interrupted between question and answer
+            self._process = None
+            end_worker(process)
+            raise
+        finally:
+            timer.cancel()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        process = start_worker(f"{__package__}.template_worker")
+        weakref.finalize(self, end_worker, process)
+        assert process.stdout
+        process.stdout.readline()
+        self._process = process
+        return process
+
+
+def read_chat_template(folder: Path, config: Mapping[str, Any]) -> ChatTemplate | None:
+    """The template that a tokenizer's folder brings: a file of its own, else in its tokenizer_config.json; or None."""
+    named: dict[str, str] = {}
+    match config.get("chat_template"):
+        case str(source):
+            named["default"] = source
+        case list(entries):
+            named = {
+                one["name"]: one["template"] for one in entries if isinstance(one, dict) and one.keys() >= {"name", "template"}
+            }
+    path = folder / TEMPLATE_FILE
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            if path.stat().st_size > LARGEST_CONFIG:
+                raise TokenizerError(
+                    f"{path} has {path.stat().st_size:,} bytes; more than {LARGEST_CONFIG:,} is no chat template"
+                )
+            named["default"] = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise TokenizerError(f"{path} is not UTF-8 text (byte {error.start}); fetch it anew") from error
+    if not all(isinstance(text, str) for pair in named.items() for text in pair):
+        raise TokenizerError(f"{folder}: its chat templates are no texts with names; fetch its tokenizer_config.json anew")
+    return ChatTemplate(named.pop("default"), named) if "default" in named else None
+
+
+class Marks:
+    """Two characters that no message has, put around each special token that a message spells."""
+
+    def __init__(self, messages: Sequence[Message], special: Collection[str]):
+        said = json.dumps(list(messages), ensure_ascii=False)
+        self.begin, self.end = [chr(point) for point in range(0xF0000, 0xF0000 + len(said) + 2) if chr(point) not in said][:2]
+        longest_first = "|".join(re.escape(text) for text in sorted(special, key=len, reverse=True)) or "(?!)"
+        self._special = re.compile(longest_first)
+        self._parts = re.compile(f"{self.begin}(.*?){self.end}|[{self.begin}{self.end}]|({longest_first})", re.DOTALL)
+
+    def put(self, value: Any) -> Any:
+        """The same JSON value with its spelled special tokens marked."""
+        if isinstance(value, str):
+            return self._special.sub(lambda found: f"{self.begin}{found[0]}{self.end}", value)
+        if isinstance(value, Mapping):
+            return {key: self.put(inner) for key, inner in value.items()}
+        return [self.put(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+    def stretches(self, rendered: str) -> Iterator[tuple[str, bool]]:
+        """The rendered text without marks, in stretches; and of each whether it is text alone, whatever it spells.
+
+        A stretch of text lies between two special tokens that the template wrote; all else is one stretch with them.
+        """
+        waiting, text, spells, place = "", "", False, 0
+        for found in self._parts.finditer(rendered):
+            text += rendered[place : found.start()]
+            place = found.end()
+            if found[2] is None:  # a marked token, or what a template's own cutting left of the marks
+                text, spells = text + (found[1] or ""), True
+                continue
+            if spells:
+                yield waiting, False
+                yield text, True
+                waiting, text = "", ""
+            waiting, text, spells = waiting + text + found[2], "", False
+        text += rendered[place:]
+        if spells:
+            yield waiting, False
+            yield text, True
+        else:
+            yield waiting + text, False

@@ -1,0 +1,90 @@
+"""Encoding text as text: no special token comes out of it, whatever it spells.
+
+The tokenizers library can be told to leave added tokens alone; but a model whose own vocabulary holds the piece `<s>` may
+still take it, as SentencePiece's do once converted.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+import tokenizers
+
+from ..errors import TokenizerError
+
+UNSPELLABLE = "\n "  # before a special token's text in a vocabulary, so that no text can reach it
+
+
+class PlainEncoder:
+    """Encodes with `backend`, whose tokenizer.json is `content`. `unknown_id`: the one special token that a text may give,
+    where it holds what the vocabulary can't spell."""
+
+    def __init__(
+        self, backend: tokenizers.Tokenizer, content: dict[str, Any], special_ids: Collection[int], unknown_id: int | None
+    ):
+        self._backend, self._content = backend, content
+        self._special_ids, self._unknown_id = frozenset(special_ids), unknown_id
+        self._texts = {text for text, id in backend.get_vocab().items() if id in self._special_ids}
+        self._unknown = next((text for text in self._texts if backend.token_to_id(text) == unknown_id), "")
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Each text's tokens, computed on all cores."""
+        return [ids for ids, _ in self._encoded(self._backend.encode_batch_fast, texts)]
+
+    def ids_and_spans(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """Each text's tokens, and the characters `[begin, end)` that each token stands for."""
+        return [(ids, encoding.offsets) for ids, encoding in self._encoded(self._backend.encode_batch, texts)]
+
+    def _encoded(self, encode: Callable[..., Any], texts: Sequence[str]) -> Iterator[tuple[list[int], tokenizers.Encoding]]:
+        _refuse_surrogates(texts)
+        for text, encoding in zip(texts, without_panic(encode, texts, add_special_tokens=False)):
+            found = self._special_ids.intersection(ids := encoding.ids)
+            if found and (found != {self._unknown_id} or self._unknown in text):
+                encoding = without_panic(self._unspellable.encode, text, add_special_tokens=False)
+                ids = encoding.ids
+                if self._special_ids.intersection(ids) - {self._unknown_id}:
+                    raise TokenizerError(f"a text spells a special token, and can't be written otherwise: {text[:80]!r}")
+            yield ids, encoding
+
+    @functools.cached_property
+    def _unspellable(self) -> tokenizers.Tokenizer:
+        """The same tokenizer, its special pieces renamed, under their numbers, to what no text can reach."""
+        renamed = {text: UNSPELLABLE + text for text in self._texts}
+        model = dict(self._content["model"])
+        if model["type"] == "Unigram":
+            model["vocab"] = [[renamed.get(piece, piece), score] for piece, score in model["vocab"]]
+        else:
+            model["vocab"] = {renamed.get(piece, piece): id for piece, id in model["vocab"].items()}
+        if model.get("unk_token"):
+            model["unk_token"] = renamed.get(model["unk_token"], model["unk_token"])
+        if "merges" in model:
+            model["merges"] = [pair for pair in model["merges"] if self._texts.isdisjoint([*pair, "".join(pair)])]
+        added = [
+            {**token, "content": renamed.get(token["content"], token["content"])} for token in self._content["added_tokens"]
+        ]
+        changed = {**self._content, "model": model, "added_tokens": added, "post_processor": None}
+        backend = tokenizers.Tokenizer.from_str(json.dumps(changed))
+        backend.encode_special_tokens = True
+        return backend
+
+
+def without_panic(encode: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """What the library encodes. Where its matcher gives up on a pattern it panics, which no `except Exception` sees."""
+    try:
+        return encode(*arguments, **options)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise TokenizerError(f"the tokenizer's own pattern gives up on a text ({error}); cut the text into parts") from error
+
+
+def _refuse_surrogates(texts: Sequence[str]) -> None:
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise TokenizerError(
+                f"character {error.start} of a text is the lone surrogate U+{ord(text[error.start]):04X}, which "
+                "no UTF-8 text holds; replace it, for example by U+FFFD"
+            ) from error
