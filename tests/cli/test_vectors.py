@@ -1,11 +1,14 @@
 """`textmill vectors` and `textmill neighbours`: from any text to a file other tools read, and to words a person reads."""
 
 import random
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from textmill.formats.word_vectors import read_word_vectors
+from textmill.training.skip_gram import SkipGram
 
 TOPICS = [["sea", "wave", "ship", "sail"], ["北", "京", "城", "門"]]
 SETTINGS = ["--dimension", 8, "--epochs", 2, "--minimum-count", 2]
@@ -46,3 +49,20 @@ def test_mistakes(textmill, text: Path, tmp_path: Path) -> None:
         result = textmill(*words)
         assert result.code == 2 and expected in result.err and "Traceback" not in result.err, result
     assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
+def test_ctrl_c_leaves_the_file_as_it_was(textmill, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, steps, step = tmp_path / "v.txt", [], SkipGram.step
+    out.write_text("before")
+
+    def interrupted(model: SkipGram, *batch: Any) -> Any:
+        steps.append(1)
+        if len(steps) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return step(model, *batch)
+
+    monkeypatch.setattr(SkipGram, "step", interrupted)
+    result = textmill("vectors", text, "--out", out, *SETTINGS)
+    assert result.code == 130 and f"Stopped; {out} is as it was." in result.err and "Traceback" not in result.err
+    assert len(steps) == 3 and sorted(path.name for path in tmp_path.iterdir()) == ["text.txt", "v.txt"]
+    assert out.read_text() == "before"

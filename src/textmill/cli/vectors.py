@@ -36,17 +36,20 @@ def vectors(
     """
     from ..evaluation.texts import text_settings, training_texts
     from ..formats.word_vectors import refuse_compressed, write_word_vectors
-    from ..interruption import stoppable
+    from ..interruption import Stopped, stoppable
     from ..progress import Progress
     from ..training.skip_gram import SkipGramSettings, train_word_vectors
 
     refuse_compressed(out)
     settings = text_settings(texts, {}, {"format": format, "encoding": encoding, "text_field": text_field})
     chosen = SkipGramSettings(dimension, window, epochs, minimum_count, seed)
-    with stoppable():
-        with Progress("reading", None, "bytes", sys.stderr) as progress:
+    try:
+        with stoppable(), Progress("reading", None, "bytes", sys.stderr) as progress:
             words, learnt = train_word_vectors(training_texts(settings, progress), chosen, sys.stderr)
-        write_word_vectors(out, words, learnt)
+            write_word_vectors(out, words, learnt)
+    except Stopped:
+        print(f"Stopped; {out} is as it was.", file=sys.stderr)
+        raise
     print(f"{len(words):,} words of {dimension} numbers in {out}")
     print(f"Look at them: textmill neighbours {out} {' '.join(words[-3:])}")
 
