@@ -17,10 +17,11 @@ def closing_words(recipe: Path, folder: Path, whole: Recipe) -> str:
     training = manifest["stages"]["train"]["summary"]
     prompts = [sample["prompt"] for sample in read_json(folder / "evaluation.json")["samples"]]
     prompt = next(filter(None, prompts), commands.PROMPT)
+    encoder = whole.model.family == "encoder"
     model, program = folder / "model", _program()
     expectation = (
         "Minutes of training give spelling, names and the tone of the text; not facts, nor sense beyond a sentence.\n"
-        if training["seconds"] < 3600
+        if training["seconds"] < 3600 and not encoder
         else ""
     )
     start = (
@@ -36,8 +37,8 @@ Trained for {format_seconds(training["seconds"])} on {training["machine"]}.
 The model is in {model}: transformers loads it as it is. What was dropped, and why: {folder / "corpus"}.
 All of it to look at, in a browser: {folder / "report.html"}
 Next:
-  {commands.generate(program, folder, prompt)}
-      let it write on
+  {commands.try_out(program, folder, whole.model.family, prompt)}
+      let it {"fill in" if encoder else "write on"}
   {commands.go_on(program, folder, whole.train)}
       go on training: twice as long in all
 {start}"""

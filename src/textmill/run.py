@@ -26,7 +26,7 @@ from .stages.corpus import corpus_identity, make_corpus
 from .stages.evaluate import make_evaluation
 from .stages.model import make_model
 from .stages.report import make_report, report_inputs
-from .stages.tokens import make_tokenizer, make_tokens
+from .stages.tokens import make_tokenizer, make_tokens, special_tokens
 from .stages.train import goes_on_training, make_checkpoints, refuse_unfit_training, trained_long_enough
 from .stages.workplace import DamagedOutput, Workplace
 
@@ -57,7 +57,7 @@ CORPUS_FILES = ("corpus/card.json", "corpus/train.jsonl.zst", "corpus/validation
 MODEL_FILES = ("model/model.safetensors", "model/config.json", "model/tokenizer.json")
 STAGES = (
     Stage("corpus", ("corpus",), (), CORPUS_FILES, make_corpus, corpus_identity),
-    Stage("tokenizer", ("tokenizer",), ("corpus",), ("tokenizer/tokenizer.json",), make_tokenizer),
+    Stage("tokenizer", ("tokenizer",), ("corpus",), ("tokenizer/tokenizer.json",), make_tokenizer, special_tokens),
     Stage("tokens", (), ("corpus", "tokenizer"), ("tokens/manifest.json",), make_tokens),
     Stage(
         "train", ("model", "train"), ("tokens",), ("checkpoints", "choices.json"), make_checkpoints,

@@ -28,3 +28,22 @@ class Score:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a model's quality is measured in while it learns; lower is better. `key` is its name in files."""
+
+    key: str
+    name: str
+    unit: str
+
+    def to_dict(self) -> dict[str, str]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+BITS_PER_BYTE = Figure("bits_per_byte", "bits per byte", "bits/byte")
+BITS_PER_MASKED_TOKEN = Figure("bits_per_masked_token", "bits per masked token", "bits/masked token")
+BITS_PER_MASKED_WORD = Figure("bits_per_masked_word", "bits per masked word", "bits/masked word")
+FIGURES = {figure.key: figure for figure in (BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, BITS_PER_MASKED_WORD)}

@@ -44,16 +44,16 @@ def test_a_checkpoint_holds_the_average_and_what_validated_best(make_decoder, tm
     state = fresh()
     for tensor in state.average.tensors.values():
         tensor.mul_(2)
-    state.step, state.best_step, state.best_bits_per_byte, state.clipped_steps = 4, 3, 1.5, 2
+    state.step, state.best_step, state.best_validation, state.clipped_steps = 4, 3, 1.5, 2
     save_checkpoint(tmp_path, state, {}, steps=9, decay_start=9, keep=2)
     again = fresh()
     assert restore(tmp_path, again, steps=9, decay_start=9)
     assert all(torch.equal(again.average.tensors[name], tensor) for name, tensor in state.average.tensors.items())
-    assert (again.best_step, again.best_bits_per_byte, again.clipped_steps) == (3, 1.5, 2)
+    assert (again.best_step, again.best_validation, again.clipped_steps) == (3, 1.5, 2)
     # Another length validates at other steps: what was best on the way to step 9 isn't compared with them.
     longer = fresh()
     assert restore(tmp_path, longer, steps=20, decay_start=15)
-    assert (longer.step, longer.best_step, longer.best_bits_per_byte) == (4, 0, None)
+    assert (longer.step, longer.best_step, longer.best_validation) == (4, 0, None)
 
 
 def test_the_checkpoint_that_validated_best_is_kept(make_decoder, tmp_path: Path) -> None:
@@ -61,6 +61,6 @@ def test_the_checkpoint_that_validated_best_is_kept(make_decoder, tmp_path: Path
     state = TrainState(0, model, Optimizer(model, TrainSettings(steps=9)))
     for state.step in range(1, 8):
         if state.step == 2:
-            state.best_step, state.best_bits_per_byte = 2, 1.0
+            state.best_step, state.best_validation = 2, 1.0
         save_checkpoint(tmp_path, state, {}, steps=9, decay_start=0, keep=2)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-00000002", "step-00000006", "step-00000007"]

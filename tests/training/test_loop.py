@@ -10,6 +10,7 @@ from textmill.corpus.document import Document
 from textmill.errors import TrainingError
 from textmill.models.count import count
 from textmill.models.loss import LossTerms
+from textmill.score import BITS_PER_BYTE
 from textmill.tokens.data import TokenData
 from textmill.tokens.loader import Loader
 from textmill.tokens.plans import BlockPlan
@@ -78,6 +79,8 @@ def run(make_decoder, data, tmp_path: Path) -> Callable[..., TrainingSummary]:
                 Objective(calls),
                 loader,
                 count(model.config),
+                "writes",
+                BITS_PER_BYTE,
                 3.0,
                 validate or bits,
                 lambda model: 0.01,
@@ -114,7 +117,7 @@ def test_broken_off_anywhere_it_ends_with_the_same_bits(run, tmp_path: Path) -> 
     tensors = last_tensors(tmp_path / "whole")
     assert set(tensors) == {"model.safetensors", "optimizer.safetensors", "average.safetensors"}
     assert last_tensors(tmp_path / "broken") == tensors
-    assert broken.weights == whole.weights and set(whole.weights.bits_per_byte) >= {"last", "averaged"}
+    assert broken.weights == whole.weights and set(whole.weights.validation) >= {"last", "averaged"}
     assert (broken.clipped_steps, broken.tokens, broken.epochs) == (whole.clipped_steps, whole.tokens, whole.epochs)
 
 

@@ -21,7 +21,7 @@ def test_patience_counts_validations_since_the_best(make_decoder) -> None:
             note_validation(state, course[state.step])
         if out_of_patience(state, steps, times, patience=3):
             ended.append(state.step)
-    assert (state.best_step, state.best_bits_per_byte) == (40, 2.4)
+    assert (state.best_step, state.best_validation) == (40, 2.4)
     assert ended[0] == 70
     assert not out_of_patience(state, steps, times, patience=None)
 
@@ -35,11 +35,11 @@ def test_the_weights_that_validate_best_are_chosen(make_decoder) -> None:
     assert choose_weights(last, last.model, first_weight).kind == "last"  # nothing else to choose from, nothing measured
 
     state = state_of(make_decoder, averaged=True)
-    state.step, state.best_step, state.best_bits_per_byte = 9, 4, 7.0
+    state.step, state.best_step, state.best_validation = 9, 4, 7.0
     state.model.embedding.weight.data[0, 0] = 8.0
     for value, kind, step in ((6.0, "averaged", 9), (7.5, "best", 4)):
         state.average.tensors["embedding.weight"][0, 0] = value
         chosen = choose_weights(state, state.model, first_weight)
         assert (chosen.kind, chosen.step) == (kind, step)
-        assert chosen.bits_per_byte == {"last": 8.0, "best": 7.0, "averaged": value}
+        assert chosen.validation == {"last": 8.0, "best": 7.0, "averaged": value}
     assert first_weight(state.model) == 8.0

@@ -16,12 +16,12 @@ import numpy as np
 
 from .. import __version__
 from ..corpus.document import Document
-from ..score import Score
+from ..score import BITS_PER_BYTE, Score
 from .bootstrap import bootstrap_ratio, paired_bootstrap
 from .scorers import DocumentScore, Scorer
 from .selection import refuse_unfit
 
-UNIT = "bits/byte"
+UNIT = BITS_PER_BYTE.unit
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ class Evaluation:
     """Each system's documents, in the systems' order."""
     seconds: list[float]
     """How long each system scored, in the same order: of this machine, so no part of `to_dict`."""
+    figure = BITS_PER_BYTE
+
+    @property
+    def names(self) -> list[str]:
+        """What the systems are called, in their order."""
+        return [system.name for system in self.systems]
 
     @property
     def closest(self) -> int | None:
@@ -58,6 +64,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; a number that isn't known (an interval over one document) is None."""
         return {
+            "figure": self.figure.key,
             "systems": [
                 {
                     "name": system.name,
@@ -127,7 +134,7 @@ def _system_scores(
     signature = {
         "system": scorer.name,
         **scorer.signature,
-        "documents_sha256": _data_hash(documents),
+        "documents_sha256": data_hash(documents),
         "bytes": int(sizes.sum()),
         "lost_bytes": sum(score.lost_bytes for score in scores),
         "bootstrap_samples": samples,
@@ -180,7 +187,7 @@ def _column(scores: Sequence[DocumentScore], field: str) -> np.ndarray:
     return np.array([getattr(score, field) for score in scores], dtype=np.float64)
 
 
-def _data_hash(documents: Sequence[Document]) -> str:
+def data_hash(documents: Sequence[Document]) -> str:
     """SHA-256 over ids and texts, whatever the documents' order."""
     lines = sorted(json.dumps([document.id, document.text]) for document in documents)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

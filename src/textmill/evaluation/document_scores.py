@@ -11,17 +11,18 @@ from pathlib import Path
 from ..errors import RunError
 from ..files import atomic_file
 from .bits_per_byte import Evaluation
+from .masked_evaluation import MaskedEvaluation
 from .scorers import DocumentScore
 
 FILE = "scores.jsonl"
 
 
-def write_document_scores(folder: Path, evaluation: Evaluation) -> None:
+def write_document_scores(folder: Path, evaluation: Evaluation | MaskedEvaluation) -> None:
     """Write every system's documents into a run folder."""
     with atomic_file(folder / FILE, "w") as stream:
-        for system, scores in zip(evaluation.systems, evaluation.documents):
-            for score in scores:
-                stream.write(json.dumps({"system": system.name, **asdict(score)}, ensure_ascii=False) + "\n")
+        for number, name in enumerate(evaluation.names):
+            for score in evaluation.documents[number]:
+                stream.write(json.dumps({"system": name, **asdict(score)}, ensure_ascii=False) + "\n")
 
 
 def read_document_scores(folder: Path) -> dict[str, list[DocumentScore]]:

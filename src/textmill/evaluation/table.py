@@ -1,9 +1,11 @@
 """A comparison of language models as plain text for a terminal."""
 
 import math
+from collections.abc import Sequence
 
 from ..score import Score
-from .bits_per_byte import UNIT, Evaluation
+from .bits_per_byte import Evaluation
+from .masked_evaluation import MaskedEvaluation
 
 
 def render_evaluation(evaluation: Evaluation, other: str = "baseline") -> str:
@@ -11,7 +13,7 @@ def render_evaluation(evaluation: Evaluation, other: str = "baseline") -> str:
 
     `other` is what the systems beside the first are called.
     """
-    header = ("system", UNIT, "95 % interval", "per token", "per word", "documents")
+    header = ("system", evaluation.figure.unit, "95 % interval", "per token", "per word", "documents")
     rows = [
         (
             system.name,
@@ -23,30 +25,53 @@ def render_evaluation(evaluation: Evaluation, other: str = "baseline") -> str:
         )
         for system in evaluation.systems
     ]
+    note = "(per token, per word: perplexity; a document's end counts as one)"
+    return "\n".join([*_table(header, rows), note, *_differences(evaluation, other)])
+
+
+def render_masked_evaluation(evaluation: MaskedEvaluation, other: str = "baseline") -> str:
+    """The same of systems that guess hidden words."""
+    header = ("system", "accuracy", "95 % interval", "bits/word", "95 % interval", "documents")
+    rows = [
+        (
+            system.name,
+            f"{system.accuracy.value:.3f}",
+            _interval(system.accuracy),
+            f"{system.bits_per_masked_word.value:.3f}",
+            _interval(system.bits_per_masked_word),
+            str(system.accuracy.count),
+        )
+        for system in evaluation.systems
+    ]
+    note = "(accuracy: share of the hidden words that are guessed whole; a model sees how many pieces each has)"
+    return "\n".join([*_table(header, rows), note, *_differences(evaluation, other)])
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(header, *rows)]
-    lines = [
+    return [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
         for row in (header, *rows)
     ]
-    lines.append("(per token, per word: perplexity; a document's end counts as one)")
+
+
+def _differences(evaluation: Evaluation | MaskedEvaluation, other: str) -> list[str]:
     label_width = max((len(difference.name) for difference in evaluation.differences), default=0)
-    for difference in evaluation.differences:
-        lines.append(
-            f"{difference.name.ljust(label_width)}  {difference.value:+.3f} {_interval(difference)} {UNIT},"
-            f" over {_documents(difference.count)} that both scored"
-        )
-    if (closest := evaluation.closest) is not None:
-        lines.append(_verdict(evaluation, closest, other))
-    return "\n".join(lines)
+    lines = [
+        f"{difference.name.ljust(label_width)}  {difference.value:+.3f} {_interval(difference)} {difference.unit},"
+        f" over {_documents(difference.count)} that both scored"
+        for difference in evaluation.differences
+    ]
+    return lines if evaluation.closest is None else [*lines, _verdict(evaluation, evaluation.closest, other)]
 
 
-def _verdict(evaluation: Evaluation, closest: int, other: str) -> str:
+def _verdict(evaluation: Evaluation | MaskedEvaluation, closest: int, other: str) -> str:
     difference, baseline = evaluation.differences[closest], evaluation.systems[1 + closest].name
     name = evaluation.systems[0].name
     which = f"the better {other}, {baseline}" if len(evaluation.differences) > 1 else baseline
     below = difference.value <= 0
     low, high = (-difference.high, -difference.low) if below else (difference.low, difference.high)
-    claim = f"bits per byte {'below' if below else 'above'} {which}"
+    claim = f"{evaluation.figure.name} {'below' if below else 'above'} {which}"
     if math.isnan(low):
         return f"{name} is {abs(difference.value):.2f} {claim}; one document doesn't say how far that can be trusted."
     sentence = f"{name} is {abs(difference.value):.2f} [{low:.2f}, {high:.2f}] {claim}"

@@ -43,3 +43,22 @@ def words_of(text: str) -> list[str]:
 def count_words(text: str) -> int:
     """How many words a text has."""
     return len(words_of(text))
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where each of `words_of(text)` stands: its characters [begin, end)."""
+    spans: list[tuple[int, int]] = []
+    begin = end = -1  # of the word at hand
+    for place, character in enumerate(text):
+        shape = _CHARACTERS[ord(character)]
+        if shape == APOSTROPHE or not shape:
+            continue  # within a word or beside it, as what follows says
+        if shape[0] == " ":
+            if begin >= 0:
+                spans.append((begin, end))
+            begin = -1
+            if shape != " ":
+                spans.append((place, place + 1))
+            continue
+        begin, end = (begin if begin >= 0 else place), place + 1
+    return [*spans, (begin, end)] if begin >= 0 else spans

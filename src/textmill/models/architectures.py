@@ -2,7 +2,8 @@
 
 A name is also the `model_type` of the class of transformers that holds it (formats/). Sources: GPT-2, Radford et al. 2019;
 Llama, Touvron et al. 2023; Mistral, Jiang et al. 2023; Qwen2 and Qwen3, Yang et al. 2024 and 2025; Marian, Junczys-Dowmunt et
-al. 2018, whose layout is the original Transformer's (Vaswani et al. 2017); mBART, Liu et al. 2020.
+al. 2018, whose layout is the original Transformer's (Vaswani et al. 2017); mBART, Liu et al. 2020; BERT, Devlin et al. 2019;
+ModernBERT, Warner et al. 2024.
 """
 
 from collections.abc import Mapping
@@ -13,24 +14,30 @@ import torch
 
 from .config import ModelConfig
 from .decoder import Decoder, DecoderConfig
+from .encoder import Encoder, EncoderConfig
 from .encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from .language_model import LanguageModel
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """`config` is the class of its shapes, `differs` what of its defaults is another here."""
+    """`config` is the class of its shapes, `differs` what of its defaults is another here; `windows` in it are repeated over
+    the layers."""
 
     config: type[Any]
     differs: Mapping[str, Any]
 
     @property
     def family(self) -> str:
-        """decoder, encoder-decoder, …: which class of models it is."""
+        """decoder, encoder, encoder-decoder, …: which class of models it is."""
         return FAMILIES[self.config].family
 
 
-FAMILIES: dict[type[Any], type[LanguageModel]] = {DecoderConfig: Decoder, EncoderDecoderConfig: EncoderDecoder}
+FAMILIES: dict[type[Any], type[LanguageModel]] = {
+    DecoderConfig: Decoder,
+    EncoderConfig: Encoder,
+    EncoderDecoderConfig: EncoderDecoder,
+}
 
 _CLASSIC: dict[str, Any] = {  # the layers of the original Transformer, but for where their norms stand
     "norm": "layer",
@@ -67,6 +74,34 @@ ARCHITECTURES = {
             "embedding_scale": True,
             "activation": "gelu",
             "decoder_start": "last",
+        },
+    ),
+    "bert": Architecture(
+        EncoderConfig,
+        {
+            **_CLASSIC,
+            "positions": "learned",
+            "norm_epsilon": 1e-12,
+            "post_norm": True,
+            "embedding_norm": True,
+            "activation": "gelu",
+            "token_types": 2,
+        },
+    ),
+    "modernbert": Architecture(
+        EncoderConfig,
+        {
+            "windows": (0, 128, 128),
+            "rope_theta": 160_000.0,
+            "local_rope_theta": 10_000.0,
+            "norm": "layer",
+            "norm_epsilon": 1e-5,
+            "first_attention_norm": False,
+            "embedding_norm": True,
+            "query_key_norm": False,
+            "activation": "gelu",
+            "tied_embeddings": True,
+            "masked_head_bias": False,
         },
     ),
 }

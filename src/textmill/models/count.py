@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from .architectures import build_empty
 from .config import ModelConfig, TransformerConfig
+from .encoder import EncoderConfig
 from .encoder_decoder import EncoderDecoderConfig
 
 
@@ -23,6 +24,9 @@ class Count:
     embedding_parameters: int
     matrix_parameters: int
     attention_flops: int  # per token, forward, scores and mixing over the whole context
+    head_parameters: int = 0  # those of `matrix_parameters` that only tokens to be predicted pass through
+    head_share: float = 1.0  # how many of all tokens these are in training
+    causal: bool = True
 
     @property
     def forward_flops(self) -> int:
@@ -32,36 +36,46 @@ class Count:
     @property
     def training_flops(self) -> int:
         """Operations for one token of training: forward, and twice that backward."""
-        return 3 * self.forward_flops
+        return 3 * (2 * self._trained_matrices + self.attention_flops)
 
     @property
     def needed_training_flops(self) -> int:
         """Operations for one token of training that are needed: half of the attention is masked by causality."""
-        return 3 * (2 * self.matrix_parameters + self.attention_flops // 2)
+        return 3 * (2 * self._trained_matrices + self.attention_flops // (2 if self.causal else 1))
+
+    @property
+    def _trained_matrices(self) -> int:
+        """How many of the matrices' parameters a token of training touches on average."""
+        return self.matrix_parameters - round((1 - self.head_share) * self.head_parameters)
 
     def decode_bytes(self, bytes_per_weight: float = 4.0) -> float:
         """Bytes of weights that must be read to decode one token alone (the state's bytes come on top)."""
         return self.matrix_parameters * bytes_per_weight
 
 
-def count(config: ModelConfig, context: int | None = None) -> Count:
-    """Count a model at a context of `context` tokens (default: the longest it takes)."""
-    parameters, embedding, matrices = _parameters(config)
-    return Count(parameters, embedding, matrices, attention_flops(config, context or config.context_length))
+def count(config: ModelConfig, context: int | None = None, head_share: float = 1.0) -> Count:
+    """Count a model at a context of `context` tokens (default: the longest it takes). `head_share`: see Count."""
+    causal = not isinstance(config, EncoderConfig)
+    attention = attention_flops(config, context or config.context_length)
+    return Count(*_parameters(config)[:3], attention, _parameters(config)[3], head_share, causal)
 
 
 @functools.lru_cache(maxsize=256)
-def _parameters(config: ModelConfig) -> tuple[int, int, int]:
-    """All parameters, those of the embedding table, and those that a product touches for every token; of the live modules."""
+def _parameters(config: ModelConfig) -> tuple[int, int, int, int]:
+    """All parameters, those of the embedding table, those that a product touches for every token, and those of them in the
+    head; of the live modules."""
     model = build_empty(config)
     embedding = model.embedding.weight.numel()
-    matrices = sum(p.numel() for name, p in model.named_parameters() if p.dim() == 2 and is_matrix(name))
-    return sum(p.numel() for p in model.parameters()), embedding, matrices + model.head.weight.numel()
+    matrices = {name: p.numel() for name, p in model.named_parameters() if p.dim() == 2 and is_matrix(name)}
+    head = 0 if model.head is None else model.head.weight.numel()
+    inside = sum(size for name, size in matrices.items() if name.startswith("head."))
+    return sum(p.numel() for p in model.parameters()), embedding, sum(matrices.values()) + head, head + inside
 
 
 def is_matrix(name: str) -> bool:
-    """Whether a parameter of this name belongs to a layer; else it is an embedding table, the head, or a norm outside."""
-    return "blocks." in name
+    """Whether a parameter of this name belongs to a layer, also one in the head; else it is an embedding table, the head's
+    last product, or a norm outside."""
+    return "blocks." in name or name == "head.dense.weight"
 
 
 @functools.singledispatch
@@ -98,6 +112,11 @@ def _(config: EncoderDecoderConfig, length: int, bytes_per_value: int = 4) -> in
     """With the memory of a source that is as long."""
     _, decoder = config.halves
     return 4 * decoder.layers * config.key_value_heads * config.head_dim * length * bytes_per_value
+
+
+@state_bytes.register
+def _(config: EncoderConfig, length: int, bytes_per_value: int = 4) -> int:
+    return 0  # it reads a text whole
 
 
 @functools.singledispatch

@@ -14,7 +14,7 @@ class LanguageModel(nn.Module):
     family: ClassVar[str]
     config: Any  # a ModelConfig, of the family's own class
     embedding: nn.Embedding
-    head: nn.Linear
+    head: Any  # hidden states -> logits; its `weight` is (V, D). None where an encoder gives hidden states alone
 
     def initialise(self, seed: int) -> None:
         """Fill the weights as a function of the seed alone.

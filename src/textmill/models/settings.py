@@ -60,7 +60,8 @@ class ModelSettings(Settings):
     """The model's shape: a preset, and what differs from it."""
 
     architecture: str = "qwen3"
-    """Which model: qwen3, qwen2, llama, mistral or gpt2 (decoders). The preset says how large it is."""
+    """Which model: qwen3, qwen2, llama, mistral or gpt2 (decoders); bert or modernbert (encoders). The preset says how large
+    it is."""
 
     preset: str = "3m"
     """Named size to start from: 0.5m, 1m, 3m, 5m, 12m, 30m, 60m, 85m, 300m, 500m or 1b (parameters in the layers)."""
@@ -89,21 +90,23 @@ class ModelSettings(Settings):
 
     tied_embeddings: bool | None = None
     """Use one matrix as embedding table and as head. Saves memory; at small sizes untied ones learn faster. Default: the
-    architecture's, which is true for gpt2 alone of the decoders."""
+    architecture's, which is true for gpt2 alone of the decoders, and for encoders."""
 
     positions: Positions | None = None
     """How a decoder is told where a token stands; default: the architecture's, rotary or (gpt2) learned. Few combinations have
     a stock class."""
 
     sliding_window: Annotated[int, Field(ge=1)] | None = None
-    """Tokens that each layer looks back over, its own included; default: all. A short one makes long contexts cheap."""
+    """Tokens that each layer looks back over, its own included; default: all. A short one makes long contexts cheap. In
+    modernbert two of three layers have one, half of it to either side; default there: 128."""
 
-    rope_theta: Annotated[float, Field(gt=1)] = 10_000.0
-    """Base of the rotary positions' wavelengths; raise it for contexts of many thousand tokens."""
+    rope_theta: Annotated[float, Field(gt=1)] | None = None
+    """Base of the rotary positions' wavelengths; raise it for contexts of many thousand tokens. Default: the architecture's,
+    10,000 or (modernbert, in layers that see all) 160,000."""
 
     @property
     def family(self) -> str:
-        """decoder, …: which class of models the architecture belongs to. Raises RecipeError for an unknown one."""
+        """decoder, encoder, …: which class of models the architecture belongs to. Raises RecipeError for an unknown one."""
         return self._architecture().family
 
     def config(self, vocabulary_size: int) -> ModelConfig:
@@ -120,7 +123,8 @@ class ModelSettings(Settings):
         chosen = {
             "tied_embeddings": self.tied_embeddings,
             "positions": self.positions,
-            "windows": None if self.sliding_window is None else (self.sliding_window,) * layers,
+            "windows": self._windows(architecture, layers),
+            "rope_theta": self.rope_theta,
         }
         return architecture.config(
             **{
@@ -133,10 +137,16 @@ class ModelSettings(Settings):
                 "key_value_heads": self.key_value_heads or max(1, round(heads * share)),
                 "head_dim": head_dim,
                 "feed_forward_width": self.feed_forward_width or feed_forward_width(width, gated),
-                "rope_theta": self.rope_theta,
                 **{name: value for name, value in chosen.items() if value is not None},
             }
         )
+
+    def _windows(self, architecture: Architecture, layers: int) -> tuple[int, ...] | None:
+        """What each layer sees: the architecture's pattern, and `sliding_window` in the layers that have one."""
+        pattern = architecture.differs.get("windows", ())
+        if self.sliding_window is not None:
+            pattern = tuple(self.sliding_window if window else 0 for window in pattern or (1,))
+        return tuple(pattern[layer % len(pattern)] for layer in range(layers)) if pattern else None
 
     def _architecture(self) -> Architecture:
         if self.architecture not in ARCHITECTURES:

@@ -51,12 +51,13 @@ class TransformerStack(nn.Module):
         real: Tensor | None = None,
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
+        added: Tensor | None = None,
     ) -> Tensor:
         """The last hidden state, (B, T, D), of token ids (B, T).
 
         positions (B, T) default to 0, 1, … after what `state` holds; segments (B, T) keep attention inside documents; `real`
         (B, T with what `state` holds) is False where a row holds padding. `memory` (B, S, D), with its mask (B, 1, 1, S), is
-        what cross-attention looks up in; a state holds its own.
+        what cross-attention looks up in; a state holds its own. `added` (B, T, D) is added to the embeddings.
         """
         length, seen = inputs.size(1), state.length if state is not None else 0
         if seen + length > self.shape.context_length:
@@ -68,7 +69,7 @@ class TransformerStack(nn.Module):
             positions = torch.arange(seen, seen + length, device=inputs.device)[None]
         rotations = self._rotations(positions)
         masks = self._masks(length, seen + length, segments, real, inputs.device)
-        x = self.drop(self._embedded(inputs, positions))
+        x = self.drop(self._embedded(inputs, positions, added))
         recompute = self.recompute and torch.is_grad_enabled()
         for layer, block in enumerate(self.blocks):
             window = self.shape.window(layer)
@@ -100,7 +101,7 @@ class TransformerStack(nn.Module):
                 positions = (places[seen:] - padding[:, None]).clamp(min=0)
         return self.run(inputs, positions, segments, state, real, memory, memory_mask)
 
-    def _embedded(self, inputs: Tensor, positions: Tensor) -> Tensor:
+    def _embedded(self, inputs: Tensor, positions: Tensor, added: Tensor | None) -> Tensor:
         """Embeddings with what tells their position, (B, T, D)."""
         x = self.embedding(inputs)
         if self.shape.embedding_scale:
@@ -109,6 +110,8 @@ class TransformerStack(nn.Module):
             x = x + self.position_embedding(positions + self.shape.position_offset)
         elif self.shape.positions == "sinusoidal":
             x = x + self.sinusoids(positions)
+        if added is not None:
+            x = x + added
         return self.embedding_norm(x)
 
     def _rotations(self, positions: Tensor) -> tuple[Rotation | None, Rotation | None]:

@@ -4,14 +4,26 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from ..tokens.special_tokens import MASK
 from ..training.settings import TrainSettings, seconds_of
 
 PROMPT = "The history of"
+MASKED = f"The history of the {MASK} is long."
 
 
 def generate(program: list[str], folder: Path, prompt: str = PROMPT) -> str:
     """Let the model of a run write on."""
     return command([*program, "generate", folder / "model", prompt])
+
+
+def try_out(program: list[str], folder: Path, family: str, prompt: str = PROMPT) -> str:
+    """What a model of that family does first."""
+    return fill(program, folder) if family == "encoder" else generate(program, folder, prompt)
+
+
+def fill(program: list[str], folder: Path, text: str = MASKED) -> str:
+    """Let the model of a run guess masked words."""
+    return command([*program, "fill", folder / "model", text])
 
 
 def go_on(program: list[str], folder: Path, settings: TrainSettings | None = None) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..score import BITS_PER_BYTE, FIGURES, Figure
 from ..training.metrics import FILE
 
 POINTS = 240  # of a curve, at most; a picture is some 700 pixels wide
@@ -57,8 +58,9 @@ class Envelope:
 
 @dataclass(frozen=True)
 class Curve:
-    """A training as it went: bits per byte of its own text, and of held-out text; what it wrote; its last step."""
+    """A training as it went: `figure` of its own text, and of held-out text; what it wrote; its last step."""
 
+    figure: Figure
     training: list[Point]
     validation: list[Point]
     samples: list[dict[str, Any]]
@@ -72,11 +74,12 @@ def read_curve(folder: Path) -> Curve | None:
     if not (folder / FILE).is_file():
         return None
     training, validation, samples = Envelope(), Envelope(), list[dict[str, Any]]()
-    last_step, tokens, seconds, skipped = 0, 0, 0.0, 0
+    last_step, tokens, seconds, skipped, figure = 0, 0, 0.0, 0, BITS_PER_BYTE
     for record in _records(folder / FILE):
         kind, step, seconds = record["kind"], record["step"], record["seconds"]
         last_step = max(last_step, step)
-        value = record.get("bits_per_byte")  # None where it was no finite number
+        figure = next((known for key, known in FIGURES.items() if key in record), figure)
+        value = record.get(figure.key)  # None where it was no finite number
         if kind == "step":
             skipped += not record.get("finite", True)
             tokens = record.get("tokens", 0)
@@ -88,7 +91,9 @@ def read_curve(folder: Path) -> Curve | None:
             if len(samples) == SAMPLES:  # the early ones lie closest together, and differ most: the middle gives way
                 del samples[SAMPLES // 2]
             samples.append(record)
-    return Curve(training.curve(), validation.curve(), samples, last_step, seconds, skipped) if last_step else None
+    if not last_step:
+        return None
+    return Curve(figure, training.curve(), validation.curve(), samples, last_step, seconds, skipped)
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:

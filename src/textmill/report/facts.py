@@ -11,6 +11,7 @@ from ..corpus.store import read_corpus, read_drops
 from ..errors import RunError, TextmillError
 from ..files import is_locked, read_json, read_sealed
 from ..ledger import Ledger, LedgerSettings, total_cost
+from ..score import BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, FIGURES, Figure
 from ..tokens.tokenizer import Tokenizer
 from ..training.checkpoints import list_checkpoints
 from .curve import Curve, read_curve
@@ -58,6 +59,16 @@ class Facts:
         """What the manifest says of a training that ended; None where a later one has gone beyond it."""
         summary = self.stages.get("train", {}).get("summary")
         return None if summary and self.curve and self.curve.last_step > summary["steps"] else summary
+
+    @property
+    def figure(self) -> Figure:
+        """What the evaluation compares by."""
+        return FIGURES[(self.evaluation or {}).get("figure", BITS_PER_BYTE.key)]
+
+    @property
+    def guesses(self) -> bool:
+        """Whether the model guesses hidden words, instead of writing."""
+        return self.curve is not None and self.curve.figure == BITS_PER_MASKED_TOKEN
 
     @property
     def missing_stage(self) -> str | None:

@@ -17,7 +17,7 @@ def figures(facts: Facts) -> dict[str, dict[str, Markup]]:
     for width in (WIDE, NARROW):
         pictures = {}
         if facts.evaluation:
-            pictures["scores"] = draw_scores(known_systems(facts), width)
+            pictures["scores"] = draw_scores({each["name"]: each[facts.figure.key] for each in known_systems(facts)}, width)
         if facts.curve and (facts.curve.training or facts.curve.validation):
             training, validation = facts.curve.training, facts.curve.validation
             pictures["seconds"] = draw_curve(training, validation, scored, SECONDS, clock, width)
@@ -31,12 +31,14 @@ def standalone_curve(facts: Facts) -> str:
     """The curve over time as an SVG file of its own, with words, that suits itself to a light or a dark page."""
     curve = facts.curve
     assert curve is not None
-    picture = draw_curve(curve.training, curve.validation, finals(facts), SECONDS, clock, words=WORDS)
+    picture = draw_curve(
+        curve.training, curve.validation, finals(facts), SECONDS, clock, words=(TIME, f"{curve.figure.name}: {LINES}")
+    )
     return picture.replace(">", ">\n" + STYLE, 1)
 
 
 SECONDS, TOKENS = operator.attrgetter("seconds"), operator.attrgetter("tokens")  # what a curve is drawn against
-WORDS = ("minutes of training", "bits per byte: line, training text; dots, held-out text; lower is better")
+TIME, LINES = "minutes of training", "line, training text; dots, held-out text; lower is better"
 STYLE = """<style>
 svg { --ink: #444; --muted: #777; --grid: #ddd; --accent: #b45309; --second: #1d5f9e; --paper: #fff; --sans: sans-serif }
 @media (prefers-color-scheme: dark) {
@@ -46,13 +48,16 @@ svg { --ink: #ccc; --muted: #999; --grid: #333; --accent: #f0a05a; --second: #7c
 
 
 def known_systems(facts: Facts) -> list[dict[str, Any]]:
-    """The systems whose bits per byte are a number."""
+    """The systems whose figure is a number."""
     systems = facts.evaluation["systems"] if facts.evaluation else []
-    return [system for system in systems if system["bits_per_byte"]["value"] is not None]
+    return [system for system in systems if system[facts.figure.key]["value"] is not None]
 
 
 def finals(facts: Facts) -> dict[str, float]:
-    return {system["name"]: system["bits_per_byte"]["value"] for system in known_systems(facts)}
+    """What each system reached in the end, where that is measured in the curve's own figure."""
+    if facts.curve is None or facts.curve.figure != facts.figure:
+        return {}
+    return {system["name"]: system[facts.figure.key]["value"] for system in known_systems(facts)}
 
 
 def clock(seconds: float) -> str:

@@ -73,7 +73,7 @@ def draw_curve(
     width: Width = WIDE,
     words: tuple[str, str] | None = None,
 ) -> str:
-    """Bits per byte against `position` (seconds, tokens), which `tick` writes; `finals` are systems' scores, ours first.
+    """A figure against `position` (seconds, tokens), which `tick` writes; `finals` are systems' scores, ours first.
 
     `words` are what the axes hold, for a picture that stands alone; a page says it in its own language.
     """
@@ -106,13 +106,13 @@ def draw_curve(
 
 
 @_own_style
-def draw_scores(systems: Sequence[dict[str, Any]], width: Width = WIDE) -> str:
-    """Each system's bits per byte with its interval, ours first and coloured; a shorter distance to the left is better."""
+def draw_scores(systems: dict[str, dict[str, Any]], width: Width = WIDE) -> str:
+    """Each system's score with its interval, ours first and coloured; a shorter distance to the left is better."""
     rows = len(systems)
     shape = Width(width.name, width.pixels, 46 * rows + 36, 24)
     figure, axes = _canvas(shape, left=88)
     bounds = []
-    for row, score in enumerate(system["bits_per_byte"] for system in systems):
+    for row, score in enumerate(systems.values()):
         value = score["value"]
         low, high = (value if score[key] is None else score[key] for key in ("low", "high"))
         bounds += [low, high]
@@ -126,7 +126,7 @@ def draw_scores(systems: Sequence[dict[str, Any]], width: Width = WIDE) -> str:
     pad = 0.12 * (max(bounds) - min(bounds) or 1)
     axes.set_xlim(min(bounds) - pad, max(bounds) + pad)
     axes.set_ylim(rows - 0.45, -0.75)
-    axes.set_yticks(range(rows), [system["name"] for system in systems], color=INK)
+    axes.set_yticks(range(rows), list(systems), color=INK)
     axes.xaxis.set_major_locator(_ticker().MaxNLocator(6 if width is WIDE else 4))
     axes.xaxis.set_major_formatter("{x:.2f}")
     axes.grid(axis="x", color=GRID, linewidth=0.8)

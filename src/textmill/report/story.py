@@ -6,6 +6,7 @@ from typing import Any
 import pydantic
 
 from ..ledger import LedgerSettings
+from ..score import Figure
 from ..training.settings import TrainSettings
 from . import commands
 from .curve import Curve
@@ -62,8 +63,8 @@ def story(facts: Facts) -> Story:
     return Story(
         lead=_lead(facts),
         state=_state(facts),
-        verdict=verdict(facts.evaluation) if facts.evaluation and known_systems(facts) else None,
-        trust=phrase("trust.minutes" if facts.curve is None or facts.curve.seconds < LITTLE else "trust.base"),
+        verdict=verdict(facts.evaluation, facts.figure) if facts.evaluation and known_systems(facts) else None,
+        trust=_trust(facts),
         funnel=_funnel(facts.corpus) if facts.corpus else [],
         next=_next(facts),
         energy_source=_energy_source(facts.total_cost) if facts.total_cost else None,
@@ -105,14 +106,22 @@ def _state(facts: Facts) -> Phrase | None:
     return phrase("state.missing", stage=phrase(f"stage.{missing}"))
 
 
-def verdict(evaluation: dict[str, Any]) -> Verdict:
+def _trust(facts: Facts) -> Phrase:
+    """How far to believe what the model makes of text."""
+    if facts.guesses:
+        return phrase("trust.guesses")
+    return phrase("trust.minutes" if facts.curve is None or facts.curve.seconds < LITTLE else "trust.base")
+
+
+def verdict(evaluation: dict[str, Any], figure: Figure) -> Verdict:
     """Whether the model is better than the hardest baseline, or whether that may be chance: the 95 % interval of the
     difference over the same documents either holds zero or it doesn't."""
     place = evaluation["closest"]
     if place is None:
         return _verdict("alone", {})
     difference = evaluation["differences"][place]
-    values = {
+    values: dict[str, Any] = {
+        "figure": phrase(f"figure.{figure.key}"),
         "baseline": evaluation["systems"][place + 1]["name"],
         "value": f"{abs(difference['value']):.3f}",
         "documents": f"{difference['count']:,}",
@@ -125,7 +134,7 @@ def verdict(evaluation: dict[str, Any]) -> Verdict:
     return _verdict("worse" if difference["low"] > 0 else "noise", values)
 
 
-def _verdict(kind: str, values: dict[str, str]) -> Verdict:
+def _verdict(kind: str, values: dict[str, Any]) -> Verdict:
     return Verdict(phrase(f"verdict.{kind}_short", **values), phrase(f"verdict.{kind}", **values))
 
 
@@ -153,7 +162,9 @@ def _next(facts: Facts) -> list[Command]:
     if facts.missing_stage:
         return [finish, *start]
     prompt = facts.recipe.get("train", {}).get("sample_prompt") or commands.PROMPT
-    result = [Command(phrase("next.generate"), commands.generate(PROGRAM, facts.folder, prompt))]
+    result = [Command(phrase("next.fill"), commands.fill(PROGRAM, facts.folder))]
+    if not facts.guesses:
+        result = [Command(phrase("next.generate"), commands.generate(PROGRAM, facts.folder, prompt))]
     try:
         settings = TrainSettings(**facts.recipe.get("train", {}))
         result.append(Command(phrase("next.prolong"), commands.go_on(PROGRAM, facts.folder, settings)))

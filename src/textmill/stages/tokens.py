@@ -7,16 +7,23 @@ from ..progress import format_count
 from ..tokens.card import tokenizer_card
 from ..tokens.shards import write_shards
 from ..tokens.training import train_tokenizer
+from .families import FAMILIES
 from .workplace import Workplace
 
 CARD_BYTES = 2_000_000  # of validation text that the tokenizer's card is measured on
+
+
+def special_tokens(place: Workplace) -> Any:
+    """What the tokenizer depends on beside its own section: the tokens that the model's family asks for, if any."""
+    return list(FAMILIES[place.recipe.model.family].special_tokens) or None
 
 
 def make_tokenizer(place: Workplace) -> dict[str, Any]:
     """Training text -> tokenizer, and its card measured on the validation text."""
     with place.text_progress("  tokenizer") as progress:
         texts = (document.text for document in place.train_documents())
-        tokenizer = train_tokenizer(place.recipe.tokenizer, texts, progress)
+        special = FAMILIES[place.recipe.model.family].special_tokens
+        tokenizer = train_tokenizer(place.recipe.tokenizer, texts, progress, special)
     with atomic_folder(place.folder / "tokenizer") as folder:
         tokenizer.save(folder)
         card = tokenizer_card(tokenizer, (document.text for document in place.validation_documents(CARD_BYTES)))

@@ -7,15 +7,11 @@ from typing import Any
 
 from ..corpus.document import Document
 from ..errors import RecipeError, RunError, TrainingError
-from ..evaluation.bits_per_byte import validation_bits_per_byte
 from ..files import fingerprint, sha256_of_file
-from ..inference.generate import complete
-from ..inference.sampling import Sampling
 from ..machine.device import best_device
 from ..models.architectures import build
 from ..models.count import count
 from ..models.language_model import LanguageModel
-from ..models.loss import LossTerms
 from ..progress import format_count
 from ..tokens.data import TokenData
 from ..tokens.loader import Loader
@@ -26,10 +22,10 @@ from ..training.choices import load_choices, plan_steps
 from ..training.loop import Training, train
 from ..training.memory import refuse_too_large
 from ..training.metrics import refuse_missing_tensorboard
-from ..training.objectives import CausalObjective
 from ..training.pretrained_embeddings import begin_with_word_vectors, refuse_unfit_vectors
 from .corpus import changed_sources, corpus_identity
-from .workplace import Workplace, model_scorer, written_by
+from .families import FAMILIES
+from .workplace import Workplace, written_by
 
 # Held-out text looked at during training: the beginning of some documents, sixteen long ones or hundreds of short ones.
 # The final score reads all of more of them.
@@ -115,13 +111,14 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
         data = TokenData.open(place.folder / "tokens")
     plan = BlockPlan(config.context_length, settings.batch_size, settings.document_attention)
     loader = Loader(data, plan, settings.seed)
+    family = FAMILIES[recipe.model.family]
     _check_prompts(place, tokenizer)
     model = build(config)
     model.initialise(settings.seed)
     if settings.embeddings and not goes_on_training(place):  # a checkpoint holds what became of them
         print(f"  {begin_with_word_vectors(model, tokenizer, settings.embeddings)}")
     model.set_dropout(settings.dropout)
-    cost = count(config)
+    cost = count(config, head_share=family.head_share(settings))
     print(
         f"  {recipe.model.architecture}, {model.family} of {format_count(cost.parameters)} parameters, "
         f"{format_count(cost.training_flops)}FLOP a token; "
@@ -130,7 +127,7 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
     excerpts = _excerpts(place)
 
     def validate(model: LanguageModel, excerpts: list[Document] = excerpts) -> float:
-        return validation_bits_per_byte(model_scorer(model, tokenizer, settings.batch_size), excerpts)
+        return family.validate(model, tokenizer, excerpts, settings.batch_size)
 
     def validation_seconds(model: LanguageModel) -> float:
         part = excerpts[: -(-len(excerpts) // TIMED_PART)]  # a short budget can't wait for all of them
@@ -139,18 +136,18 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
         return (time.perf_counter() - started) * _characters(excerpts) / _characters(part)
 
     def sample(model: LanguageModel) -> str:
-        return settings.sample_prompt + complete(
-            model, tokenizer, settings.sample_prompt, Sampling(seed=settings.seed), SAMPLE_TOKENS
-        )
+        return "".join(family.sample(model, tokenizer, settings.sample_prompt, excerpts[0], settings.seed, SAMPLE_TOKENS))
 
     summary = train(
         Training(
             settings=settings,
             model=model,
-            objective=CausalObjective(LossTerms(settings.label_smoothing, settings.z_loss)),
+            objective=family.objective(settings, tokenizer),
             loader=loader,
             count=cost,
-            bytes_per_token=data.manifest["text_bytes"] / data.tokens,
+            verb=family.verb,
+            figure=family.figure,
+            units_per_target=family.units_per_target(data),
             validate=validate,
             validation_seconds=validation_seconds,
             sample=sample,
@@ -183,14 +180,14 @@ def _characters(documents: list[Document]) -> int:
 
 
 def _check_prompts(place: Workplace, tokenizer: Tokenizer) -> None:
-    """Raise RecipeError for prompts that leave no room for an answer, before the time for training is spent."""
-    room = place.recipe.model.context_length - 2
+    """Raise RecipeError for prompts that the model couldn't take, before the time for training is spent."""
+    family, context = FAMILIES[place.recipe.model.family], place.recipe.model.context_length
     prompts = {"train.sample_prompt": place.recipe.train.sample_prompt}
     prompts |= {f"evaluate.prompts, number {n}": text for n, text in enumerate(place.recipe.evaluate.prompts, start=1)}
     problems = [
-        f"{key} is {length} tokens long, and model.context_length leaves room for {room}; shorten it"
+        f"{key} {problem}"
         for key, text in prompts.items()
-        if (length := len(tokenizer.encode(text))) > room
+        if text and (problem := family.prompt_problem(text, tokenizer, context))
     ]
     if problems:
         raise RecipeError(*problems)

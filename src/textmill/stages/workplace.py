@@ -9,9 +9,7 @@ from typing import Any
 from ..corpus.document import Document
 from ..corpus.store import read_corpus
 from ..errors import CorpusError, RunError, TextmillError
-from ..evaluation.scorers import ModelScorer
 from ..evaluation.selection import choose_documents
-from ..models.language_model import LanguageModel
 from ..progress import Progress
 from ..recipe import Recipe
 from ..tokens.tokenizer import Tokenizer
@@ -70,8 +68,3 @@ def written_by(stage: str) -> Iterator[None]:
         yield
     except TextmillError as error:
         raise DamagedOutput(stage, *error.problems) from error
-
-
-def model_scorer(model: LanguageModel, tokenizer: Tokenizer, rows: int) -> ModelScorer:
-    """The model as evaluation and training alike judge it."""
-    return ModelScorer(model, tokenizer, model.config.context_length, rows, name="textmill")

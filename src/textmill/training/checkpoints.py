@@ -26,7 +26,7 @@ STATE_FILE = "state.json"
 class TrainState:
     """All that a training step reads or writes. `step` counts the steps done, `seconds` the wall time spent on them.
 
-    `best_step` is the one that validated best so far, with `best_bits_per_byte`; 0 and None before the first validation.
+    `best_step` is the one that validated best so far, with `best_validation`; 0 and None before the first validation.
     `stopped_early` says that validation had ceased to improve, so no step follows.
     """
 
@@ -40,13 +40,13 @@ class TrainState:
     skipped_in_a_row: int = 0
     clipped_steps: int = 0
     best_step: int = 0
-    best_bits_per_byte: float | None = None
+    best_validation: float | None = None
     stopped_early: bool = False
 
 
 # What of a TrainState is written into state.json as it is.
 PLAIN_STATE = (
-    "step", "seconds", "skipped_steps", "skipped_in_a_row", "clipped_steps", "best_step", "best_bits_per_byte", "stopped_early",
+    "step", "seconds", "skipped_steps", "skipped_in_a_row", "clipped_steps", "best_step", "best_validation", "stopped_early",
 )  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def restore(folder: Path, state: TrainState, steps: int, decay_start: int) -> Ch
             continue
         _fill(state, path, saved)
         if not same_length:  # it was validated at other steps, so what was best there says nothing here
-            state.best_step, state.best_bits_per_byte, state.stopped_early = 0, None, False
+            state.best_step, state.best_validation, state.stopped_early = 0, None, False
         return checkpoint
     if damages:
         raise RunError(

@@ -19,6 +19,7 @@ from ..interruption import Stopped, stop_deferred
 from ..models.count import Count
 from ..models.language_model import LanguageModel
 from ..progress import Progress, format_seconds
+from ..score import Figure
 from ..tokens.loader import Batch, Loader
 from ..tokens.permutation import mix
 from .averaging import WeightAverage
@@ -50,9 +51,9 @@ SKIPPED_IN_A_ROW = 5  # bad steps one after the other, after which going on is n
 class Training:
     """What is trained, on what, and how one looks at it on the way.
 
-    `validate` gives bits per byte on held-out documents, `validation_seconds` what that takes, `sample` a piece of the
-    model's writing; none of them may change the model. `lineage` names all that makes two trainings the same, apart from
-    their length.
+    `validate` gives `figure` on held-out documents, lower is better, `validation_seconds` what that takes, `sample` a piece of
+    what the model makes of text, which it `verb`; none of them may change the model. One target stands for `units_per_target`
+    of what the figure counts by: bytes, say. `lineage` names all that makes two trainings the same, apart from their length.
     """
 
     settings: TrainSettings
@@ -60,7 +61,9 @@ class Training:
     objective: Objective
     loader: Loader
     count: Count
-    bytes_per_token: float
+    verb: str
+    figure: Figure
+    units_per_target: float
     validate: Callable[[LanguageModel], float]
     validation_seconds: Callable[[LanguageModel], float]
     sample: Callable[[LanguageModel], str]
@@ -112,20 +115,20 @@ def train(training: Training) -> TrainingSummary:
             shown = _figures(training, choices, state, result, speed)
             record("step", tokens=loader.plan.tokens_before(state.step), rate=factor,
                    learning_rate=factor * state.optimizer.matrix_learning_rate, **shown)  # fmt: skip
-            progress.advance(batch.tokens, _detail(state.step, steps, shown))
+            progress.advance(batch.tokens, _detail(state.step, steps, shown, training.figure))
 
             model.eval()
             if due(state.step, steps, checks):
                 validation = training.validate(model)
                 note_validation(state, validation)
                 state.stopped_early = state.step < steps and out_of_patience(state, steps, checks, settings.patience)
-                record("validation", step=state.step, seconds=state.seconds, bits_per_byte=validation)
-                progress.say(f"  step {state.step:,}: {validation:.3f} bits per byte on held-out text")
+                record("validation", step=state.step, seconds=state.seconds, **{training.figure.key: validation})
+                progress.say(f"  step {state.step:,}: {validation:.3f} {training.figure.name} on held-out text")
             ended = state.step == steps or state.stopped_early
             if ended or any(before < moment <= state.seconds for moment in SAMPLE_MOMENTS):
                 text = training.sample(model)
                 record("sample", step=state.step, seconds=state.seconds, text=text)
-                progress.say(f"  after {format_seconds(state.seconds)} it writes: {' '.join(text.split())}")
+                progress.say(f"  after {format_seconds(state.seconds)} it {training.verb}: {' '.join(text.split())}")
             landmark = ended or state.step in (stable_until, state.best_step)
             if landmark or state.step - saved_at >= interval or stop.number:
                 state.seconds = time.perf_counter() - started
@@ -136,8 +139,9 @@ def train(training: Training) -> TrainingSummary:
                 raise Stopped(stop.number)
         model.eval()
         weights = choose_weights(state, model, training.validate)
-        record("weights", step=state.step, seconds=state.seconds, chosen=weights.kind, bits_per_byte=weights.bits_per_byte)
-    return summarise(settings, loader, training.count, choices, state, weights, steps, resumed_from)
+        reached = {training.figure.key: weights.validation}
+        record("weights", step=state.step, seconds=state.seconds, chosen=weights.kind, **reached)
+    return summarise(settings, loader, training.count, choices, state, weights, steps, resumed_from, training.figure)
 
 
 def _choices(training: Training) -> Choices:
@@ -218,7 +222,7 @@ def _figures(training: Training, choices: Choices, state: TrainState, result: St
         "step": state.step,
         "seconds": state.seconds,
         "loss": result.loss,
-        "bits_per_byte": result.loss / math.log(2) / training.bytes_per_token,
+        training.figure.key: result.loss / math.log(2) / training.units_per_target,
         "gradient_norm": result.gradient_norm,
         "clipped": result.clipped,
         "finite": result.finite,
@@ -227,8 +231,8 @@ def _figures(training: Training, choices: Choices, state: TrainState, result: St
     }
 
 
-def _detail(step: int, steps: int, shown: dict[str, Any]) -> str:
+def _detail(step: int, steps: int, shown: dict[str, Any], figure: Figure) -> str:
     return (
-        f"step {step:,}/{steps:,}  loss {shown['loss']:.3f}  {shown['bits_per_byte']:.3f} bits/byte  "
+        f"step {step:,}/{steps:,}  loss {shown['loss']:.3f}  {shown[figure.key]:.3f} {figure.unit}  "
         f"{shown['share_of_peak']:.0%} of peak"
     )

@@ -1,14 +1,21 @@
-"""What a model is trained to do. It counts what a batch teaches, before any forward, and gives the loss's sum.
+"""What a model is trained to do. It prepares a batch, counts what it teaches, before any forward, and gives the loss's sum.
 
 The loop divides by the count over the whole batch, so that micro-batching doesn't change the gradient.
 """
 
+import dataclasses
 from typing import Any, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ..models.loss import PLAIN, LossTerms
-from ..tokens.loader import Batch
+from ..tokens.loader import IGNORED, Batch
+from ..tokens.permutation import mix
+
+# Of the tokens to be guessed: how many become the mask, and how many any other token; the rest stay (Devlin et al. 2019).
+MASKED, REPLACED = 0.8, 0.1
 
 
 class Objective(Protocol):
@@ -17,11 +24,17 @@ class Objective(Protocol):
     `metrics["nats"]` is the sum of the plain loss in nats, without what training may add to it: that is what is shown.
     """
 
-    def count(self, batch: Batch) -> int:
-        """How many targets of the batch count towards the loss."""
+    def prepare(self, batch: Batch, step: int) -> Batch:
+        """The whole batch of this step, on the CPU, as the model is to see it: a function of (batch, step)."""
         ...
 
-    def __call__(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any, dict[str, Tensor]]: ...
+    def count(self, batch: Batch) -> int:
+        """How many targets of a prepared batch count towards the loss."""
+        ...
+
+    def __call__(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
+        """Of a prepared batch, or of some rows of it."""
+        ...
 
 
 class CausalObjective:
@@ -30,6 +43,9 @@ class CausalObjective:
     def __init__(self, terms: LossTerms = PLAIN):
         self.terms = terms
 
+    def prepare(self, batch: Batch, step: int) -> Batch:
+        return batch
+
     def count(self, batch: Batch) -> int:
         return batch.tokens
 
@@ -37,3 +53,48 @@ class CausalObjective:
         positions = batch.positions if batch.segments is not None else None
         loss, nats = model(batch.inputs, batch.targets, positions, batch.segments, terms=self.terms)
         return loss, carry, {"nats": nats}
+
+
+class MaskedObjective(CausalObjective):
+    """Guess masked words from both sides (Devlin et al. 2019; whole words, Cui et al. 2021). Which ones row `r` of step `k`
+    hides is a function of (seed, k, r).
+
+    `share` of each row's tokens is masked, in whole words. `begins_word` (V,) bool: whether a token begins one; `special`
+    tokens are never masked, and never stand in for others.
+    """
+
+    def __init__(
+        self, mask_id: int, begins_word: np.ndarray, special: set[int], share: float, seed: int, terms: LossTerms = PLAIN
+    ):
+        super().__init__(terms)
+        self.mask_id, self.begins_word, self.share, self.seed = mask_id, begins_word, share, seed
+        self.is_special = np.isin(np.arange(len(begins_word)), list(special))
+        self.ordinary = np.flatnonzero(~self.is_special)
+
+    def prepare(self, batch: Batch, step: int) -> Batch:
+        inputs = batch.inputs.numpy().copy()
+        targets = np.full_like(inputs, IGNORED)
+        for row, tokens in enumerate(inputs):
+            random = np.random.default_rng(mix(self.seed, step, row))
+            chosen = self._chosen(tokens, random)
+            targets[row, chosen] = tokens[chosen]
+            way = random.random(len(chosen))
+            others = random.choice(self.ordinary, len(chosen))
+            tokens[chosen] = np.where(way < MASKED, self.mask_id, np.where(way < MASKED + REPLACED, others, tokens[chosen]))
+        counted = int((targets != IGNORED).sum())
+        return dataclasses.replace(batch, inputs=torch.from_numpy(inputs), targets=torch.from_numpy(targets), tokens=counted)
+
+    def _chosen(self, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Places of a row (T,) that are to be guessed: words in random order for as long as they fit into the share, one at
+        least."""
+        special = self.is_special[tokens]
+        begins = self.begins_word[tokens] | special
+        begins[0] = True
+        begins[1:] |= special[:-1]
+        words = np.cumsum(begins) - 1
+        lengths = np.bincount(words)
+        order = random.permutation(len(lengths))
+        order = order[~special[begins][order]]
+        fitting = np.cumsum(lengths[order]) <= self.share * len(tokens)
+        fitting[:1] = True
+        return np.flatnonzero(np.isin(words, order[fitting]))

@@ -85,6 +85,10 @@ class TrainSettings(Settings):
     """Share of embeddings and of the layers' contributions that is zeroed at random in training. Helps where the same text
     is read many times; slows each step a little."""
 
+    masking: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.15
+    """Encoders: share of the tokens that are masked, whole words at a time, and to be guessed. More teaches more by each step,
+    and leaves less to guess by; 0.3 is usual where training is long."""
+
     schedule: Literal["warmup-stable-decay", "cosine"] = "warmup-stable-decay"
     """Course of the learning rate. With warmup-stable-decay a finished run can be prolonged: it goes on from where the
     decay began."""

@@ -79,6 +79,7 @@ def run_step(
 
     `carry` holds what the rows of each micro-batch bring along from the step before; None at the start.
     """
+    batch = objective.prepare(batch, step)
     count = objective.count(batch)
     nats = torch.zeros((), device=kernels.device)
     rows = kernels.micro_batch * batch.pieces

@@ -15,10 +15,10 @@ def due(step: int, steps: int, times: int) -> bool:
     return times > 0 and step * times // steps > (step - 1) * times // steps
 
 
-def note_validation(state: TrainState, bits_per_byte: float) -> None:
+def note_validation(state: TrainState, validation: float) -> None:
     """Remember the best validation so far."""
-    if state.best_bits_per_byte is None or bits_per_byte < state.best_bits_per_byte:
-        state.best_step, state.best_bits_per_byte = state.step, bits_per_byte
+    if state.best_validation is None or validation < state.best_validation:
+        state.best_step, state.best_validation = state.step, validation
 
 
 def out_of_patience(state: TrainState, steps: int, times: int, patience: int | None) -> bool:
@@ -32,13 +32,13 @@ def out_of_patience(state: TrainState, steps: int, times: int, patience: int | N
 class FinalWeights:
     """Which weights become the model: those of `file` in the checkpoint of `step`.
 
-    `kind` is `last`, `best` (an earlier step that validated better) or `averaged`; `bits_per_byte` what each candidate
+    `kind` is `last`, `best` (an earlier step that validated better) or `averaged`; `validation` what each candidate
     reached on the validation excerpts, empty where there was nothing to choose from.
     """
 
     step: int
     kind: str
-    bits_per_byte: dict[str, float]
+    validation: dict[str, float]
 
     @property
     def file(self) -> str:
@@ -51,8 +51,8 @@ def choose_weights(state: TrainState, model: LanguageModel, validate: Callable[[
     candidates = {}
     if state.average is not None or state.best_step not in (0, state.step):
         candidates["last"] = validate(model)
-    if state.best_step not in (0, state.step) and state.best_bits_per_byte is not None:
-        candidates["best"] = state.best_bits_per_byte
+    if state.best_step not in (0, state.step) and state.best_validation is not None:
+        candidates["best"] = state.best_validation
     if state.average is not None:
         with state.average.in_place():
             candidates["averaged"] = validate(model)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..models.count import Count
 from ..progress import format_count, format_seconds
+from ..score import Figure
 from ..tokens.loader import Loader
 from .checkpoints import TrainState
 from .choices import Choices
@@ -39,6 +40,7 @@ def summarise(
     weights: FinalWeights,
     planned: int,
     resumed_from: int,
+    figure: Figure,
 ) -> TrainingSummary:
     """The summary of a training that was to have `planned` steps, printed too."""
     tokens = loader.plan.tokens_before(state.step)
@@ -65,10 +67,10 @@ def summarise(
         + (f"; {state.skipped_steps} steps skipped, their gradient was not finite" if state.skipped_steps else "")
         + (f"; the gradient was clipped in {state.clipped_steps:,} of them" if settings.clip_norm is not None else "")
     )
-    if weights.bits_per_byte:
-        figures = ", ".join(f"{kind} {value:.4f}" for kind, value in weights.bits_per_byte.items())
+    if weights.validation:
+        figures = ", ".join(f"{kind} {value:.4f}" for kind, value in weights.validation.items())
         where = f"the {weights.kind} ones" + (f" (step {weights.step:,})" if weights.kind == "best" else "")
-        print(f"  The model's weights are {where}; bits per byte on held-out excerpts: {figures}")
+        print(f"  The model's weights are {where}; {figure.name} on held-out excerpts: {figures}")
     return TrainingSummary(
         steps=state.step,
         tokens=tokens,

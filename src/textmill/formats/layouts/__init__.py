@@ -8,10 +8,12 @@ from typing import Any
 
 from ...errors import ModelError, nearest
 from ...models.config import ModelConfig
+from .bert import BertLayout
 from .encoder_decoders import MarianLayout, MBartLayout
 from .gpt2 import GPT2Layout
 from .layout import Layout
 from .llama import LlamaLayout, MistralLayout, Qwen2Layout, Qwen3Layout
+from .modernbert import ModernBertLayout
 from .own import OwnLayout
 from .stock_config import StockConfig
 
@@ -23,6 +25,8 @@ STOCK: tuple[Layout, ...] = (
     Qwen3Layout(),
     MarianLayout(),
     MBartLayout(),
+    BertLayout(),
+    ModernBertLayout(),
 )
 OWN = OwnLayout()
 LAYOUTS: Mapping[str, Layout] = {layout.model_type: layout for layout in (*STOCK, OWN)}

@@ -1,0 +1,116 @@
+"""`BertForMaskedLM`, and `BertModel`, which has a pooler instead of the head (Devlin et al. 2019).
+
+Heads for tasks (models/heads.py) stand beside the body in files of other classes: `BertForSequenceClassification`,
+`BertForTokenClassification`, `BertForQuestionAnswering`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from ...models.encoder import EncoderConfig
+from .decoders import ACTIVATIONS, STOCK_ACTIVATIONS
+from .encoders import EncoderLayout, both
+from .layout import Piece
+from .stock_config import StockConfig
+
+OUTER = {
+    "embedding": "bert.embeddings.word_embeddings",
+    "position_embedding": "bert.embeddings.position_embeddings",
+    "token_type_embedding": "bert.embeddings.token_type_embeddings",
+}
+INNER = {
+    "attention.query": "attention.self.query",
+    "attention.key": "attention.self.key",
+    "attention.value": "attention.self.value",
+    "attention.output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "feed_forward.up": "intermediate.dense",
+    "feed_forward.down": "output.dense",
+    "feed_forward_norm": "output.LayerNorm",
+}
+
+
+class BertLayout(EncoderLayout):
+    """Post-norm, learned positions, two types of tokens, biases everywhere."""
+
+    model_type = "bert"
+    architectures = ("BertForMaskedLM", "BertModel", "BertForPreTraining")
+    prefix = "bert."
+    embedding = "bert.embeddings.word_embeddings.weight"
+    decoder = "cls.predictions.decoder"
+    # The pooler beside a head, and the head for the next sentence, are of the pre-training that has both.
+    passed_over = (r"(bert\.)?embeddings\.position_ids", r"(bert\.)?pooler\..*", r"cls\.seq_relationship\..*")
+    holds: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "positions": ("learned",),
+        "position_offset": (0,),
+        "windows": ((),),
+        "norm": ("layer",),
+        "norm_bias": (True,),
+        "post_norm": (True,),
+        "first_attention_norm": (True,),
+        "embedding_norm": (True,),
+        "embedding_scale": (False,),
+        "query_key_norm": (False,),
+        "query_key_value_bias": (True,),
+        "attention_output_bias": (True,),
+        "gated": (False,),
+        "feed_forward_bias": (True,),
+        "masked_head_bias": (True,),
+    }
+
+    def reasons(self, config: EncoderConfig) -> Iterator[str]:
+        """Why the class can't hold this shape."""
+        yield from super().reasons(config)
+        if not config.token_types:
+            yield "it has no types of tokens, and bert has"
+        if config.pooler == config.masked_head:
+            yield "it has head and pooler, or neither, and bert has one of them"
+
+    def pieces(self, config: EncoderConfig) -> list[Piece]:
+        """Every tensor of the class."""
+        pieces = [Piece(f"{theirs}.weight", (f"{ours}.weight",)) for ours, theirs in OUTER.items()]
+        pieces += both("embedding_norm", "bert.embeddings.LayerNorm")
+        for layer in range(config.layers):
+            for ours, theirs in INNER.items():
+                pieces += both(f"blocks.{layer}.{ours}", f"bert.encoder.layer.{layer}.{theirs}")
+        if config.pooler:
+            pieces += both("pooler", "bert.pooler.dense")
+        if config.masked_head:
+            pieces += both("head.dense", "cls.predictions.transform.dense")
+            pieces += both("head.norm", "cls.predictions.transform.LayerNorm")
+            pieces.append(Piece("cls.predictions.bias", ("head.output.bias",)))
+            if not config.tied_embeddings:
+                pieces.append(Piece("cls.predictions.decoder.weight", ("head.output.weight",)))
+        return pieces
+
+    def copies(self, config: EncoderConfig) -> dict[str, str]:
+        """A tied head; and its bias, which some write twice."""
+        bias = {"cls.predictions.decoder.bias": "cls.predictions.bias"} if config.masked_head else {}
+        return super().copies(config) | bias
+
+    def settings(self, config: EncoderConfig) -> dict[str, Any]:
+        """The shape as config.json spells it."""
+        return {
+            **self.sizes(config),
+            "type_vocab_size": config.token_types,
+            "hidden_act": STOCK_ACTIVATIONS[config.activation],
+            "layer_norm_eps": config.norm_epsilon,
+            "position_embedding_type": "absolute",
+            "hidden_dropout_prob": 0.0,
+            "attention_probs_dropout_prob": 0.0,
+        }
+
+    def shape_of(self, stock: StockConfig) -> EncoderConfig:
+        """Our shape."""
+        stock.must_be("position_embedding_type", "absolute")
+        stock.must_be("is_decoder", False)
+        stock.must_be("add_cross_attention", False)
+        sizes = self.read_sizes(stock)
+        values = {
+            "token_types": stock.size("type_vocab_size", 2),
+            "activation": stock.one_of("hidden_act", ACTIVATIONS, "gelu"),
+            "norm_epsilon": stock.number("layer_norm_eps", 1e-12),
+            "pooler": not sizes["masked_head"],
+        }
+        stock.check()
+        return EncoderConfig(**{**self.fixed(), **sizes, **values})

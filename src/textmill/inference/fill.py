@@ -1,0 +1,58 @@
+"""What an encoder would put in the place of each mask of a text."""
+
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import GenerationError
+from ..models.language_model import LanguageModel
+from ..tokens.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A token's text for a mask's place, and its probability."""
+
+    text: str
+    probability: float
+
+
+@torch.no_grad()
+def fill(model: LanguageModel, tokenizer: Tokenizer, text: str, top: int = 5) -> list[list[Candidate]]:
+    """The `top` likeliest tokens for each mask in `text`, the likeliest first; the mask is written as the tokenizer spells it.
+
+    Raises GenerationError where there is no mask, the text is too long, or the model is none that fills.
+    """
+    mask = tokenizer.special.mask
+    if mask is None or tokenizer.mask_id is None or model.family != "encoder" or model.head is None:
+        raise GenerationError(
+            f"this {model.family} wasn't trained to guess masked tokens; `textmill generate` writes on with a decoder"
+            if model.family != "encoder"
+            else "this encoder has no head for masked tokens, or no mask among its tokens; `textmill embed` gives its vectors"
+        )
+    # The space before a word belongs to the word, and so to the mask.
+    parts = text.split(mask)
+    if len(parts) == 1:
+        raise GenerationError(f"there is no {mask} in the text to be filled in; write one where a word is to be guessed")
+    ids = list(tokenizer.prefix)
+    for number, part in enumerate(parts):
+        ids += [*([tokenizer.mask_id] if number else []), *tokenizer.encode(part.rstrip() if number < len(parts) - 1 else part)]
+    ids += tokenizer.suffix
+    context = model.config.context_length
+    if len(ids) > context:
+        raise GenerationError(f"the text is {len(ids)} tokens long, and the model's context is {context}; give a shorter text")
+    inputs = torch.tensor([ids], device=model.device)
+    logits = model.head(model.hidden(inputs)[inputs == tokenizer.mask_id]).float().cpu()
+    logits[:, sorted(tokenizer.special_ids)] = -torch.inf  # they aren't text
+    likeliest = logits.softmax(dim=-1).topk(min(top, logits.size(-1)))
+    return [
+        [Candidate(tokenizer.decode([id]), probability) for id, probability in zip(ids, probabilities)]
+        for ids, probabilities in zip(likeliest.indices.tolist(), likeliest.values.tolist())
+    ]
+
+
+def filled(model: LanguageModel, tokenizer: Tokenizer, text: str) -> str:
+    """The text with the likeliest token in each mask's place, in brackets."""
+    parts = text.split(tokenizer.special.mask or "")
+    guesses = [f"[{candidates[0].text.strip()}]" for candidates in fill(model, tokenizer, text, top=1)]
+    return "".join(piece for pair in zip(parts, [*guesses, ""]) for piece in pair)

@@ -1,0 +1,192 @@
+"""What sets the families apart in a model's life: what each is trained on, validated, shown and judged by.
+
+One class, and an entry in FAMILIES, for those that live alike.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from ..corpus.document import Document
+from ..evaluation.bits_per_byte import Evaluation, evaluate_scorers, validation_bits_per_byte
+from ..evaluation.masked import EncoderScorer, MaskedScorer, beginning, bits_per_masked_token, with_guesses
+from ..evaluation.masked_baselines import WordCounts, WordScorer
+from ..evaluation.masked_evaluation import MaskedEvaluation, evaluate_masked
+from ..evaluation.scorers import ModelScorer, NgramScorer, Scorer, XzScorer
+from ..evaluation.settings import EvaluationSettings
+from ..evaluation.table import render_evaluation, render_masked_evaluation
+from ..inference.fill import filled
+from ..inference.generate import complete
+from ..inference.sampling import Sampling
+from ..models.loss import LossTerms
+from ..models.ngram import NgramModel
+from ..score import BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, Figure
+from ..tokens.data import TokenData
+from ..tokens.special_tokens import MASK, PAD
+from ..tokens.tokenizer import Tokenizer
+from ..training.objectives import CausalObjective, MaskedObjective, Objective
+from ..training.settings import TrainSettings
+
+NAME = "textmill"  # what the tables call the model
+XZ_BYTES = 8_000_000  # xz reads its training text anew for every document
+SHOWN_CHARACTERS = 240  # of a held-out document, to show an encoder's guesses
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """An evaluation, the same for a terminal, and how long each baseline took to learn."""
+
+    evaluation: Evaluation | MaskedEvaluation
+    text: str
+    training_seconds: dict[str, float]
+
+
+class Sample(NamedTuple):
+    """A piece of a model's work: what was given, and what follows it."""
+
+    prompt: str
+    text: str
+
+
+class Family(Protocol):
+    """How the models of one family live. `figure` is what training and validation are measured in, `special_tokens` what the
+    tokenizer must have beside the tokens that every one has, `verb` what the models do with text. `rows` windows pass
+    through a model at once."""
+
+    special_tokens: tuple[str, ...]
+    verb: str
+    figure: Figure
+
+    def objective(self, settings: TrainSettings, tokenizer: Tokenizer) -> Objective:
+        """What the model is trained to do."""
+
+    def head_share(self, settings: TrainSettings) -> float:
+        """The share of the tokens that pass through the head in training."""
+
+    def units_per_target(self, data: TokenData) -> float:
+        """How many of what the figure counts by, bytes or tokens, a target stands for."""
+
+    def validate(self, model: Any, tokenizer: Tokenizer, documents: Sequence[Document], rows: int) -> float:
+        """The figure on held-out documents."""
+
+    def sample(self, model: Any, tokenizer: Tokenizer, prompt: str, held_out: Document, seed: int, tokens: int) -> Sample:
+        """What the model makes of a prompt; where it is empty, of nothing or of a held-out document."""
+
+    def prompt_problem(self, prompt: str, tokenizer: Tokenizer, context: int) -> str | None:
+        """Why a prompt that isn't empty is none for such a model; None where it is one."""
+
+    def evaluate(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        documents: Sequence[Document],
+        training_texts: Callable[[], Iterable[str]],
+        settings: EvaluationSettings,
+        rows: int,
+    ) -> Judgement:
+        """The model beside baselines that know nothing but the training texts."""
+
+
+class Causal:
+    """Models that write from left to right."""
+
+    special_tokens: tuple[str, ...] = ()
+    verb = "writes"
+    figure = BITS_PER_BYTE
+
+    def objective(self, settings: TrainSettings, tokenizer: Tokenizer) -> Objective:
+        return CausalObjective(LossTerms(settings.label_smoothing, settings.z_loss))
+
+    def head_share(self, settings: TrainSettings) -> float:
+        return 1.0
+
+    def units_per_target(self, data: TokenData) -> float:
+        return data.manifest["text_bytes"] / data.tokens
+
+    def validate(self, model: Any, tokenizer: Tokenizer, documents: Sequence[Document], rows: int) -> float:
+        return validation_bits_per_byte(self._scorer(model, tokenizer, rows), documents)
+
+    def sample(self, model: Any, tokenizer: Tokenizer, prompt: str, held_out: Document, seed: int, tokens: int) -> Sample:
+        return Sample(prompt, complete(model, tokenizer, prompt, Sampling(seed=seed), tokens))
+
+    def prompt_problem(self, prompt: str, tokenizer: Tokenizer, context: int) -> str | None:
+        length, room = len(tokenizer.encode(prompt)), context - 2
+        return (
+            f"is {length} tokens long, and model.context_length leaves room for {room}; shorten it" if length > room else None
+        )
+
+    def evaluate(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        documents: Sequence[Document],
+        training_texts: Callable[[], Iterable[str]],
+        settings: EvaluationSettings,
+        rows: int,
+    ) -> Judgement:
+        started = time.perf_counter()
+        ngram = NgramScorer(NgramModel.train(training_texts(), settings.ngram_order, settings.baseline_bytes))
+        training_seconds = {ngram.name: round(time.perf_counter() - started, 3)}
+        xz = XzScorer(training_texts(), min(settings.baseline_bytes, XZ_BYTES))
+        scorers: list[Scorer] = [self._scorer(model, tokenizer, rows), ngram, xz]
+        evaluation = evaluate_scorers(scorers, documents, settings.bootstrap_samples)
+        return Judgement(evaluation, render_evaluation(evaluation), training_seconds)
+
+    def _scorer(self, model: Any, tokenizer: Tokenizer, rows: int) -> ModelScorer:
+        return ModelScorer(model, tokenizer, model.config.context_length, rows, NAME)
+
+
+class Masked:
+    """Models that guess hidden words from both sides. A prompt without a mask is given one at its end."""
+
+    special_tokens: tuple[str, ...] = (PAD, MASK)
+    verb = "guesses"
+    figure = BITS_PER_MASKED_TOKEN
+
+    def objective(self, settings: TrainSettings, tokenizer: Tokenizer) -> Objective:
+        assert tokenizer.mask_id is not None  # it is one of the special tokens
+        terms = LossTerms(settings.label_smoothing, settings.z_loss)
+        known = (tokenizer.mask_id, tokenizer.begins_word, tokenizer.special_ids)
+        return MaskedObjective(*known, settings.masking, settings.seed, terms)
+
+    def head_share(self, settings: TrainSettings) -> float:
+        return settings.masking
+
+    def units_per_target(self, data: TokenData) -> float:
+        return 1.0
+
+    def validate(self, model: Any, tokenizer: Tokenizer, documents: Sequence[Document], rows: int) -> float:
+        return bits_per_masked_token(EncoderScorer(model, tokenizer, rows, NAME), documents)
+
+    def sample(self, model: Any, tokenizer: Tokenizer, prompt: str, held_out: Document, seed: int, tokens: int) -> Sample:
+        if prompt:
+            return Sample("", filled(model, tokenizer, prompt if MASK in prompt else f"{prompt.rstrip()} {MASK}"))
+        scorer = EncoderScorer(model, tokenizer, name=NAME)
+        return Sample("", with_guesses(scorer, beginning(held_out, SHOWN_CHARACTERS)))
+
+    def prompt_problem(self, prompt: str, tokenizer: Tokenizer, context: int) -> str | None:
+        length, room = len(tokenizer.encode(prompt.replace(MASK, ""))) + max(1, prompt.count(MASK)), context - 2
+        return (
+            f"is {length} tokens long, and model.context_length leaves room for {room}; shorten it" if length > room else None
+        )
+
+    def evaluate(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        documents: Sequence[Document],
+        training_texts: Callable[[], Iterable[str]],
+        settings: EvaluationSettings,
+        rows: int,
+    ) -> Judgement:
+        started = time.perf_counter()
+        counts = WordCounts(training_texts(), settings.baseline_bytes)
+        baselines = [WordScorer(counts, neighbours=True), WordScorer(counts, neighbours=False)]
+        training_seconds = dict.fromkeys((each.name for each in baselines), round(time.perf_counter() - started, 3))
+        scorers: list[MaskedScorer] = [EncoderScorer(model, tokenizer, rows, NAME), *baselines]
+        evaluation = evaluate_masked(scorers, documents, settings.bootstrap_samples)
+        return Judgement(evaluation, render_masked_evaluation(evaluation), training_seconds)
+
+
+FAMILIES: dict[str, Family] = {"decoder": Causal(), "encoder": Masked()}
