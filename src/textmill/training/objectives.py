@@ -85,8 +85,8 @@ class MaskedObjective(CausalObjective):
         return dataclasses.replace(batch, inputs=torch.from_numpy(inputs), targets=torch.from_numpy(targets), tokens=counted)
 
     def _chosen(self, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Places of a row (T,) that are to be guessed: words in random order for as long as they fit into the share, one at
-        least."""
+        """Places of a row (T,) that are to be guessed: words in random order up to the share, one at least. Whether the word
+        that crosses it is one of them is left to chance, so that the share is met on average."""
         special = self.is_special[tokens]
         begins = self.begins_word[tokens] | special
         begins[0] = True
@@ -95,6 +95,7 @@ class MaskedObjective(CausalObjective):
         lengths = np.bincount(words)
         order = random.permutation(len(lengths))
         order = order[~special[begins][order]]
-        fitting = np.cumsum(lengths[order]) <= self.share * len(tokens)
+        ends = np.cumsum(lengths[order])
+        fitting = ends - random.random() * lengths[order] <= self.share * len(tokens)
         fitting[:1] = True
         return np.flatnonzero(np.isin(words, order[fitting]))
