@@ -148,9 +148,9 @@ def fill(model: torch.nn.Module) -> None:
     """Make every weight random: freshly initialised models have zeros that would hide mistakes."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             parameter.normal_(0.0, 0.3, generator=generator)
-            if parameter.dim() == 1:
+            if "norm" in name and name.endswith("weight"):
                 parameter.add_(1.0)
 
 
