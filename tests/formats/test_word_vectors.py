@@ -104,3 +104,26 @@ def test_no_file_and_no_word(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"'two words' can't be written|leave out \.gz"):
             write_word_vectors(tmp_path / name, [unfit], np.zeros((1, 2)))
     assert not list(tmp_path.iterdir())
+
+
+SOUND = b"3 4\nthe 0.25 -1.5 3e-05 0\nof 1 2 3 4\nsea\xc3\xa9 0.1 0.2 0.3 0.4\n"
+
+
+@given(
+    place=st.integers(0, len(SOUND)),
+    cut=st.integers(0, 12),
+    added=st.binary(max_size=8) | st.sampled_from([b"\n", b" ", b"9223372036854775808 ", b"nan ", b"3 4\n", b"1e999999 "]),
+    ending=st.sampled_from(["", ".gz", ".zst", ".bz2"]),
+)
+def test_a_damaged_file_is_read_or_refused_by_name(
+    tmp_path_factory: pytest.TempPathFactory, place: int, cut: int, added: bytes, ending: str
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / f"v.txt{ending}"
+    path.write_bytes(SOUND[:place] + added + SOUND[place + cut :])
+    try:
+        found = read_word_vectors(path)
+    except ModelError as error:
+        assert all(str(path) in problem for problem in error.problems)
+    else:
+        assert found.vectors.shape == (len(found.words), found.dimension) and np.isfinite(found.vectors).all()
+        assert len(found.words) + found.duplicates == found.read

@@ -90,6 +90,11 @@ def all_pairs(stretch: list[int], window: int, seed: int = 0) -> list[tuple[int,
     return sorted(zip(*(side.tolist() for side in pairs)))
 
 
+def test_texts_of_one_word_teach_nothing_and_say_so() -> None:
+    with pytest.raises(TrainingError, match="no two of the words"):
+        train_word_vectors(["sea", "sky"] * 9, SMALL)
+
+
 def test_pairs_are_near_and_never_across_documents() -> None:
     assert all_pairs([0, 1, END, 2, 3, END], window=1) == [(0, 1), (1, 0), (2, 3), (3, 2)]
     stretch = [0, 1, 2, 3, 4, 5, END, 6, 7]

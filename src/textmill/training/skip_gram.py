@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..errors import TrainingError
 from ..progress import Progress
 from .word_stream import WordStream, near_pairs, stretch_length, word_stream
 
@@ -81,12 +82,14 @@ def train_word_vectors(
         total = settings.epochs * int(stream.counts.sum())
         with Progress("vectors", total, "words", progress_stream) as progress:
             for epoch in range(settings.epochs):
-                _learn(model, stream, settings, epoch, progress)
+                if not _learn(model, stream, settings, epoch, progress):
+                    raise TrainingError("no two of the words that are frequent enough stand near each other; give longer texts")
     return stream.words, model.words.numpy()
 
 
-def _learn(model: SkipGram, stream: WordStream, settings: SkipGramSettings, epoch: int, progress: Progress) -> None:
-    """Once through the text."""
+def _learn(model: SkipGram, stream: WordStream, settings: SkipGramSettings, epoch: int, progress: Progress) -> int:
+    """Once through the text; returns how many pairs it gave."""
+    learnt = 0
     shares = stream.counts / stream.counts.sum()
     keep = np.minimum(1, np.sqrt(max(SUBSAMPLING, 1 / len(shares)) / shares))  # where all are equal, none is frequent
     noise_ends = np.cumsum(shares**NOISE_POWER)
@@ -95,13 +98,16 @@ def _learn(model: SkipGram, stream: WordStream, settings: SkipGramSettings, epoc
         generator = np.random.default_rng([settings.seed, epoch, number])
         pairs = torch.from_numpy(np.stack(near_pairs(stretch, keep, settings.window, generator)))
         loss = torch.zeros(())
-        for centres, contexts in zip(*(side.split(size) for side in pairs)):
+        for start in range(0, pairs.size(1), size):
+            centres, contexts = pairs[:, start : start + size]
             drawn = generator.random(max(1, len(centres) // PAIRS_PER_NOISE_WORD)) * noise_ends[-1]
-            noise = torch.from_numpy(np.searchsorted(noise_ends, drawn, side="right"))
+            noise = torch.from_numpy(np.searchsorted(noise_ends[:-1], drawn, side="right"))
             rate = max(RATE * (1 - progress.done / progress.total), LAST_RATE)  # type: ignore[operator]
             loss += model.step(centres, contexts, noise, rate)
             progress.advance(_words_in(stretch) * len(centres) / pairs.size(1))
         progress.detail = f"{float(loss) / max(pairs.size(1), 1):.3f} nats a pair"
+        learnt += pairs.size(1)
+    return learnt
 
 
 def _batch_size(frequencies: np.ndarray) -> int:
