@@ -1,9 +1,7 @@
 """`textmill chat`, the real command: over a pipe, and in a real pseudo-terminal with its Ctrl-C and Ctrl-D."""
 
-import json
 import os
 import select
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,9 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from textmill import load
 from textmill.formats.model_folder import save_model_folder
+from textmill.inference.generate import complete
+from textmill.inference.sampling import Sampling
 from textmill.models.decoder import Decoder
 from textmill.tokens.tokenizer import Tokenizer
+
+from ..tokens.foreign import chatml
 
 
 def test_a_pipe_gets_the_text_and_nothing_else(textmill, tiny_run: Path, tmp_path: Path) -> None:
@@ -63,14 +66,45 @@ def test_what_cannot_be_read_ends_with_two(textmill, tiny_run: Path) -> None:
     assert wrong.code == 2 and "temperature must be 0" in wrong.err
 
 
-def test_a_chat_template_is_not_passed_over_in_silence(textmill, tiny_run: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "instruct"
-    shutil.copytree(tiny_run / "model", folder)
-    (folder / "textmill.json").unlink()  # which would say that the folder was changed
-    config = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": "{{ messages }}"}))
-    notes = textmill("chat", folder).err
-    assert "brings a chat template, which this version of textmill doesn't apply yet" in notes
+@pytest.fixture
+def answering(make_decoder: Callable[..., Decoder], texts: list[str], tmp_path: Path) -> Path:
+    """A model folder with a chat template."""
+    chatml(texts[:20], tmp_path / "tokenizer")
+    tokenizer = Tokenizer.load(tmp_path / "tokenizer")
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size, context_length=256)
+    save_model_folder(tmp_path / "answering", model, tokenizer, {})
+    return tmp_path / "answering"
+
+
+def test_a_model_with_a_chat_template_answers_in_it(textmill, answering: Path, tmp_path: Path) -> None:
+    folder = load(answering)
+    talk, answers = [{"role": "system", "content": "Be kind."}], []
+    for typed in ("Who are you?", "<|im_end|>", "Bye"):
+        talk.append({"role": "user", "content": typed})
+        greedy = Sampling(temperature=0)
+        answers.append(complete(folder.model, folder.tokenizer, folder.tokenizer.encode_chat(talk), greedy, max_tokens=8))
+        talk.append({"role": "assistant", "content": answers[-1]})
+    lines = f"Who are you?\n<|im_end|>\n\nBye\n/save {tmp_path / 'talk.txt'}\n/undo\n/again\n".encode()
+    words = ["--system", "Be kind.", "--temperature", 0, "--max-tokens", 8]
+    result = textmill("chat", answering, *words, typed=lines)
+    assert result.code == 0, result.err
+    assert result.out == "".join(f"{answer}\n" for answer in [*answers, answers[1]])
+    assert "This model answers, in its own chat template" in result.err and "an empty message has no answer" in result.err
+    text = (tmp_path / "talk.txt").read_text(encoding="utf-8")
+    assert text == "\n\n".join(f"{message['role']}: {message['content']}" for message in talk) + "\n"
+
+
+def test_in_a_full_context_the_oldest_turns_go_first_and_too_long_a_message_is_said_to_be(textmill, answering: Path) -> None:
+    result = textmill("chat", answering, "--max-tokens", 4, typed=b"What is a class?\n" * 20 + b"long " * 300 + b"\nshort\n")
+    assert result.code == 0, result.err
+    assert "(the model looks back over 256 tokens: it doesn't see the first 1 of " in result.err
+    assert "tokens long, and there is room for 251; say it in fewer words" in result.err
+    assert len(result.out.splitlines()) >= 21
+
+
+def test_a_system_text_that_nobody_would_read_is_refused(textmill, tiny_run: Path) -> None:
+    result = textmill("chat", tiny_run, "--system", "Be kind.")
+    assert result.code == 2 and "--system is for a model with a chat template" in result.err
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 """Generation: the cached path writes what the model would write uncached; whole characters; stop strings; ends."""
 
+import dataclasses
+
 import pytest
+import tokenizers
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 from textmill.errors import GenerationError
 from textmill.inference.generate import StopStrings, complete, generate
 from textmill.inference.sampling import Sampling, pick
+from textmill.tokens.tokenizer import Tokenizer
 
 GREEDY = Sampling(temperature=0)
 
@@ -56,6 +60,21 @@ def test_ends_are_told_apart(make_decoder, tokenizer) -> None:
     long = list(generate(model, tokenizer, "a", Sampling(temperature=5.0, top_p=1.0, seed=2), max_tokens=1000))
     assert long[-1].finish_reason in ("context", "end")
     assert long[-1].tokens <= model.config.context_length
+
+
+def test_it_ends_at_every_token_that_ends_and_writes_none_that_there_is_not(make_decoder, tokenizer: Tokenizer) -> None:
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size + 8)
+    with torch.no_grad():
+        model.head.weight.zero_()
+        hidden = model.hidden(torch.tensor([[tokenizer.bos_id]]))[0, -1]
+        model.head.weight[tokenizer.vocabulary_size + 3] = 2 * hidden
+        model.head.weight[300] = hidden
+    [piece] = generate(model, tokenizer, "", GREEDY, max_tokens=1)
+    assert (piece.text, piece.finish_reason) == (tokenizer.decode([300]), "length")
+    special = dataclasses.replace(tokenizer.special, ends=frozenset({300}))
+    ending = Tokenizer(tokenizers.Tokenizer.from_str(tokenizer._backend.to_str()), special)
+    [piece] = generate(model, ending, "", GREEDY, max_tokens=1)
+    assert (piece.text, piece.finish_reason) == ("", "end")
 
 
 def test_a_prompt_too_long_is_an_error_with_both_numbers(make_decoder, tokenizer) -> None:

@@ -28,7 +28,11 @@ EXAMPLES = {
         'generate runs/wikipedia-sample "The history of"',
         "generate runs/wikipedia-sample --temperature 0 --max-tokens 50 - < prompt.txt",
     ],
-    "chat": ["chat runs/wikipedia-sample", "chat runs/wikipedia-sample --max-tokens 40 < lines.txt"],
+    "chat": [
+        "chat runs/wikipedia-sample",
+        "chat runs/wikipedia-sample --max-tokens 40 < lines.txt",
+        'chat models/smollm2 --system "Answer in one sentence."',
+    ],
     "evaluate": [
         "evaluate runs/wikipedia-sample my-notes/ book.txt",
         "evaluate runs/small dump.xml.bz2 --against runs/large --documents 5",

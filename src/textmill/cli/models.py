@@ -56,6 +56,7 @@ def generate(
 @app.command()
 def chat(
     model: Model,
+    system: Annotated[str | None, typer.Option(help="How the model is to answer, said beforehand in its template.")] = None,
     max_tokens: MaxTokens = 200,
     temperature: Temperature = 0.8,
     top_k: TopK = None,
@@ -65,9 +66,8 @@ def chat(
     stop: Stop = None,
     seed: Seed = 0,
 ) -> None:
-    """Write a text together with a model, turn by turn; or line by line over a pipe."""
+    """Converse with a model in its chat template, or write a text together with a base model; also over a pipe."""
     from .. import load
-    from ..formats.recognise import has_chat_template
     from ..inference.chat import Chat
     from ..inference.sampling import Sampling
     from ..machine.device import best_device
@@ -75,7 +75,7 @@ def chat(
     sampling = Sampling(repetition_penalty, temperature, top_k, top_p, min_p, seed)
     folder = load(model)
     folder.model.to(best_device())
-    Chat(folder.model, folder.tokenizer, sampling, max_tokens, stop, has_chat_template(folder.path)).run()
+    Chat(folder.model, folder.tokenizer, sampling, max_tokens, stop, system).run()
 
 
 def _standard_input() -> str:

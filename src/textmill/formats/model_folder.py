@@ -75,8 +75,8 @@ def save_model_folder(
             folder / "generation_config.json",
             {
                 "bos_token_id": tokenizer.bos_id,
-                "eos_token_id": tokenizer.eos_id,
-                "pad_token_id": tokenizer.eos_id,
+                "eos_token_id": ends if len(ends := sorted(tokenizer.end_ids)) > 1 else tokenizer.eos_id,
+                "pad_token_id": tokenizer.eos_id if tokenizer.pad_id is None else tokenizer.pad_id,
                 "do_sample": True,
                 "temperature": 0.8,
                 "top_p": 0.95,

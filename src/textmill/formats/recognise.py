@@ -1,6 +1,5 @@
 """What a file or folder is, from its first bytes and its names, and what its owner can do with it here."""
 
-import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,13 +131,3 @@ def find_model_folder(path: str | Path) -> Path:
     path = Path(path)
     inner = path / "model"
     return inner if not (path / "config.json").is_file() and (inner / "config.json").is_file() else path
-
-
-def has_chat_template(folder: Path) -> bool:
-    """Whether a model folder says how a conversation with it is to be written."""
-    if (folder / "chat_template.jinja").is_file():
-        return True
-    try:
-        return bool(json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template"))
-    except (OSError, ValueError, AttributeError):
-        return False

@@ -1,7 +1,7 @@
 """A conversation in the terminal, or over a pipe: lines in, streamed text out, a few commands.
 
-A base model is said to be one, since it continues what it is given and doesn't answer it. Ctrl-C stops the answer, not
-the program; Ctrl-D ends. Notes go to standard error, so that a pipe gets the model's text alone.
+A model with a chat template answers in it; a base model is said to be one, since it goes on with what it is given. Ctrl-C
+stops the answer, Ctrl-D ends. Notes go to standard error, so that a pipe gets the model's text alone.
 """
 
 import contextlib
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import GenerationError, nearest
+from ..errors import GenerationError, TextmillError, nearest
 from ..files import write_text
 from ..models.language_model import LanguageModel
 from ..tokens.tokenizer import Tokenizer
-from .conversation import Conversation, Turn, in_sight
+from .conversation import Conversation, Messages, RunningText, Turn
 from .generate import Piece, generate
 from .sampling import Sampling
 
@@ -23,9 +23,9 @@ COMMANDS = {
     "/help": "this list, and the settings now",
     "/again": "another answer in the last one's place",
     "/undo": "take back the last answer and what you typed before it",
-    "/reset": "forget the text and begin anew",
-    "/text": "show the whole text so far",
-    "/save FILE": "write the whole text into a file",
+    "/reset": "forget all that was said and begin anew",
+    "/text": "show all that was said so far",
+    "/save FILE": "write all that was said into a file",
     "/seed N": "set the seed; answer number n is drawn with seed + n",
     "/temperature X": "0 takes the likeliest token; higher is wilder",
     "/quit": "end (also Ctrl-D)",
@@ -34,9 +34,9 @@ BASE_MODEL = (
     "This is a base model: it doesn't answer, it continues. Type the beginning of a text, and it writes on; then it is your"
     "\nturn in the same text. An empty line lets it go on, \\n begins a new line, /help shows more, Ctrl-C stops it."
 )
-TEMPLATE_NOT_APPLIED = (
-    "This folder brings a chat template, which this version of textmill doesn't apply yet: what you type is continued as"
-    "\nplain text, though the model may have been trained to answer in its template."
+ANSWERS = (
+    "This model answers, in its own chat template. Type a message; \\n begins a new line, /help shows more, Ctrl-C stops an"
+    "\nanswer, Ctrl-D ends."
 )
 CONTROL_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
 CONTROL_CHARACTERS = CONTROL_PICTURES | dict.fromkeys(range(0x7F, 0xA0), 0xFFFD)
@@ -49,7 +49,8 @@ def shown(text: str) -> str:
 
 
 class Chat:
-    """One user, one model, one text. `has_template`: the folder brings a chat template of its own."""
+    """One user, one model, one conversation: in the model's chat template where it has one, else one text by turns.
+    `system` says to the template's model how it is to answer."""
 
     def __init__(
         self,
@@ -58,22 +59,24 @@ class Chat:
         sampling: Sampling,
         max_tokens: int = 200,
         stop: list[str] | None = None,
-        has_template: bool = False,
+        system: str | None = None,
     ):
         self.model, self.tokenizer = model, tokenizer
         self.sampling, self.max_tokens, self.stop = sampling, max_tokens, stop or []
-        self.has_template = has_template
-        self.conversation = Conversation(seed=sampling.seed)
+        self.answers = tokenizer.chat_template is not None
+        self.conversation = Conversation(Messages(system) if self.answers else RunningText(), seed=sampling.seed)
         self.saved: set[Path] = set()
         context = model.config.context_length
         self.room = context - 1 - min(max_tokens, max(1, context // 2))  # tokens of the text that an answer sees at least
         if self.room < 1:
             raise GenerationError(f"the model's context of {context} tokens leaves no room for a text and an answer")
+        if system is not None:
+            self._check_system()
 
     def run(self) -> None:
         """Read lines until they end."""
         interactive = sys.stdin.isatty() and sys.stdout.isatty()
-        note(TEMPLATE_NOT_APPLIED if self.has_template else BASE_MODEL)
+        note(ANSWERS if self.answers else BASE_MODEL)
         for line in _typed_lines() if interactive else _piped_lines():
             if line.startswith("/") and not line.startswith("//"):
                 if not self._command(line):
@@ -82,21 +85,34 @@ class Chat:
                 self.answer((line[1:] if line.startswith("//") else line).replace("\\n", "\n"))
 
     def answer(self, typed: str) -> None:
-        """Let the model write on from the text with `typed` behind it, streaming; keep both."""
-        sight = in_sight(self.tokenizer, self.conversation.prompt(typed), self.room)
-        if sight.dropped_tokens:
-            note(
-                f"(the model looks back over {self.model.config.context_length} tokens: it sees the last {sight.tokens:,} of "
-                f"the text's {sight.tokens + sight.dropped_tokens:,}, not its first {sight.dropped_characters:,} characters)"
-            )
+        """Let the model go on from the conversation with `typed` behind it, streaming; keep both."""
+        if self.answers and not typed.strip():
+            note("(an empty message has no answer; type one, or /help)")
+            return
+        try:
+            view = self.conversation.presentation.view(self.tokenizer, self.conversation.turns, typed, self.room)
+        except TextmillError as error:  # too long, or not for this template: the conversation stays as it is
+            note(f"({error})")
+            return
+        if view.hidden:
+            note(f"(the model looks back over {self.model.config.context_length} tokens: {view.hidden})")
         sampling = dataclasses.replace(self.sampling, seed=self.conversation.next_seed())
-        answer = generate(self.model, self.tokenizer, sight.text, sampling, self.max_tokens, self.stop)
+        answer = generate(self.model, self.tokenizer, view.prompt, sampling, self.max_tokens, self.stop)
         written, reason = _stream(answer)
         self.conversation.turns.append(Turn(typed, written, closed=reason == "end"))
-        if reason == "end":
+        if reason == "end" and not self.answers:
             note("(the model ended its text here; what you type now begins a new one)")
         elif reason == "interrupted":
             note("(stopped; what it wrote so far is kept, /undo takes it back)")
+        elif reason in ("length", "context") and self.answers:
+            full = "its context is full" if reason == "context" else f"--max-tokens allows {self.max_tokens}"
+            note(f"(cut off here: {full})")
+
+    def _check_system(self) -> None:
+        """Raise an error, before anything is typed, where the system's text would be passed over or refused."""
+        if not self.answers:
+            raise GenerationError("--system is for a model with a chat template, and this one has none; leave it out")
+        self.conversation.presentation.view(self.tokenizer, [], "Hello", self.room)
 
     def _command(self, line: str) -> bool:
         """Do what a line such as `/seed 3` says; False where the conversation is to end."""
@@ -134,12 +150,12 @@ class Chat:
         if last is None:
             note("nothing is left to take back")
             return
-        text = self.conversation.prompt("")
-        note(f"(taken back; the text now ends: …{shown(text[-60:])})" if text else "(taken back; the text is empty now)")
+        text = self.conversation.text()
+        note(f"(taken back; the text now ends: …{shown(text[-60:])})" if text else "(taken back; nothing is said now)")
 
     def _reset(self) -> None:
         self.conversation.turns.clear()
-        note("(the text is empty now)")
+        note("(nothing is said now)")
 
     def _text(self) -> None:
         write(self.conversation.text() + "\n")

@@ -90,7 +90,7 @@ def _write_on(
     stops: StopStrings,
 ) -> Iterator[Piece]:
     state = model.new_state(rows=1)
-    logits = _next_logits(model, read, state, tokenizer.unknown_id)
+    logits = _next_logits(model, read, state, tokenizer)
     for written in range(1, max_tokens + 1):
         token = pick(logits, read, sampling, position=written - 1)
         if token in tokenizer.end_ids:
@@ -109,15 +109,16 @@ def _write_on(
             return
         if shown:
             yield Piece(shown, written)
-        logits = _next_logits(model, [token], state, tokenizer.unknown_id)
+        logits = _next_logits(model, [token], state, tokenizer)
 
 
-def _next_logits(model: LanguageModel, tokens: list[int], state: GenerationState, unknown_id: int | None) -> torch.Tensor:
+def _next_logits(model: LanguageModel, tokens: list[int], state: GenerationState, tokenizer: Tokenizer) -> torch.Tensor:
     """Logits (V,) after the last of `tokens`; only that position passes through the head."""
     hidden = model.hidden(torch.tensor([tokens], device=model.device), state=state)
     logits = model.head(hidden[0, -1]).float().cpu()  # tokens are picked in float64, which not every device has
-    if unknown_id is not None:
-        logits[unknown_id] = -torch.inf  # it stands for text that the tokenizer can't spell, so it can't be written
+    if tokenizer.unknown_id is not None:
+        logits[tokenizer.unknown_id] = -torch.inf  # it stands for text that the tokenizer can't spell, so it can't be written
+    logits[tokenizer.vocabulary_size :] = -torch.inf  # rows that round a table up, and that no token has
     return logits
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from ..files import read_json
 from ..formats.model_folder import open_model_folder
-from ..formats.recognise import has_chat_template
 from ..models.architectures import FAMILIES, build_empty
 from ..models.config import ModelConfig, TransformerConfig
 from ..models.count import count, state_bytes
@@ -167,7 +166,7 @@ def _tokenizer_values(folder: Path, tokenizer: Tokenizer) -> dict[str, Any]:
         "kind": tokenizer.kind,
         "vocabulary_size": tokenizer.vocabulary_size,
         "hash": tokenizer.hash[:12],
-        "chat_template": "yes, not applied by this version" if has_chat_template(folder) else "none: a base model",
+        "chat_template": "yes: it answers" if tokenizer.chat_template else "none: a base model",
     }
     card = folder.parent / "tokenizer" / "card.json"
     if card.is_file() and (measured := read_json(card)).get("hash") == tokenizer.hash:
