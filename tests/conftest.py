@@ -20,6 +20,7 @@ from textmill.corpus.samples import fetch_sample
 from textmill.errors import CorpusError
 from textmill.models.architectures import ARCHITECTURES
 from textmill.models.decoder import Decoder, DecoderConfig
+from textmill.models.encoder import Encoder, EncoderConfig
 from textmill.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
@@ -172,6 +173,20 @@ def make_decoder() -> Callable[..., Decoder]:
 
     def make(**changes: Any) -> Decoder:
         model = Decoder(DecoderConfig(**{**TINY, **changes}))
+        fill(model)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def make_encoder() -> Callable[..., Encoder]:
+    """Makes an encoder of the architecture that is named, whose every weight is random."""
+
+    def make(architecture: str, **changes: Any) -> Encoder:
+        sizes = {**TINY, "key_value_heads": 4, "head_dim": 12}
+        windows = {"windows": (0, 8, 8)} if architecture == "modernbert" else {}
+        model = Encoder(EncoderConfig(**{**ARCHITECTURES[architecture].differs, **sizes, **windows, **changes}))
         fill(model)
         return model.eval()
 

@@ -34,24 +34,35 @@ class EncoderConfig(TransformerConfig):
     pooler: bool = False
 
 
-class MaskedHead(nn.Module):
-    """Hidden states -> logits: one more layer, then the product with the embedding table, and a bias for each token."""
+class Transform(nn.Module):
+    """The layer before a head's last product."""
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
         self.dense = nn.Linear(config.width, config.width, bias=config.masked_head_bias)
         self.activation = ACTIVATIONS[config.activation]
         self.norm = make_norm(config.width, config.norm, config.norm_epsilon, config.norm_bias)
+
+    def transformed(self, hidden: Tensor) -> Tensor:
+        """(…, D) -> (…, D)."""
+        return self.norm(self.activation(self.dense(hidden)))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The same."""
+        return self.transformed(hidden)
+
+
+class MaskedHead(Transform):
+    """Hidden states -> logits: one more layer, then the product with the embedding table, and a bias for each token."""
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__(config)
         self.output = nn.Linear(config.width, config.vocabulary_size)
 
     @property
     def weight(self) -> Tensor:
         """(V, D): what the last product multiplies by."""
         return self.output.weight
-
-    def transformed(self, hidden: Tensor) -> Tensor:
-        """What the last product is given: (…, D) -> (…, D)."""
-        return self.norm(self.activation(self.dense(hidden)))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(…, D) -> (…, V)."""

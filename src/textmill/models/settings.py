@@ -141,12 +141,13 @@ class ModelSettings(Settings):
             }
         )
 
-    def _windows(self, architecture: Architecture, layers: int) -> tuple[int, ...] | None:
+    def _windows(self, architecture: Architecture, layers: int) -> tuple[int, ...]:
         """What each layer sees: the architecture's pattern, and `sliding_window` in the layers that have one."""
         pattern = architecture.differs.get("windows", ())
         if self.sliding_window is not None:
             pattern = tuple(self.sliding_window if window else 0 for window in pattern or (1,))
-        return tuple(pattern[layer % len(pattern)] for layer in range(layers)) if pattern else None
+        windows = tuple(pattern[layer % len(pattern)] for layer in range(layers)) if pattern else ()
+        return windows if any(windows) else ()
 
     def _architecture(self) -> Architecture:
         if self.architecture not in ARCHITECTURES:

@@ -1,11 +1,9 @@
-"""`BertForMaskedLM`, and `BertModel`, which has a pooler instead of the head (Devlin et al. 2019).
+"""`BertForMaskedLM`, and `BertModel`, which has a pooler instead of the head (Devlin et al. 2019)."""
 
-Heads for tasks (models/heads.py) stand beside the body in files of other classes: `BertForSequenceClassification`,
-`BertForTokenClassification`, `BertForQuestionAnswering`.
-"""
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
+
+from torch import Tensor
 
 from ...models.encoder import EncoderConfig
 from .decoders import ACTIVATIONS, STOCK_ACTIVATIONS
@@ -13,6 +11,7 @@ from .encoders import EncoderLayout, both
 from .layout import Piece
 from .stock_config import StockConfig
 
+BIAS = "cls.predictions.bias"
 OUTER = {
     "embedding": "bert.embeddings.word_embeddings",
     "position_embedding": "bert.embeddings.position_embeddings",
@@ -40,6 +39,12 @@ class BertLayout(EncoderLayout):
     decoder = "cls.predictions.decoder"
     # The pooler beside a head, and the head for the next sentence, are of the pre-training that has both.
     passed_over = (r"(bert\.)?embeddings\.position_ids", r"(bert\.)?pooler\..*", r"cls\.seq_relationship\..*")
+    heads: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "sequence": ("BertForSequenceClassification", "classifier"),
+        "regression": ("BertForSequenceClassification", "classifier"),
+        "token": ("BertForTokenClassification", "classifier"),
+        "span": ("BertForQuestionAnswering", "qa_outputs"),
+    }
     holds: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "positions": ("learned",),
         "position_offset": (0,),
@@ -78,15 +83,20 @@ class BertLayout(EncoderLayout):
         if config.masked_head:
             pieces += both("head.dense", "cls.predictions.transform.dense")
             pieces += both("head.norm", "cls.predictions.transform.LayerNorm")
-            pieces.append(Piece("cls.predictions.bias", ("head.output.bias",)))
+            pieces.append(Piece(BIAS, ("head.output.bias",)))
             if not config.tied_embeddings:
-                pieces.append(Piece("cls.predictions.decoder.weight", ("head.output.weight",)))
+                pieces += both("head.output", self.decoder)
         return pieces
+
+    def from_stock(self, tensors: Iterable[tuple[str, Tensor]], config: Any) -> Iterator[tuple[str, Tensor]]:
+        """Where nothing is tied the class has two biases, and computes with the one that stands with the matrix."""
+        unused = {BIAS} if config.masked_head and not config.tied_embeddings else set()
+        yield from super().from_stock(((name, tensor) for name, tensor in tensors if name not in unused), config)
 
     def copies(self, config: EncoderConfig) -> dict[str, str]:
         """A tied head; and its bias, which some write twice."""
-        bias = {"cls.predictions.decoder.bias": "cls.predictions.bias"} if config.masked_head else {}
-        return super().copies(config) | bias
+        tied = super().copies(config)
+        return {**tied, f"{self.decoder}.bias": BIAS} if tied else {}
 
     def settings(self, config: EncoderConfig) -> dict[str, Any]:
         """The shape as config.json spells it."""

@@ -41,13 +41,15 @@ class Piece:
 class Layout:
     """What a stock class holds. `architectures` are the names of its classes that config.json may give, the one to be written
     first; `prefix` begins its tensors' names where there is a head above them, and is left out by some who write them;
-    `passed_over` are patterns (regular expressions) of names that such files have, and that nothing depends on."""
+    `passed_over` are patterns (regular expressions) of names that such files have, and that nothing depends on.
+    `heads`: for each kind of models/heads.py the class that has one on the same body, and its name for the last product."""
 
     model_type: ClassVar[str]
     architectures: ClassVar[tuple[str, ...]]
     config_class: ClassVar[type[Any]]
     prefix: ClassVar[str] = ""
     passed_over: ClassVar[tuple[str, ...]] = ()
+    heads: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
     def reasons(self, config: Any) -> Iterator[str]:
         """Why the class can't hold a shape (of `config_class`): a sentence each; none where it can."""

@@ -29,6 +29,12 @@ class ModernBertLayout(EncoderLayout):
     prefix = "model."
     embedding = "model.embeddings.tok_embeddings.weight"
     decoder = "decoder"
+    heads: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "sequence": ("ModernBertForSequenceClassification", "classifier"),
+        "regression": ("ModernBertForSequenceClassification", "classifier"),
+        "token": ("ModernBertForTokenClassification", "classifier"),
+        "span": ("ModernBertForQuestionAnswering", "classifier"),
+    }
     holds: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "positions": ("rotary",),
         "rope_scaling": (None,),
@@ -129,4 +135,4 @@ class ModernBertLayout(EncoderLayout):
         kinds = stock.words("layer_types", (GLOBAL, LOCAL), layers)
         if kinds is None:
             kinds = [LOCAL if layer % every else GLOBAL for layer in range(layers)]
-        return tuple(window if kind == LOCAL else 0 for kind in kinds)
+        return tuple(window if kind == LOCAL else 0 for kind in kinds) if LOCAL in kinds else ()

@@ -1,0 +1,143 @@
+"""Heads for tasks on any family's hidden states: a class or numbers for a whole text, a class for each token, a span of it.
+
+A head gives outputs and, of targets, the sum of their loss and how many count; so micro-batching doesn't change the gradient.
+Texts are padded at the right, and `lengths` (B,) says how many tokens of each are real.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..tokens.loader import IGNORED
+from .config import ModelConfig
+from .encoder import EncoderConfig, Transform
+from .language_model import LanguageModel
+
+
+class Head(nn.Module):
+    """`outputs` numbers of each state that it is given.
+
+    Before them an encoder with norms before its layers has one more layer, as ModernBERT's classes do. `dropout` is that of
+    what the last product is given, in training.
+    """
+
+    def __init__(self, config: ModelConfig, outputs: int, dropout: float = 0.0):
+        super().__init__()
+        self.is_encoder = isinstance(config, EncoderConfig)
+        before = isinstance(config, EncoderConfig) and not config.post_norm
+        self.transform = Transform(config) if before else nn.Identity()  # type: ignore[arg-type]
+        self.drop = nn.Dropout(dropout)
+        self.output = nn.Linear(config.width, outputs)
+
+    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Hidden states (B, T, D) -> a tensor of outputs, whose shape each kind of head tells."""
+        raise NotImplementedError
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The sum of the loss, a scalar."""
+        raise NotImplementedError
+
+    def count(self, targets: Tensor) -> int:
+        """How many targets count."""
+        return int((targets != IGNORED).sum())
+
+    def outputs(self, states: Tensor) -> Tensor:
+        """(…, D) -> (…, outputs)."""
+        return self.output(self.drop(self.transform(states)))
+
+
+class SequenceHead(Head):
+    """One of `outputs` classes for each text: (B, outputs) logits, targets (B,), -100 doesn't count.
+
+    What stands for a text is an encoder's first token, through BERT's pooler where norms stand behind the layers, and
+    another model's last real token, the only one that has seen all.
+    """
+
+    def __init__(self, config: ModelConfig, outputs: int, dropout: float = 0.0):
+        super().__init__(config, outputs, dropout)
+        behind = isinstance(config, EncoderConfig) and config.post_norm
+        self.pooler = nn.Linear(config.width, config.width) if behind else None
+
+    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D) -> (B, outputs)."""
+        places = torch.zeros_like(lengths) if self.is_encoder else lengths - 1
+        states = hidden[torch.arange(len(hidden), device=hidden.device), places]  # (B, D)
+        return self.outputs(states if self.pooler is None else torch.tanh(self.pooler(states)))
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy in nats."""
+        return F.cross_entropy(outputs.float(), targets, ignore_index=IGNORED, reduction="sum")
+
+
+class RegressionHead(SequenceHead):
+    """`outputs` numbers for each text: (B, outputs), targets (B, outputs)."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The squared error."""
+        return F.mse_loss(outputs.float(), targets.float(), reduction="sum")
+
+    def count(self, targets: Tensor) -> int:
+        """Every number counts."""
+        return targets.numel()
+
+
+class TokenHead(Head):
+    """One of `outputs` classes for each token: (B, T, outputs) logits, targets (B, T), -100 doesn't count."""
+
+    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, outputs)."""
+        return self.outputs(hidden)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy in nats."""
+        return F.cross_entropy(outputs.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+class SpanHead(Head):
+    """Where a span of the text begins, and its last token: (B, T, 2) logits, targets (B, 2), a row of -100 doesn't count."""
+
+    def __init__(self, config: ModelConfig, outputs: int = 2, dropout: float = 0.0):
+        super().__init__(config, outputs, dropout)
+
+    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, 2), where padding can't be chosen."""
+        padded = torch.arange(hidden.size(1), device=hidden.device) >= lengths[:, None]
+        return self.outputs(hidden).masked_fill(padded[..., None], -torch.inf)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean of both places' cross-entropies in nats, summed over the rows."""
+        return F.cross_entropy(outputs.float(), targets, ignore_index=IGNORED, reduction="sum") / 2
+
+    def count(self, targets: Tensor) -> int:
+        """Rows whose span is known."""
+        return int((targets != IGNORED).all(dim=-1).sum())
+
+
+HEADS: dict[str, type[Head]] = {
+    "sequence": SequenceHead,
+    "regression": RegressionHead,
+    "token": TokenHead,
+    "span": SpanHead,
+}
+
+
+class TaskModel(nn.Module):
+    """A body's hidden states under a head. An encoder's own pooler becomes the head's."""
+
+    def __init__(self, body: LanguageModel, head: Head):
+        super().__init__()
+        self.body, self.head = body, head
+        own, wanted = getattr(body, "pooler", None), getattr(head, "pooler", None)
+        if own is not None and wanted is not None:
+            wanted.load_state_dict(own.state_dict())
+
+    def forward(self, inputs: Tensor, targets: Tensor | None = None, lengths: Tensor | None = None, **more: Any) -> Tensor:
+        """Token ids (B, T) -> the head's outputs; or, with targets, the sum of their loss."""
+        if lengths is None:
+            lengths = torch.full((len(inputs),), inputs.size(1), device=inputs.device)
+        if self.head.is_encoder:
+            more["lengths"] = lengths
+        outputs = self.head(self.body.hidden(inputs, **more), lengths)
+        return outputs if targets is None else self.head.loss(outputs, targets)
