@@ -22,6 +22,7 @@ from textmill.models.architectures import ARCHITECTURES
 from textmill.models.decoder import Decoder, DecoderConfig
 from textmill.models.encoder import Encoder, EncoderConfig
 from textmill.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from textmill.models.recurrent import Recurrent, RecurrentConfig
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
 from textmill.tokens.training import train_tokenizer
@@ -200,6 +201,19 @@ def make_encoder_decoder() -> Callable[..., EncoderDecoder]:
     def make(architecture: str, **changes: Any) -> EncoderDecoder:
         sizes = {**TINY, "key_value_heads": 4, "head_dim": 12, "decoder_layers": 2}
         model = EncoderDecoder(EncoderDecoderConfig(**{**ARCHITECTURES[architecture].differs, **sizes, **changes}))
+        fill(model)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def make_recurrent() -> Callable[..., Recurrent]:
+    """Makes an LSTM, or with `cell=` a GRU or RNN, whose every weight is random."""
+
+    def make(**changes: Any) -> Recurrent:
+        sizes = {"vocabulary_size": 512, "context_length": 16, "layers": 3, "width": 48}
+        model = Recurrent(RecurrentConfig(**{**sizes, **changes}))
         fill(model)
         return model.eval()
 

@@ -22,7 +22,7 @@ from .ledger import LedgerSettings
 from .models.settings import ModelSettings
 from .settings import Settings
 from .tokens.settings import TokenizerSettings
-from .training.settings import TrainSettings, unfit_contexts
+from .training.settings import TrainSettings, unfit_contexts, unfit_family
 
 
 class Recipe(Settings):
@@ -97,7 +97,8 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
         recipe.model.config(recipe.tokenizer.vocabulary_size)  # a shape that doesn't fit is told now
     except ModelError as error:
         raise RecipeError(*(f"{where}: [model] {problem}" for problem in error.problems)) from None
-    if problems := unfit_contexts(recipe.train, recipe.model.context_length):
+    problems = unfit_contexts(recipe.train, recipe.model.context_length) + unfit_family(recipe.train, recipe.model.family)
+    if problems:
         raise RecipeError(*(f"{where}: {problem}" for problem in problems))
     return recipe
 

@@ -11,7 +11,10 @@ from torch import Tensor
 from textmill.corpus.document import Document
 from textmill.errors import CorpusError, ModelError
 from textmill.evaluation.scorers import DocumentScore, ModelScorer, NgramScorer, XzScorer
+from textmill.evaluation.stream_scorer import CHUNK, StreamScorer, scorer_of
 from textmill.models.ngram import NgramModel
+from textmill.models.recurrent_state import RecurrentState
+from textmill.tokens.loader import IGNORED
 
 BOS, EOS, VOCABULARY = 128, 129, 130
 TOPICS = sorted(pydoc_data.topics.topics.items())
@@ -205,3 +208,43 @@ def test_baselines_name_the_text_they_were_given() -> None:
     assert first == second
     assert hashes(["abcd"], 100)[0] != first
     assert hashes(["ab", "cd"], 5)[0] != first
+
+
+class Counting(torch.nn.Module):
+    """Remembers how many tokens of each row it has read, and lets each target cost as much."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.longest = 0
+
+    def new_state(self, rows: int) -> RecurrentState:
+        return RecurrentState(torch.zeros(rows, 1, 1, 1))
+
+    def token_nats(self, inputs: Tensor, targets: Tensor, state: RecurrentState) -> Tensor:
+        self.longest = max(self.longest, inputs.numel())
+        read = state.values[:, 0, 0] + torch.arange(1, inputs.size(1) + 1)
+        state.advance(read[:, -1:, None, None], inputs.size(1))
+        return read.masked_fill(targets == IGNORED, 0.0)
+
+
+def test_a_stream_remembers_all_of_its_document_and_nothing_of_others() -> None:
+    lengths = [5, 700, 1, 256, 255, 257, 0, 512, 90]
+    model = Counting()
+    scores = list(StreamScorer(model, AsciiTokenizer(), 4).score([document("x" * n, str(n)) for n in lengths]))
+    assert [score.id for score in scores] == [str(n) for n in lengths]
+    assert [score.tokens for score in scores] == [n + 1 for n in lengths]
+    assert [score.nats for score in scores] == [(n + 1) * (n + 2) / 2 for n in lengths]
+    assert model.longest <= 4 * CHUNK, "memory is bounded, however long a document is"
+
+
+def test_how_documents_are_read_is_the_models_nature(make_decoder, make_recurrent) -> None:
+    texts = [document("The quick brown fox. " * n, str(n)) for n in (40, 1, 3)]
+    for model in (make_decoder(), make_recurrent()):
+        scorer = scorer_of(model, AsciiTokenizer(), 4, "model")
+        assert scorer.signature["context"] == (64 if model.family == "decoder" else None)
+        alone = [next(scorer_of(model, AsciiTokenizer(), 1, "model").score([text])).nats for text in texts]
+        assert [score.nats for score in scorer.score(texts)] == pytest.approx(alone, rel=1e-5)
+    tokens = torch.tensor([[BOS, *AsciiTokenizer().encode(texts[0].text), EOS]])
+    assert alone[0] == pytest.approx(float(model.token_nats(tokens[:, :-1], tokens[:, 1:]).sum()), rel=1e-5)

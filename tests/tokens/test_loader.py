@@ -1,5 +1,6 @@
 """Batches are a function of (data, plan, seed, step), read no token twice an epoch, and keep documents apart."""
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from textmill.errors import CorpusError
 from textmill.tokens.data import TokenData
 from textmill.tokens.loader import Batch, Loader
 from textmill.tokens.permutation import permute
-from textmill.tokens.plans import BlockPlan, Phase
+from textmill.tokens.plans import BlockPlan, Phase, StreamPlan
 from textmill.tokens.shards import write_shards
 from textmill.tokens.tokenizer import Tokenizer
 
@@ -58,7 +59,7 @@ def test_another_process_reads_the_same_batch(folder: Path, data: TokenData) -> 
 import sys
 from textmill.tokens.data import TokenData
 from textmill.tokens.loader import Loader
-from textmill.tokens.plans import BlockPlan, Phase
+from textmill.tokens.plans import BlockPlan, Phase, StreamPlan
 loader = Loader(TokenData.open(sys.argv[1]), BlockPlan(context=32, batch_size=4), seed=11)
 print(loader.batch(123456).inputs.tolist())
 """
@@ -203,3 +204,39 @@ def test_a_short_row_knows_nothing_of_the_piece_before_it(data: TokenData) -> No
     staged = Loader(data, BlockPlan(32, 3, document_attention=True), seed=5).following(PHASES)
     batch = staged.batch(0)
     assert (batch.positions[:, 0] == 0).all() and (batch.segments[:, 0] == 0).all() and batch.pieces == 4
+
+
+@pytest.mark.parametrize(("context", "rows"), [(8, 5), (64, 1), (3, 40)])
+def test_streams_read_on_and_every_token_once_an_epoch(data: TokenData, context: int, rows: int) -> None:
+    plan = StreamPlan(context, rows)
+    loader, steps = Loader(data, plan, seed=2), plan.steps_per_epoch(data.tokens)
+    orders = []
+    for epoch in range(2):
+        batches = [loader.batch(step) for step in range(epoch * steps, (epoch + 1) * steps)]
+        assert not batches[0].continues.any()
+        for before, after in itertools.pairwise(batches):
+            assert torch.equal(after.inputs[after.continues, 0], before.targets[after.continues, -1])
+        wraps = (~torch.stack([batch.continues for batch in batches[1:]])).sum(dim=0)
+        assert wraps.max() <= 1
+        starts = [plan.rows(data.tokens, 2, step) for step in range(epoch * steps, (epoch + 1) * steps)]
+        reads = np.zeros(data.tokens, dtype=int)
+        for start in np.concatenate(starts):
+            reads[start + 1 : start + 1 + context] += 1
+        assert reads.max() == 1
+        assert reads.sum() + plan.unread_tokens(data.tokens, epoch) == data.tokens
+        orders.append(np.concatenate(starts).tolist())
+    assert orders[0] != orders[1]
+
+
+def test_streams_are_a_function_of_the_step(folder: Path, data: TokenData) -> None:
+    plan = StreamPlan(8, 5)
+    forward = [Loader(data, plan, seed=3).batch(step) for step in range(40)]
+    again = Loader(TokenData.open(folder), plan, seed=3)
+    assert all(same(again.batch(step), forward[step]) for step in reversed(range(40)))
+    assert not same(Loader(data, plan, seed=4).batch(0), forward[0])
+
+
+def test_more_streams_than_the_corpus_has_are_refused_with_both_numbers(data: TokenData) -> None:
+    assert Loader(data, StreamPlan(data.tokens // 4, 3), seed=0).batch(9).inputs.shape == (3, data.tokens // 4)
+    with pytest.raises(CorpusError, match=f"{data.tokens} tokens, 4 streams .* need {4 * data.tokens + 1}"):
+        Loader(data, StreamPlan(data.tokens, 4), seed=0)

@@ -8,12 +8,13 @@ import pytest
 
 from textmill.corpus.document import Document
 from textmill.errors import TrainingError
+from textmill.files import read_sealed, write_sealed
 from textmill.models.count import count
 from textmill.models.loss import LossTerms
 from textmill.score import BITS_PER_BYTE
 from textmill.tokens.data import TokenData
 from textmill.tokens.loader import Loader
-from textmill.tokens.plans import BlockPlan
+from textmill.tokens.plans import BlockPlan, StreamPlan
 from textmill.tokens.shards import write_shards
 from textmill.training.loop import Training, train
 from textmill.training.objectives import CausalObjective
@@ -55,18 +56,24 @@ def data(tmp_path_factory, tokenizer, texts) -> TokenData:
 
 
 @pytest.fixture
-def run(make_decoder, data, tmp_path: Path) -> Callable[..., TrainingSummary]:
+def run(make_decoder, make_recurrent, data, tmp_path: Path) -> Callable[..., TrainingSummary]:
     """Trains in a folder of that name, from where it was left."""
 
     def run(
-        name: str, calls: float = float("inf"), validate: Callable | None = None, learning_rate: float = 0.01, **changes: object
+        name: str,
+        calls: float = float("inf"),
+        validate: Callable | None = None,
+        learning_rate: float = 0.01,
+        recurrent: bool = False,
+        **changes: object,
     ) -> TrainingSummary:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        model = make_decoder(layers=1, width=32, heads=2, key_value_heads=1)
+        model = make_recurrent(width=32) if recurrent else make_decoder(layers=1, width=32, heads=2, key_value_heads=1)
         settings = TrainSettings(**{"steps": 40, "embedding_learning_rate": learning_rate, **EVERYTHING, **changes})
-        model.set_dropout(settings.dropout)
-        loader = Loader(data, BlockPlan(64, settings.batch_size), settings.seed)
+        model.set_dropout(settings.dropout, settings.weight_dropout)
+        plan = StreamPlan(16, settings.batch_size) if recurrent else BlockPlan(64, settings.batch_size)
+        loader = Loader(data, plan, settings.seed)
         held_out = loader.batch(10_000)
 
         def bits(model) -> float:
@@ -119,6 +126,28 @@ def test_broken_off_anywhere_it_ends_with_the_same_bits(run, tmp_path: Path) -> 
     assert last_tensors(tmp_path / "broken") == tensors
     assert broken.weights == whole.weights and set(whole.weights.validation) >= {"last", "averaged"}
     assert (broken.clipped_steps, broken.tokens, broken.epochs) == (whole.clipped_steps, whole.tokens, whole.epochs)
+
+
+def test_recurrent_rows_remember_across_a_kill(run, tmp_path: Path) -> None:
+    changes = {"recurrent": True, "batch_schedule": [], "context_schedule": [], "weight_dropout": 0.2, "attention": "auto"}
+    run("whole", **changes)
+    for calls in (25, 31, 14):
+        with pytest.raises(PowerCut):
+            run("broken", calls=calls, **changes)
+    assert run("broken", **changes).resumed_from > 0
+    assert records(tmp_path / "broken") == records(tmp_path / "whole")
+    tensors = last_tensors(tmp_path / "whole")
+    assert "carry.safetensors" in tensors
+    assert last_tensors(tmp_path / "broken") == tensors
+    # What is remembered matters: without it the same steps end elsewhere.
+    with pytest.raises(PowerCut):
+        run("forgetful", calls=40, **changes)
+    newest = sorted((tmp_path / "forgetful" / "checkpoints").glob("step-*"))[-1]
+    state = read_sealed(newest / "state.json")
+    del state["fingerprint"], state["sha256"]["carry.safetensors"]
+    write_sealed(newest / "state.json", state)
+    run("forgetful", **changes)
+    assert last_tensors(tmp_path / "forgetful") != tensors
 
 
 def test_prolonged_is_long_from_the_start(run, tmp_path: Path) -> None:

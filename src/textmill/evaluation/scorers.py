@@ -177,7 +177,7 @@ class ScoringTokenizer(Protocol):
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
     """A stretch of a document that fits the context: (T,) int64 each. Targets that another window scores are -100."""
 
     document: int
@@ -245,13 +245,15 @@ class ModelScorer:
     def _finish(self, document: Document, nats: float, tokens: int) -> DocumentScore:
         return document_score(document, nats, tokens, self.tokenizer.lost_bytes(document.text))
 
-    def _windows(self, documents: Sequence[Document]) -> Iterator[_Window]:
+    def _tokens(self, document: Document) -> np.ndarray:
+        """All that is read of a document, from the token before it to that for its end: (T,) int64."""
+        start, end = self.tokenizer.document_start_id, self.tokenizer.document_end_id
+        return np.array([start, *self.tokenizer.encode(document.text), end], dtype=np.int64)
+
+    def _windows(self, documents: Sequence[Document]) -> Iterator[Window]:
         """Each document's windows, one after the other. The last one ends where the document does, and is full."""
         for place, document in enumerate(documents):
-            tokens = np.array(
-                [self.tokenizer.document_start_id, *self.tokenizer.encode(document.text), self.tokenizer.document_end_id],
-                dtype=np.int64,
-            )
+            tokens = self._tokens(document)
             inputs, targets = tokens[:-1], tokens[1:]
             scored = 0
             while scored < len(targets):
@@ -259,11 +261,12 @@ class ModelScorer:
                 start = max(0, stop - self.context)
                 window_targets = targets[start:stop].copy()
                 window_targets[: scored - start] = IGNORED
-                yield _Window(place, inputs[start:stop], window_targets)
+                yield Window(place, inputs[start:stop], window_targets)
                 scored = stop
 
-    def _window_nats(self, batch: Sequence[_Window]) -> list[float]:
-        """The cost of each window's targets. Padding stands at the right, where no token of a causal model looks."""
+    def _window_nats(self, batch: Sequence[Window], state: Any = None) -> list[float]:
+        """The cost of each window's targets, behind what `state` has read. Padding stands at the right, where no token of a
+        causal model looks."""
         length = max(len(window.inputs) for window in batch)
         inputs = np.full((len(batch), length), self.tokenizer.document_end_id, dtype=np.int64)
         targets = np.full((len(batch), length), IGNORED, dtype=np.int64)
@@ -276,7 +279,8 @@ class ModelScorer:
         try:
             # Not inference_mode: what a model caches on the way must still serve in training.
             with torch.no_grad():
-                nats = self.model.token_nats(torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device))
+                read = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+                nats = self.model.token_nats(*read) if state is None else self.model.token_nats(*read, state)
         finally:
             self.model.train(was_training)
         return nats.cpu().double().sum(dim=1).tolist()

@@ -17,7 +17,8 @@ from ..models.ngram import NgramModel
 from ..progress import Progress
 from ..score import Score
 from .bits_per_byte import UNIT, Evaluation, evaluate_scorers, plain_score
-from .scorers import XZ_END, DocumentScore, ModelScorer, NgramScorer, Scorer
+from .scorers import XZ_END, DocumentScore, NgramScorer, Scorer
+from .stream_scorer import scorer_of
 from .table import render_evaluation
 from .texts import Texts, known_sources, seen_in_training, training_texts
 
@@ -62,7 +63,7 @@ def evaluate_folders(
     if twice := [path for path, count in counts.items() if count > 1]:
         raise ModelError(*(f"{path} is given twice; a model differs from itself by nothing" for path in twice))
     scorers: list[Scorer] = [
-        ModelScorer(folder.model, folder.tokenizer, folder.model.config.context_length, ROWS, name)
+        scorer_of(folder.model, folder.tokenizer, ROWS, name)
         for folder, name in zip(folders, system_names([folder.path for folder in folders]))
     ]
     if ngram is not None:

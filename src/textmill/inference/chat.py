@@ -66,7 +66,7 @@ class Chat:
         self.answers = tokenizer.chat_template is not None
         self.conversation = Conversation(Messages(system) if self.answers else RunningText(), seed=sampling.seed)
         self.saved: set[Path] = set()
-        context = model.config.context_length
+        context = model.context_limit if model.context_limit is not None else sys.maxsize
         self.room = context - 1 - min(max_tokens, max(1, context // 2))  # tokens of the text that an answer sees at least
         if self.room < 1:
             raise GenerationError(f"the model's context of {context} tokens leaves no room for a text and an answer")
@@ -133,9 +133,10 @@ class Chat:
         width = max(map(len, COMMANDS))
         for command, meaning in COMMANDS.items():
             note(f"  {command.ljust(width)}  {meaning}")
+        context = self.model.context_limit
         note(
             f"now: temperature {self.sampling.temperature:g}, seed {self.conversation.seed}, {self.max_tokens} tokens an "
-            f"answer at most, {self.model.config.context_length} tokens of context"
+            f"answer at most, {'no limit to the' if context is None else f'{context} tokens of'} context"
         )
 
     def _again(self) -> None:

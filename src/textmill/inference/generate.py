@@ -69,8 +69,8 @@ def generate(
     if max_tokens < 1:
         raise GenerationError(f"max_tokens must be at least 1, found {max_tokens}")
     read = tokenizer.encode_beginning(prompt) if isinstance(prompt, str) else list(prompt)
-    context = model.config.context_length
-    if len(read) >= context:
+    context = model.context_limit
+    if context is not None and len(read) >= context:
         raise GenerationError(
             f"the prompt is {len(read)} tokens long, and the model's context of {context} tokens leaves room for "
             f"{context - 1} and an answer; give a shorter prompt, or train with a larger model.context_length"
@@ -102,7 +102,7 @@ def _write_on(
         if stopped:
             yield Piece(shown, written, "stop")
             return
-        full = len(read) >= model.config.context_length
+        full = model.context_limit is not None and len(read) >= model.context_limit
         if written == max_tokens or full:
             # A character whose last bytes would have come next is left out: it was we who cut it, not the model.
             yield Piece(shown + stops.held, written, "length" if written == max_tokens else "context")

@@ -15,7 +15,7 @@ from ..tokens.tokenizer import Tokenizer
 from .card import Card, rows_of
 
 ACTIVATION_NAMES = {"silu": "SiLU", "gelu": "GELU", "gelu_tanh": "GELU (by tanh)", "relu": "ReLU"}
-PARTS = ("embedding", "attention", "feed_forward", "head")  # of a parameter's name; all others are norms
+PARTS = ("embedding", "attention", "feed_forward", "cell", "head")  # of a parameter's name; all others are norms
 BYTES = {"float32": 4, "bfloat16": 2}
 
 

@@ -3,7 +3,7 @@
 A name is also the `model_type` of the class of transformers that holds it (formats/). Sources: GPT-2, Radford et al. 2019;
 Llama, Touvron et al. 2023; Mistral, Jiang et al. 2023; Qwen2 and Qwen3, Yang et al. 2024 and 2025; Marian, Junczys-Dowmunt et
 al. 2018, whose layout is the original Transformer's (Vaswani et al. 2017); mBART, Liu et al. 2020; BERT, Devlin et al. 2019;
-ModernBERT, Warner et al. 2024.
+ModernBERT, Warner et al. 2024. No class of transformers holds a recurrent one.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from .decoder import Decoder, DecoderConfig
 from .encoder import Encoder, EncoderConfig
 from .encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from .language_model import LanguageModel
+from .recurrent import Recurrent, RecurrentConfig
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,12 @@ class Architecture:
 
     @property
     def family(self) -> str:
-        """decoder, encoder, encoder-decoder, …: which class of models it is."""
+        """recurrent, decoder, encoder, encoder-decoder: which class of models it is."""
         return FAMILIES[self.config].family
 
 
 FAMILIES: dict[type[Any], type[LanguageModel]] = {
+    RecurrentConfig: Recurrent,
     DecoderConfig: Decoder,
     EncoderConfig: Encoder,
     EncoderDecoderConfig: EncoderDecoder,
@@ -104,6 +106,9 @@ ARCHITECTURES = {
             "masked_head_bias": False,
         },
     ),
+    "lstm": Architecture(RecurrentConfig, {"cell": "lstm"}),
+    "gru": Architecture(RecurrentConfig, {"cell": "gru"}),
+    "rnn": Architecture(RecurrentConfig, {"cell": "rnn"}),
 }
 
 

@@ -11,6 +11,7 @@ from .architectures import build_empty
 from .config import ModelConfig, TransformerConfig
 from .encoder import EncoderConfig
 from .encoder_decoder import EncoderDecoderConfig
+from .recurrent import RecurrentConfig
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,11 @@ def _(config: EncoderDecoderConfig, context: int) -> int:
     return (encoder.layers + 2 * decoder.layers) * 4 * context * config.heads * config.head_dim
 
 
+@attention_flops.register
+def _(config: RecurrentConfig, context: int) -> int:
+    return 0
+
+
 @functools.singledispatch
 def state_bytes(config: ModelConfig, length: int, bytes_per_value: int = 4) -> int:
     """Bytes that one sequence of `length` tokens keeps while decoding."""
@@ -117,6 +123,11 @@ def _(config: EncoderDecoderConfig, length: int, bytes_per_value: int = 4) -> in
 @state_bytes.register
 def _(config: EncoderConfig, length: int, bytes_per_value: int = 4) -> int:
     return 0  # it reads a text whole
+
+
+@state_bytes.register
+def _(config: RecurrentConfig, length: int, bytes_per_value: int = 4) -> int:
+    return config.layers * config.cell_class.parts * config.width * bytes_per_value
 
 
 @functools.singledispatch
@@ -176,3 +187,10 @@ def _(config: EncoderDecoderConfig, context: int, dtype: str = "float32", eager:
     alike = activation_bytes.dispatch(TransformerConfig)(config, context, dtype, eager, dropout)
     cross = _attention_bytes(config, context, dtype, eager, dropout, turned=False)
     return alike + -(-decoder.layers * (alike + cross) // encoder.layers)
+
+
+@activation_bytes.register
+def _(config: RecurrentConfig, context: int, dtype: str = "float32", eager: bool = False, dropout: bool = False) -> int:
+    # input, output, gates and what the kernel lays out beside them: torch's own loop for GRU and RNN, oneDNN's for LSTM
+    kept = {"lstm": 18, "gru": 8, "rnn": 2}[config.cell]
+    return 4 * config.width * (kept + 2 * dropout)

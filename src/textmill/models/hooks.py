@@ -1,6 +1,7 @@
 """Named places of a model at which what passes can be read and edited, by the same names in every family.
 
-They are modules that the model has anyway, reached by torch's own forward hooks: unused, they cost nothing.
+They are modules that the model has anyway, reached by torch's own forward hooks: unused, they cost nothing. A recurrent
+model has no attention and no feed-forward layers, and says so: its places are embeddings, blocks.N.residual and hidden.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import ModelError, nearest
 from .attention import Attention
 
-# What each place is called, and the module below a layer whose output it is.
+# What each place is called, and the module below a layer whose output it is, unless the layer has one of that name.
 OF_A_LAYER = {
     "attention_pattern": "attention.pattern",  # (B, H, T, S), rows sum to one
     "attention_output": "attention",  # (B, T, D), before it is added to the residual stream
@@ -36,9 +37,8 @@ def hook_points(model: nn.Module) -> dict[str, nn.Module]:
         places[f"{prefix}embeddings"] = stack.get_submodule("drop")
         for number, block in enumerate(blocks):
             modules = dict(block.named_modules())
-            places |= {
-                f"{prefix}blocks.{number}.{name}": modules[inner] for name, inner in OF_A_LAYER.items() if inner in modules
-            }
+            found = {name: modules.get(name, modules.get(inner)) for name, inner in OF_A_LAYER.items()}
+            places |= {f"{prefix}blocks.{number}.{name}": module for name, module in found.items() if module is not None}
         places[f"{prefix}hidden"] = stack.get_submodule("norm")
     return places
 
@@ -49,7 +49,7 @@ def hooked(model: nn.Module, hooks: Mapping[str, Hook]) -> Iterator[None]:
     place that the model hasn't. Not for a compiled model, which doesn't look at hooks that come later."""
     places = hook_points(model)
     if unknown := [name for name in hooks if name not in places]:
-        raise ModelError(*(f"this model has no hook point {name!r}{nearest(name, places)}" for name in unknown))
+        raise ModelError(*(_unknown(name, places) for name in unknown))
     with contextlib.ExitStack() as stack:
         for name, hook in hooks.items():
             handle = places[name].register_forward_hook(lambda _module, _arguments, output, hook=hook: hook(output))
@@ -60,6 +60,15 @@ def hooked(model: nn.Module, hooks: Mapping[str, Hook]) -> Iterator[None]:
                 stack.callback(setattr, attention, "eager", attention.eager)
                 attention.eager = True  # only the written-out path has weights to show
         yield
+
+
+def _unknown(name: str, places: Mapping[str, nn.Module]) -> str:
+    """What to say of a place that the model hasn't: its layers lack that part, or it is misspelled."""
+    part = name.rpartition(".")[2]
+    if part in OF_A_LAYER and not any(place.endswith(part) for place in places):
+        parts = dict.fromkeys(place.rpartition(".")[2] for place in places)
+        return f"this model's layers have no {part}, so there is no hook point {name!r}; its places are {', '.join(parts)}"
+    return f"this model has no hook point {name!r}{nearest(name, places)}"
 
 
 @contextlib.contextmanager

@@ -45,17 +45,25 @@ class LanguageModel(nn.Module):
         """Where the weights are."""
         return self.embedding.weight.device
 
+    @property
+    def context_limit(self) -> int | None:
+        """How many tokens it can read in a row; None where there is no limit."""
+        return self.config.context_length
+
     def set_eager_attention(self, eager: bool) -> None:
         """Take the written-out attention path, which shows its weights (models/hooks.py), or torch's fused one."""
         for module in self.modules():
             if isinstance(module, Attention):
                 module.eager = eager
 
-    def set_dropout(self, probability: float) -> None:
-        """Zero a share of the embeddings and of what each sub-layer adds, in training mode only."""
+    def set_dropout(self, probability: float, of_weights: float = 0.0) -> None:
+        """Zero a share of the embeddings and of what each layer adds or passes on, in training mode only; in recurrent models
+        also a share `of_weights`, from hidden to hidden."""
         for module in self.modules():
             if isinstance(module, nn.Dropout):
                 module.p = probability
+            if hasattr(module, "weight_dropout"):
+                module.weight_dropout = of_weights  # type: ignore[assignment]
 
     def set_activation_checkpointing(self, recompute: bool) -> None:
         """Keep only each layer's input for the backward pass, and compute the layer again there (Chen et al. 2016). The same
@@ -67,6 +75,11 @@ class LanguageModel(nn.Module):
     def new_state(self, rows: int) -> Any:
         """An empty memory for `rows` sequences, a GenerationState, to be given to `forward` with each further piece of them."""
         raise NotImplementedError
+
+    def carried(self, carry: Tensor | None, continues: Tensor) -> Any:
+        """The state in which the rows of a batch begin, of what they brought along from the batch before, `carry` (B, …), and
+        of whether each `continues` (B,) what it read there; None where a family carries nothing."""
+        return None
 
     def hidden(self, inputs: Tensor, *args: Any, **more: Any) -> Tensor:
         """The last hidden state, (B, T, D), of token ids (B, T)."""

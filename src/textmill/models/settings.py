@@ -9,6 +9,7 @@ from ..errors import RecipeError, nearest
 from ..settings import Settings
 from .architectures import ARCHITECTURES, Architecture
 from .config import ModelConfig, Positions
+from .recurrent import CELLS, RecurrentConfig
 
 # name: (layers, width, head_dim, share of key/value heads). The name is the number of parameters in the layers; the
 # embedding table and the head come on top, since they grow with the vocabulary.
@@ -41,6 +42,15 @@ def preset_sizes(name: str, gated: bool = True) -> dict[str, int]:
     }
 
 
+def recurrent_sizes(name: str, cell: str) -> dict[str, int]:
+    """The same for a recurrent model: two layers, four from 60 M parameters up, and the multiple of 64 as width that comes
+    nearest to that number of parameters."""
+    parameters = float(name[:-1]) * {"m": 1e6, "b": 1e9}[name[-1]]
+    layers = 2 if parameters < 60e6 else 4
+    width = (parameters / (layers * CELLS[cell].gates * 2)) ** 0.5
+    return {"layers": layers, "width": 64 * max(1, round(width / 64))}
+
+
 def feed_forward_width(width: int, gated: bool) -> int:
     """As many weights with a gate as without one: 8/3 of the width, rounded up to a multiple of 64, or 4 times the width."""
     return -(-width * 8 // 3 // 64) * 64 if gated else 4 * width
@@ -48,7 +58,10 @@ def feed_forward_width(width: int, gated: bool) -> int:
 
 def resized(config: Any, preset: str) -> Any:
     """A shape of the same architecture, as large as `preset` names."""
-    sizes = preset_sizes(preset, getattr(config, "gated", True))
+    if isinstance(config, RecurrentConfig):
+        sizes = recurrent_sizes(preset, config.cell)
+    else:
+        sizes = preset_sizes(preset, getattr(config, "gated", True))
     fields = {field.name for field in dataclasses.fields(config)}
     changes: dict[str, Any] = {name: size for name, size in sizes.items() if name in fields}
     if getattr(config, "windows", ()):
@@ -60,14 +73,15 @@ class ModelSettings(Settings):
     """The model's shape: a preset, and what differs from it."""
 
     architecture: str = "qwen3"
-    """Which model: qwen3, qwen2, llama, mistral or gpt2 (decoders); bert or modernbert (encoders). The preset says how large
-    it is."""
+    """Which model: qwen3, qwen2, llama, mistral or gpt2 (decoders); bert or modernbert (encoders); lstm, gru or rnn
+    (recurrent). The preset says how large it is."""
 
     preset: str = "3m"
     """Named size to start from: 0.5m, 1m, 3m, 5m, 12m, 30m, 60m, 85m, 300m, 500m or 1b (parameters in the layers)."""
 
     context_length: Annotated[int, Field(ge=8)] = 256
-    """Tokens that the model can look back over, 8 or more. Short contexts train faster; 256 are some 200 words."""
+    """Tokens that the model can look back over, 8 or more. Short contexts train faster; 256 are some 200 words. A recurrent
+    model reads on and on: here it is how far back it learns from."""
 
     layers: Annotated[int, Field(ge=1)] | None = None
     """Number of layers; default: the preset's."""
@@ -116,6 +130,8 @@ class ModelSettings(Settings):
             raise RecipeError(
                 f"model.preset: {self.preset!r} is unknown{nearest(self.preset, PRESETS)}; write one of {', '.join(PRESETS)}"
             )
+        if architecture.config is RecurrentConfig:
+            return self._recurrent_config(vocabulary_size, architecture)
         layers, width, head_dim, share = PRESETS[self.preset]
         layers, width, head_dim = self.layers or layers, self.width or width, self.head_dim or head_dim
         heads = self.heads or max(1, width // head_dim)
@@ -148,6 +164,24 @@ class ModelSettings(Settings):
             pattern = tuple(self.sliding_window if window else 0 for window in pattern or (1,))
         windows = tuple(pattern[layer % len(pattern)] for layer in range(layers)) if pattern else ()
         return windows if any(windows) else ()
+
+    def _recurrent_config(self, vocabulary_size: int, architecture: Architecture) -> RecurrentConfig:
+        """Raises RecipeError for keys that say something of attention."""
+        used = {"architecture", "preset", "context_length", "layers", "width", "tied_embeddings"}
+        foreign = [
+            name for name, field in type(self).model_fields.items() if name not in used and getattr(self, name) != field.default
+        ]
+        if foreign:
+            raise RecipeError(*(f"model.{name}: {self.architecture} has no such part; leave it out" for name in foreign))
+        sizes = recurrent_sizes(self.preset, architecture.differs["cell"])
+        return RecurrentConfig(
+            vocabulary_size=vocabulary_size,
+            context_length=self.context_length,
+            layers=self.layers or sizes["layers"],
+            width=self.width or sizes["width"],
+            tied_embeddings=bool(self.tied_embeddings),
+            **architecture.differs,
+        )
 
     def _architecture(self) -> Architecture:
         if self.architecture not in ARCHITECTURES:

@@ -15,6 +15,7 @@ from ..evaluation.masked_baselines import WordCounts, WordScorer
 from ..evaluation.masked_evaluation import MaskedEvaluation, evaluate_masked
 from ..evaluation.scorers import ModelScorer, NgramScorer, Scorer, XzScorer
 from ..evaluation.settings import EvaluationSettings
+from ..evaluation.stream_scorer import scorer_of
 from ..evaluation.table import render_evaluation, render_masked_evaluation
 from ..inference.fill import filled
 from ..inference.generate import complete
@@ -23,6 +24,7 @@ from ..models.loss import LossTerms
 from ..models.ngram import NgramModel
 from ..score import BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, Figure
 from ..tokens.data import TokenData
+from ..tokens.plans import BlockPlan, Plan, StreamPlan
 from ..tokens.special_tokens import MASK, PAD
 from ..tokens.tokenizer import Tokenizer
 from ..training.objectives import CausalObjective, MaskedObjective, Objective
@@ -51,12 +53,13 @@ class Sample(NamedTuple):
 
 class Family(Protocol):
     """How the models of one family live. `figure` is what training and validation are measured in, `special_tokens` what the
-    tokenizer must have beside the tokens that every one has, `verb` what the models do with text. `rows` windows pass
-    through a model at once."""
+    tokenizer must have beside the tokens that every one has, `verb` what the models do with text, `plan` the order in which
+    they read in training. `rows` windows pass through a model at once."""
 
     special_tokens: tuple[str, ...]
     verb: str
     figure: Figure
+    plan: type[Plan]
 
     def objective(self, settings: TrainSettings, tokenizer: Tokenizer) -> Objective:
         """What the model is trained to do."""
@@ -94,6 +97,7 @@ class Causal:
     special_tokens: tuple[str, ...] = ()
     verb = "writes"
     figure = BITS_PER_BYTE
+    plan: type[Plan] = BlockPlan
 
     def objective(self, settings: TrainSettings, tokenizer: Tokenizer) -> Objective:
         return CausalObjective(LossTerms(settings.label_smoothing, settings.z_loss))
@@ -134,7 +138,16 @@ class Causal:
         return Judgement(evaluation, render_evaluation(evaluation), training_seconds)
 
     def _scorer(self, model: Any, tokenizer: Tokenizer, rows: int) -> ModelScorer:
-        return ModelScorer(model, tokenizer, model.config.context_length, rows, NAME)
+        return scorer_of(model, tokenizer, rows, NAME)
+
+
+class Recurrent(Causal):
+    """Models that remember what they have read, and read on without end."""
+
+    plan: type[Plan] = StreamPlan
+
+    def prompt_problem(self, prompt: str, tokenizer: Tokenizer, context: int) -> str | None:
+        return None
 
 
 class Masked:
@@ -143,6 +156,7 @@ class Masked:
     special_tokens: tuple[str, ...] = (PAD, MASK)
     verb = "guesses"
     figure = BITS_PER_MASKED_TOKEN
+    plan: type[Plan] = BlockPlan
 
     def objective(self, settings: TrainSettings, tokenizer: Tokenizer) -> Objective:
         assert tokenizer.mask_id is not None  # it is one of the special tokens
@@ -189,4 +203,4 @@ class Masked:
         return Judgement(evaluation, render_masked_evaluation(evaluation), training_seconds)
 
 
-FAMILIES: dict[str, Family] = {"decoder": Causal(), "encoder": Masked()}
+FAMILIES: dict[str, Family] = {"recurrent": Recurrent(), "decoder": Causal(), "encoder": Masked()}

@@ -15,7 +15,6 @@ from ..models.language_model import LanguageModel
 from ..progress import format_count
 from ..tokens.data import TokenData
 from ..tokens.loader import Loader
-from ..tokens.plans import BlockPlan
 from ..tokens.tokenizer import Tokenizer
 from ..training.checkpoints import checkpoint_folder, differences, list_checkpoints, refuse_other_training
 from ..training.choices import load_choices, plan_steps
@@ -109,15 +108,15 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
     config = recipe.model.config(tokenizer.vocabulary_size)
     with written_by("tokens"):
         data = TokenData.open(place.folder / "tokens")
-    plan = BlockPlan(config.context_length, settings.batch_size, settings.document_attention)
-    loader = Loader(data, plan, settings.seed)
     family = FAMILIES[recipe.model.family]
+    plan = family.plan(config.context_length, settings.batch_size, settings.document_attention)
+    loader = Loader(data, plan, settings.seed)
     _check_prompts(place, tokenizer)
     model = build(config)
     model.initialise(settings.seed)
     if settings.embeddings and not goes_on_training(place):  # a checkpoint holds what became of them
         print(f"  {begin_with_word_vectors(model, tokenizer, settings.embeddings)}")
-    model.set_dropout(settings.dropout)
+    model.set_dropout(settings.dropout, settings.weight_dropout)
     cost = count(config, head_share=family.head_share(settings))
     print(
         f"  {recipe.model.architecture}, {model.family} of {format_count(cost.parameters)} parameters, "

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .data import TokenData
-from .plans import BlockPlan, Phase
+from .plans import Phase, Plan
 
 IGNORED = -100  # a target that doesn't count; what torch's cross_entropy ignores by default
 
@@ -74,7 +74,7 @@ class Loader:
     Raises CorpusError where the corpus is too small for the plan.
     """
 
-    def __init__(self, data: TokenData, plan: BlockPlan, seed: int):
+    def __init__(self, data: TokenData, plan: Plan, seed: int):
         self.data, self.plan, self.seed = data, plan, seed
         self.rows_per_epoch = plan.rows_per_epoch(data.tokens)
 
@@ -100,7 +100,7 @@ class Loader:
             positions=torch.from_numpy(positions),
             segments=None if segments is None else torch.from_numpy(segments),
             source=torch.from_numpy(np.zeros(len(starts), dtype=np.int32)),
-            continues=torch.from_numpy(np.zeros(len(starts), dtype=bool)),
+            continues=torch.from_numpy(self.plan.continues(self.data.tokens, self.seed, step)),
             tokens=int((targets != IGNORED).sum()),
             pieces=self.plan.context // context,
         )

@@ -1,6 +1,7 @@
 """Which stretch of the corpus each row of each batch reads: a plan is a class whose `rows(tokens, seed, step)` says so.
 
-`blocks` cuts the corpus into equal stretches and reads them in a new shuffled order every epoch.
+`BlockPlan` cuts the corpus into equal stretches and reads them in a new shuffled order every epoch; under `StreamPlan` each row
+reads on, batch after batch, for models that remember.
 """
 
 from dataclasses import dataclass
@@ -21,13 +22,9 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class BlockPlan:
-    """Rows of `context` targets, `batch_size` rows a batch; at the beginning, `phases` of other sizes.
-
-    The cuts move by a random offset each epoch, so that it isn't always the same tokens that have no past. With
-    `document_attention` tokens see only their own document: each begins with its separator, which is its BOS. A phase's
-    shorter rows are pieces of the same blocks, so the order of the text doesn't depend on the phases.
-    """
+class Plan:
+    """Rows of `context` targets, `batch_size` rows a batch; at the beginning, `phases` of other sizes, whose shorter rows are
+    pieces of the same blocks, so that the order of the text doesn't depend on them."""
 
     context: int
     batch_size: int
@@ -51,6 +48,30 @@ class BlockPlan:
     def tokens_before(self, step: int) -> int:
         """How many targets the batches before this one have."""
         return self.blocks_before(step) * self.context
+
+    def unread_tokens(self, tokens: int, epoch: int) -> int:
+        """How many tokens are a target of no block in this epoch: what stands before the offset and after the last."""
+        return tokens - self.rows_per_epoch(tokens) * self.context
+
+    def rows_per_epoch(self, tokens: int) -> int:
+        """How many blocks a corpus of `tokens` has, the same in every epoch. Raises CorpusError where it has none."""
+        raise NotImplementedError
+
+    def rows(self, tokens: int, seed: int, step: int) -> np.ndarray:
+        """Where each row of batch `step` begins in the corpus: (B,) int64. It reads the phase's context + 1 from there."""
+        raise NotImplementedError
+
+    def continues(self, tokens: int, seed: int, step: int) -> np.ndarray:
+        """Whether each row of batch `step` goes on where the same row of the batch before ended: (B,) bool."""
+        raise NotImplementedError
+
+
+class BlockPlan(Plan):
+    """Equal stretches in a new shuffled order every epoch.
+
+    The cuts move by a random offset each epoch, so that it isn't always the same tokens that have no past. With
+    `document_attention` tokens see only their own document: each begins with its separator, which is its BOS.
+    """
 
     def rows_per_epoch(self, tokens: int) -> int:
         """How many blocks a corpus of `tokens` has, the same in every epoch. Raises CorpusError where it has none."""
@@ -79,6 +100,47 @@ class BlockPlan:
         pieces = np.arange(0, self.context, phase.context, dtype=np.int64)
         return (starts[:, None] + pieces).reshape(-1)
 
-    def unread_tokens(self, tokens: int, epoch: int) -> int:
-        """How many tokens are a target of no block in this epoch: what stands before the offset and after the last."""
-        return tokens - self.rows_per_epoch(tokens) * self.context
+    def continues(self, tokens: int, seed: int, step: int) -> np.ndarray:
+        """No row goes on: blocks are shuffled."""
+        return np.zeros(len(self.rows(tokens, seed, step)), dtype=bool)
+
+
+class StreamPlan(Plan):
+    """Row r reads its own part of the corpus from one end to the other, `context` targets a batch.
+
+    Each epoch cuts the corpus anew, at a random offset, and each row begins somewhere in its part and reads on over the
+    part's end to its begin, so that texts meet others in every epoch. Takes no phases: other sizes would cut the streams.
+    """
+
+    def steps_per_epoch(self, tokens: int) -> int:
+        """How many batches a corpus of `tokens` has. Raises CorpusError where it hasn't one."""
+        batch = self.batch_size * self.context
+        if tokens <= batch:
+            raise CorpusError(
+                f"the corpus has {tokens} tokens, {self.batch_size} streams of model.context_length = {self.context} need "
+                f"{batch + 1}; write train.batch_size or model.context_length smaller, or give more text"
+            )
+        return max(1, tokens // batch - 1)  # one less than would fit leaves room for the offset
+
+    def rows_per_epoch(self, tokens: int) -> int:
+        """How many blocks a corpus of `tokens` has, the same in every epoch."""
+        return self.steps_per_epoch(tokens) * self.batch_size
+
+    def rows(self, tokens: int, seed: int, step: int) -> np.ndarray:
+        """Where each row of batch `step` begins in the corpus: (B,) int64."""
+        steps, (epoch, places) = self.steps_per_epoch(tokens), self._places(tokens, seed, step)
+        spare = tokens - 1 - self.rows_per_epoch(tokens) * self.context
+        parts = np.arange(self.batch_size, dtype=np.int64) * steps
+        return mix(seed, epoch, ~0) % (spare + 1) + (parts + places) * self.context
+
+    def continues(self, tokens: int, seed: int, step: int) -> np.ndarray:
+        """All but where an epoch begins, and where a row goes from its part's end to its begin."""
+        _, places = self._places(tokens, seed, step)
+        return (places > 0) & (step % self.steps_per_epoch(tokens) > 0)
+
+    def _places(self, tokens: int, seed: int, step: int) -> tuple[int, np.ndarray]:
+        """The epoch, and how many blocks of its part lie before each row's: (B,) int64."""
+        steps = self.steps_per_epoch(tokens)
+        epoch, here = divmod(step, steps)
+        begins = np.array([mix(seed, epoch, row) % steps for row in range(self.batch_size)], dtype=np.int64)
+        return epoch, (begins + here) % steps

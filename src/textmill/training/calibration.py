@@ -21,6 +21,7 @@ from ..machine.device import best_device, machine_name, synchronize
 from ..machine.memory import free_bytes
 from ..machine.neighbours import Neighbours
 from ..machine.profile import peak_flops, recall, remember
+from ..models.attention import Attention
 from ..models.language_model import LanguageModel
 from ..progress import format_seconds
 from ..tokens.loader import Loader
@@ -46,6 +47,7 @@ class TrialTraining:
         self.settings, self.objective, self.loader = settings, objective, loader
         self.model = copy.deepcopy(model)
         self.config = model.config
+        self.attends = any(isinstance(module, Attention) for module in self.model.modules())
         self.optimizer = Optimizer(self.model, settings)
         self.step = 0
 
@@ -151,7 +153,7 @@ def _shape(settings: TrainSettings, trial: TrialTraining) -> str:
     """A name for all that the speed of a step depends on."""
     names = (
         "batch_size optimizer threads dtype attention micro_batch activation_checkpointing document_attention dropout "
-        "averaging l1 compile"
+        "weight_dropout averaging l1 compile"
     )
     settled = {name: getattr(settings, name) for name in names.split()}
     return fingerprint([dataclasses.asdict(trial.config), settled])[:16]
@@ -161,11 +163,12 @@ def _first_guess(
     settings: TrainSettings, trial: TrialTraining, device: torch.device, reasons: list[str]
 ) -> tuple[Kernels, float]:
     """What to start from, and its seconds a step: the whole batch at once, or the largest part that fits into memory."""
+    attention = settings.attention if settings.attention != "auto" else "fused"
     guess = Kernels(
         device=device.type,
         threads=settings.threads if isinstance(settings.threads, int) else usable_cores(),
         dtype=settings.dtype if settings.dtype != "auto" else "bfloat16" if device.type == "cuda" else "float32",
-        attention=settings.attention if settings.attention != "auto" else "fused",
+        attention=attention if trial.attends else "none",
         micro_batch=settings.micro_batch if isinstance(settings.micro_batch, int) else settings.batch_size,
         compile=settings.compile == "on",
         activation_checkpointing=settings.activation_checkpointing == "on",
@@ -215,7 +218,7 @@ def _candidates(settings: TrainSettings, best: Kernels, device: torch.device, re
         candidates["threads"] = sorted({best.threads // 2, 1}, reverse=True)
     if settings.micro_batch == "auto":
         candidates["micro_batch"] = [best.micro_batch // parts for parts in (2, 4) if best.micro_batch % parts == 0]
-    if settings.attention == "auto":
+    if settings.attention == "auto" and best.attention != "none":
         candidates["attention"] = ["eager"]
     if settings.dtype == "auto":
         other = "float32" if best.dtype == "bfloat16" else "bfloat16"

@@ -1,9 +1,9 @@
 """Checkpoints: all that a step reads or writes, in folders that appear whole or not at all.
 
 `checkpoints/step-00001200/` holds `model.safetensors`, `optimizer.safetensors`, `average.safetensors` where weights are
-averaged, and `state.json` with their hashes and its own: no byte of a checkpoint can change unnoticed. Never a pickle. The
-newest are kept, the one that validated best, and the one up to which the run doesn't depend on its length, from where it
-can be prolonged.
+averaged, `carry.safetensors` where rows read on in the next batch, and `state.json` with their hashes and its own: no byte of a
+checkpoint can change unnoticed. Never a pickle. The newest are kept, the one that validated best, and the one up to which the
+run doesn't depend on its length, from where it can be prolonged.
 """
 
 import contextlib
@@ -26,15 +26,16 @@ STATE_FILE = "state.json"
 class TrainState:
     """All that a training step reads or writes. `step` counts the steps done, `seconds` the wall time spent on them.
 
-    `best_step` is the one that validated best so far, with `best_validation`; 0 and None before the first validation.
-    `stopped_early` says that validation had ceased to improve, so no step follows.
+    `carry` (B, …) is what the rows of the next batch remember, None where they begin anew. `best_step` is the one that
+    validated best so far, with `best_validation`; 0 and None before the first validation. `stopped_early` says that
+    validation had ceased to improve, so no step follows.
     """
 
     step: int
     model: nn.Module
     optimizer: Optimizer
     average: WeightAverage | None = None
-    carry: Any = None
+    carry: Tensor | None = None
     seconds: float = 0.0
     skipped_steps: int = 0
     skipped_in_a_row: int = 0
@@ -101,7 +102,11 @@ def _tensors(state: TrainState) -> dict[str, dict[str, Tensor]]:
         "model.safetensors": {name: parameter.detach() for name, parameter in state.model.named_parameters()},
         "optimizer.safetensors": state.optimizer.state(),
     }
-    return files if state.average is None else {**files, "average.safetensors": state.average.state()}
+    if state.average is not None:
+        files["average.safetensors"] = state.average.state()
+    if state.carry is not None:
+        files["carry.safetensors"] = {"carry": state.carry}
+    return files
 
 
 def list_checkpoints(folder: Path) -> list[Checkpoint]:
@@ -215,8 +220,11 @@ def _fill(state: TrainState, folder: Path, saved: dict[str, Any]) -> None:
     tensors = safetensors.torch.load_file(folder / "model.safetensors")
     for name, parameter in state.model.named_parameters():
         parameter.data.copy_(tensors[name])
+    device = next(state.model.parameters()).device
     state.optimizer.load(safetensors.torch.load_file(folder / "optimizer.safetensors"))
     if state.average is not None:
         state.average.load(safetensors.torch.load_file(folder / "average.safetensors"))
+    if "carry.safetensors" in saved["sha256"]:
+        state.carry = safetensors.torch.load_file(folder / "carry.safetensors")["carry"].to(device)
     for name in PLAIN_STATE:
         setattr(state, name, saved[name])

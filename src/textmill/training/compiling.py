@@ -22,7 +22,7 @@ from ..models.architectures import build
 from ..models.config import ModelConfig
 from ..progress import format_seconds
 from ..tokens.loader import Batch
-from ..tokens.plans import BlockPlan
+from ..tokens.plans import Plan
 from .objectives import CausalObjective
 from .optimizers import Optimizer
 from .settings import TrainSettings
@@ -39,7 +39,7 @@ def consider_compiling(
     fastest: float,
     expected: float,
     settings: TrainSettings,
-    plan: BlockPlan,
+    plan: Plan,
     config: ModelConfig,
     reasons: list[str],
 ) -> tuple[Kernels, float]:
@@ -73,15 +73,13 @@ def consider_compiling(
     return dataclasses.replace(best, compile=True), fastest * known["compiled"] / known["plain"]
 
 
-def profile_key(kernels: Kernels, config: ModelConfig, plan: BlockPlan) -> str:
+def profile_key(kernels: Kernels, config: ModelConfig, plan: Plan) -> str:
     """Under which the machine remembers what compiling this costs and saves."""
     shape = [dataclasses.asdict(kernels), str(config), plan.batch_size]
     return f"compile/{kernels.device}/{kernels.dtype}/{fingerprint(shape)[:16]}"
 
 
-def measure_apart(
-    kernels: Kernels, settings: TrainSettings, config: ModelConfig, plan: BlockPlan, timeout: float
-) -> dict[str, Any]:
+def measure_apart(kernels: Kernels, settings: TrainSettings, config: ModelConfig, plan: Plan, timeout: float) -> dict[str, Any]:
     """`plain` and `compiled` seconds of a step and the `cost` of compiling, or why it `failed`; by a process of its own, which
     is ended, with all that it started, after `timeout` seconds."""
     context = multiprocessing.get_context("spawn")
@@ -100,12 +98,12 @@ def measure_apart(
         process.join()
 
 
-def _measure(sending: Connection, kernels: Kernels, settings: TrainSettings, config: ModelConfig, plan: BlockPlan) -> None:
+def _measure(sending: Connection, kernels: Kernels, settings: TrainSettings, config: ModelConfig, plan: Plan) -> None:
     """Runs in the other process: random tokens cost what real ones do."""
     try:
         model = build(config)
         model.initialise(0)
-        model.set_dropout(settings.dropout)
+        model.set_dropout(settings.dropout, settings.weight_dropout)
         model.to(kernels.device).train()
         optimizer, generator = Optimizer(model, settings), torch.Generator().manual_seed(0)
         tokens = torch.randint(config.vocabulary_size, (plan.batch_size, plan.context + 1), generator=generator)

@@ -4,7 +4,7 @@ The loop divides by the count over the whole batch, so that micro-batching doesn
 """
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ MASKED, REPLACED = 0.8, 0.1
 class Objective(Protocol):
     """(model, batch, carry) -> (sum of the loss, carry, metrics). The loop knows no more of it than this.
 
+    `carry` (B, …) is what the rows bring along from the batch before, without a gradient: recurrent state; None at the start,
+    and where a family carries nothing.
+
     `metrics["nats"]` is the sum of the plain loss in nats, without what training may add to it: that is what is shown.
     """
 
@@ -32,7 +35,7 @@ class Objective(Protocol):
         """How many targets of a prepared batch count towards the loss."""
         ...
 
-    def __call__(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, carry: Tensor | None) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         """Of a prepared batch, or of some rows of it."""
         ...
 
@@ -49,10 +52,11 @@ class CausalObjective:
     def count(self, batch: Batch) -> int:
         return batch.tokens
 
-    def __call__(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
-        positions = batch.positions if batch.segments is not None else None
-        loss, nats = model(batch.inputs, batch.targets, positions, batch.segments, terms=self.terms)
-        return loss, carry, {"nats": nats}
+    def __call__(self, model: nn.Module, batch: Batch, carry: Tensor | None) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
+        state = model.carried(carry, batch.continues)  # type: ignore[operator]
+        documents = {} if batch.segments is None else {"positions": batch.positions, "segments": batch.segments}
+        loss, nats = model(batch.inputs, batch.targets, state=state, terms=self.terms, **documents)
+        return loss, None if state is None else state.values.detach(), {"nats": nats}
 
 
 class MaskedObjective(CausalObjective):

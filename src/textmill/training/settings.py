@@ -89,6 +89,10 @@ class TrainSettings(Settings):
     """Encoders: share of the tokens that are masked, whole words at a time, and to be guessed. More teaches more by each step,
     and leaves less to guess by; 0.3 is usual where training is long."""
 
+    weight_dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
+    """Share of a recurrent model's hidden-to-hidden weights that is zeroed at random, anew each step of the training (Merity et
+    al. 2018). Beside it `dropout` zeroes the same features at every token of a row."""
+
     schedule: Literal["warmup-stable-decay", "cosine"] = "warmup-stable-decay"
     """Course of the learning rate. With warmup-stable-decay a finished run can be prolonged: it goes on from where the
     decay began."""
@@ -184,6 +188,18 @@ def unfit_contexts(settings: TrainSettings, context: int) -> list[str]:
         for _, length in settings.context_schedule
         if context % length
     ]
+
+
+def unfit_family(settings: TrainSettings, family: str) -> list[str]:
+    """What of these settings says something that models of this family don't have."""
+    if family != "recurrent":
+        wrong = ["weight_dropout"] if settings.weight_dropout else []
+        return [f"train.{name}: only lstm, gru and rnn have hidden-to-hidden weights; leave it out" for name in wrong]
+    streams = "each row of a recurrent model reads its own stream on and on, so all steps have the same rows; leave it out"
+    problems = [f"train.{name}: {streams}" for name in ("batch_schedule", "context_schedule") if getattr(settings, name)]
+    attention = ["document_attention"] if settings.document_attention else []
+    attention += ["attention"] if settings.attention != "auto" else []
+    return problems + [f"train.{name}: a recurrent model has no attention; leave it out" for name in attention]
 
 
 def _nearest_divisor(number: int, wanted: int) -> int:

@@ -2,10 +2,9 @@
 
 import dataclasses
 import math
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..tokens.loader import Batch
 from .objectives import Objective
@@ -15,7 +14,7 @@ from .optimizers import Optimizer
 @dataclasses.dataclass(frozen=True)
 class Kernels:
     """How a step is computed: chosen by measuring, and fixed for the whole run. All but `dtype` give the same numbers
-    within rounding."""
+    within rounding. `attention` is fused, eager or, for a model without any, none."""
 
     device: str
     threads: int
@@ -44,19 +43,20 @@ class Kernels:
         compiled = "compiled" if self.compile else "not compiled"
         where = f"{self.threads} {'thread' if self.threads == 1 else 'threads'}" if self.device == "cpu" else self.device
         recomputed = ", activations computed twice" if self.activation_checkpointing else ""
-        return f"{where}, {self.dtype}, {self.attention} attention, micro-batches of {self.micro_batch}, {compiled}{recomputed}"
+        attention = "" if self.attention == "none" else f"{self.attention} attention, "
+        return f"{where}, {self.dtype}, {attention}micro-batches of {self.micro_batch}, {compiled}{recomputed}"
 
 
 @dataclasses.dataclass(frozen=True)
 class StepResult:
-    """Mean nats per counted target, without what the objective adds to them; how many counted; each micro-batch's carry.
+    """Mean nats per counted target, without what the objective adds to them; how many counted; what the rows carry on.
 
     `gradient_norm` is the global norm before it was `clipped`; where it isn't `finite` there was no update.
     """
 
     loss: float
     count: int
-    carry: list[Any]
+    carry: Tensor | None
     gradient_norm: float
     clipped: bool
 
@@ -70,27 +70,29 @@ def run_step(
     optimizer: Optimizer,
     objective: Objective,
     batch: Batch,
-    carry: list[Any] | None,
+    carry: Tensor | None,
     kernels: Kernels,
     step: int,
     rate: float,
 ) -> StepResult:
     """Forward and backward over the batch's micro-batches, then one update.
 
-    `carry` holds what the rows of each micro-batch bring along from the step before; None at the start.
+    `carry` (B, …) is what the rows bring along from the step before; None at the start, and where nothing is carried.
     """
     batch = objective.prepare(batch, step)
     count = objective.count(batch)
     nats = torch.zeros((), device=kernels.device)
     rows = kernels.micro_batch * batch.pieces
     starts = range(0, len(batch.inputs), rows)
-    carried = carry if carry and len(carry) == len(starts) else [None] * len(starts)
-    for number, start in enumerate(starts):
+    carried = []
+    for start in starts:
         micro_batch = batch.rows(start, start + rows).to(kernels.device)
         with torch.autocast(kernels.device, torch.bfloat16, enabled=kernels.dtype == "bfloat16"):
-            loss_sum, carried[number], metrics = objective(model, micro_batch, carried[number])
+            before = None if carry is None else carry[start : start + rows]
+            loss_sum, after, metrics = objective(model, micro_batch, before)
         (loss_sum / count).backward()
         nats += metrics["nats"]
+        carried += [] if after is None else [after]
     gradients = [parameter.grad for parameter in optimizer.parameters() if parameter.grad is not None]
     norm = float(torch.nn.utils.get_total_norm(gradients))
     limit = optimizer.settings.clip_norm
@@ -101,4 +103,5 @@ def run_step(
             clipped = True
         optimizer.step(step, rate)
     optimizer.zero_gradients()
-    return StepResult(float(nats) / count, count, carried, norm, clipped)
+    carries = carried and math.isfinite(norm)  # what isn't finite would never leave a carried state again
+    return StepResult(float(nats) / count, count, torch.cat(carried) if carries else None, norm, clipped)
