@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -75,6 +76,18 @@ def test_each_system_stands_once_in_the_table_and_its_interval_holds_it(place: P
         assert difference["low"] < difference["value"] < difference["high"]
         assert difference["noise"] == (difference["low"] <= 0)
     assert "means over 2 seeds" in table
+
+
+def test_the_picture_names_every_system_and_suits_light_and_dark(place: Path) -> None:
+    picture = (place / FOLDER / "comparison.svg").read_text()
+    names = ElementTree.fromstring(picture).itertext()
+    scores = {f"{system['name']} {system['bits_per_byte']['value']:.2f}" for system in result(place / FOLDER)["systems"]}
+    assert scores <= {text.strip() for text in names}
+    assert (
+        "prefers-color-scheme: dark" in picture
+        and "#050505" not in picture
+        and "(comparison.svg)" in (place / FOLDER / "comparison.md").read_text()
+    )
 
 
 def test_the_text_is_cleaned_once_for_all(place: Path) -> None:

@@ -35,6 +35,8 @@ def compare(
 
     plan = plan_comparison(recipes, seeds, Limit(time, flops, steps), overrides or [], out)
     result = compare_recipes(plan)
-    print(f"\n{terminal_table(result)}\n\nAll of it: {plan.folder / 'comparison.json'}, comparison.md")
+    print(
+        f"\n{terminal_table(result)}\n\nIn {plan.folder}: the picture, comparison.svg; to paste, comparison.md; comparison.json"
+    )
     if result.failures:
         raise typer.Exit(1)

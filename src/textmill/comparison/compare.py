@@ -6,15 +6,16 @@ from ..files import folder_lock, write_sealed, write_text
 from ..interruption import Stopped, stoppable
 from ..progress import format_seconds
 from .outcome import read_outcome
+from .picture import draw_comparison
 from .plan import Plan, PlannedRun
 from .result import Result, compare_outcomes
 from .sharing import share_stages
-from .table import markdown_table
+from .table import PICTURE, markdown_table
 from .trainings import FailedRun, finish_run, is_finished, known_vocabulary
 
 
 def compare_recipes(plan: Plan) -> Result:
-    """Finish every run of the plan, and compare. Writes comparison.json and comparison.md into the plan's folder.
+    """Finish every run of the plan, and compare. Writes comparison.json, .md and .svg into the plan's folder.
 
     A run that fails is named in the result and hinders no other. Raises RunError where the folder is in use, holds another
     comparison, or where no run could be finished, and Stopped where this process is asked to end: the same call goes on.
@@ -47,6 +48,7 @@ def compare_recipes(plan: Plan) -> Result:
         result = compare_outcomes(outcomes, plan.limit, plan.seeds, samples, failures)
         write_sealed(plan.folder / "comparison.json", result.to_dict(plan.folder))
         write_text(plan.folder / "comparison.md", markdown_table(result))
+        write_text(plan.folder / PICTURE, draw_comparison(result))
     return result
 
 

@@ -7,6 +7,11 @@ from ..progress import format_bytes, format_count, format_seconds
 from ..score import Score
 from .result import Difference, Result, System
 
+PICTURE = "comparison.svg"
+CAPTION = (
+    "Lines: excerpts of the held-out text, the mean over seeds with their range around it; diamonds: all of the text; "
+    "dashed: baselines, whose time isn't shown."
+)
 HEADER = (
     "system",
     "bits per byte",
@@ -34,7 +39,8 @@ def markdown_table(result: Result) -> str:
     rows = [HEADER, ("---", *["---:"] * (len(HEADER) - 1)), *(_row(system, result) for system in result.systems)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     listed = [f"- {line}" for line in [*map(sentence, result.differences), *_failed(result)]]
-    return "\n".join([*lines, "", " ".join(notes(result)), "", *listed]) + "\n"
+    picture = f"![bits per byte against minutes of training]({PICTURE})\n\n{CAPTION}"
+    return "\n\n".join(["\n".join(lines), " ".join(notes(result)), "\n".join(listed), picture]) + "\n"
 
 
 def _row(system: System, result: Result) -> tuple[str, ...]:

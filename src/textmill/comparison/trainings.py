@@ -30,8 +30,9 @@ class FailedRun(TextmillError):
 
 
 def is_finished(recipe: Recipe, folder: Path) -> bool:
-    """Whether the run folder holds the whole life of this recipe."""
-    return all(state.startswith("done") for state in stage_states(recipe, folder).values())
+    """Whether the run folder holds this recipe's model, trained and evaluated. It has a page once someone asks for it."""
+    states = stage_states(recipe, folder)
+    return all(state.startswith("done") for stage, state in states.items() if stage != "report")
 
 
 def finish_run(folder: Path, recipe: Recipe, limited: Callable[[int], Recipe]) -> None:
@@ -48,7 +49,7 @@ def finish_run(folder: Path, recipe: Recipe, limited: Callable[[int], Recipe]) -
         if stage_states(recipe, folder)["train"] != "done":
             write_text(folder / "recipe.toml", recipe.to_toml())
             _train(folder)
-        run_recipe(recipe, folder)
+        run_recipe(recipe, folder, until="evaluate")
     except FailedRun:
         raise
     except TextmillError as error:

@@ -6,8 +6,9 @@ from typing import Any
 from markupsafe import Markup
 
 from ..progress import format_count
+from .canvas import NARROW, WIDE, standalone
 from .facts import Facts
-from .pictures import NARROW, WIDE, draw_curve, draw_scores
+from .pictures import draw_curve, draw_scores
 
 
 def figures(facts: Facts) -> dict[str, dict[str, Markup]]:
@@ -31,20 +32,12 @@ def standalone_curve(facts: Facts) -> str:
     """The curve over time as an SVG file of its own, with words, that suits itself to a light or a dark page."""
     curve = facts.curve
     assert curve is not None
-    picture = draw_curve(
-        curve.training, curve.validation, finals(facts), SECONDS, clock, words=(TIME, f"{curve.figure.name}: {LINES}")
-    )
-    return picture.replace(">", ">\n" + STYLE, 1)
+    words = (TIME, f"{curve.figure.name}: {LINES}")
+    return standalone(draw_curve(curve.training, curve.validation, finals(facts), SECONDS, clock, words=words))
 
 
 SECONDS, TOKENS = operator.attrgetter("seconds"), operator.attrgetter("tokens")  # what a curve is drawn against
 TIME, LINES = "minutes of training", "line, training text; dots, held-out text; lower is better"
-STYLE = """<style>
-svg { --ink: #444; --muted: #777; --grid: #ddd; --accent: #b45309; --second: #1d5f9e; --paper: #fff; --sans: sans-serif }
-@media (prefers-color-scheme: dark) {
-svg { --ink: #ccc; --muted: #999; --grid: #333; --accent: #f0a05a; --second: #7cb8f0; --paper: #111 }
-}
-</style>"""
 
 
 def known_systems(facts: Facts) -> list[dict[str, Any]]:
