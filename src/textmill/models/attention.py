@@ -56,7 +56,7 @@ def fused_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | No
     `mask`: booleans, or numbers to add to the scores; without one the last token sees all, and with `causal` the others
     what stands before them.
     """
-    causal = causal and mask is None and query.size(2) > 1
+    causal = causal and mask is None and bool(query.size(2) > 1)
     grouped = query.size(1) != key.size(1)
     if mask is not None and mask.dtype != torch.bool:
         mask = mask.to(query.dtype)

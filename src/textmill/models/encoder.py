@@ -98,7 +98,8 @@ class Encoder(LanguageModel, TransformerStack):
     ) -> Tensor:
         """The last hidden state, (B, T, D), of token ids (B, T). segments (B, T) keep attention inside documents."""
         real = None
-        if lengths is not None and bool((lengths < inputs.size(1)).any()):
+        # A traced graph has to mask always, since it can't ask.
+        if lengths is not None and (torch.compiler.is_exporting() or bool((lengths < inputs.size(1)).any())):
             real = torch.arange(inputs.size(1), device=inputs.device) < lengths[:, None]
         added = None
         if self.config.token_types:

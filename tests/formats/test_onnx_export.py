@@ -1,0 +1,98 @@
+"""What leaves as ONNX is what ONNX Runtime computes: any batch, any length, padding or not, sources read once."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from textmill.errors import ModelError
+from textmill.formats import onnx_export
+from textmill.formats.model_folder import ModelFolder
+from textmill.formats.onnx_export import save_onnx
+from textmill.models.architectures import build
+from textmill.models.language_model import LanguageModel
+from textmill.models.settings import ModelSettings
+from textmill.tokens.tokenizer import Tokenizer
+
+TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}
+SHAPE = {"preset": "0.5m", "layers": 2, "width": 32, "head_dim": 16, "context_length": 24}
+
+
+def folder_of(tokenizer: Tokenizer, architecture: str, **changes: object) -> ModelFolder:
+    """A tiny model whose every weight is random."""
+    settings = ModelSettings(**{**SHAPE, "architecture": architecture, **changes})
+    model = build(settings.config(tokenizer.vocabulary_size)).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0.0, 0.3, generator=generator)
+    return ModelFolder(Path("nowhere"), model, tokenizer, {})
+
+
+def tokens(rows: int, length: int) -> torch.Tensor:
+    return torch.randint(0, 512, (rows, length), generator=torch.Generator().manual_seed(length))
+
+
+def run(path: Path, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    found = session.run(names, {name: np.asarray(tensor) for name, tensor in inputs.items()})
+    return dict(zip(names, map(torch.from_numpy, found), strict=True))
+
+
+def check_card(folder: Path, model: LanguageModel, graphs: set[str]) -> None:
+    card = json.loads((folder / "onnx.json").read_text(encoding="utf-8"))
+    assert card["family"] == model.family and set(card["graphs"]) == graphs
+    assert {path.name for path in folder.iterdir()} == {*graphs, "onnx.json", "tokenizer.json", "tokenizer_config.json"}
+
+
+@torch.no_grad()
+def test_a_decoder_with_a_window_at_every_length(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    folder = folder_of(tokenizer, "mistral", sliding_window=4)
+    save_onnx(tmp_path / "out", folder)
+    check_card(tmp_path / "out", folder.model, {"model.onnx"})
+    for rows, length in ((1, 1), (3, 4), (2, 24)):
+        found = run(tmp_path / "out" / "model.onnx", tokens=tokens(rows, length))
+        torch.testing.assert_close(found["logits"], folder.model(tokens(rows, length)), **TOLERANCE)
+        torch.testing.assert_close(found["hidden"], folder.model.hidden(tokens(rows, length)), **TOLERANCE)
+
+
+@torch.no_grad()
+def test_an_encoder_and_its_padding(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    folder = folder_of(tokenizer, "bert")
+    save_onnx(tmp_path / "out", folder)
+    lengths = torch.tensor([24, 1, 9])
+    found = run(tmp_path / "out" / "model.onnx", tokens=tokens(3, 24), lengths=lengths)
+    expected = folder.model(tokens(3, 24), lengths=lengths)
+    for row, length in enumerate(lengths):
+        torch.testing.assert_close(found["logits"][row, :length], expected[row, :length], **TOLERANCE)
+
+
+@torch.no_grad()
+def test_an_encoder_decoder_as_two_graphs(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    folder = folder_of(tokenizer, "marian")
+    save_onnx(tmp_path / "out", folder)
+    check_card(tmp_path / "out", folder.model, {"encoder.onnx", "decoder.onnx"})
+    lengths = torch.tensor([24, 3])
+    memory = run(tmp_path / "out" / "encoder.onnx", source=tokens(2, 24), lengths=lengths)["memory"]
+    found = run(tmp_path / "out" / "decoder.onnx", tokens=tokens(2, 5), memory=memory, lengths=lengths)
+    expected = folder.model(tokens(2, 5), source=tokens(2, 24), lengths=lengths)
+    torch.testing.assert_close(found["logits"], expected, **TOLERANCE)
+
+
+def test_what_runs_otherwise_is_not_written(tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_of(tokenizer, "gpt2", layers=1)
+    write = onnx_export._write
+
+    def write_another(graph: onnx_export.Graph, path: Path) -> None:
+        write(graph, path)
+        with torch.no_grad():
+            folder.model.embedding.weight.mul_(2)
+
+    monkeypatch.setattr(onnx_export, "_write", write_another)
+    with pytest.raises(ModelError, match=r"model\.onnx: ONNX Runtime's numbers differ"):
+        save_onnx(tmp_path / "out", folder)
+    assert not list(tmp_path.iterdir())
