@@ -72,6 +72,18 @@ def test_an_encoder_and_its_padding(tokenizer: Tokenizer, tmp_path: Path) -> Non
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("architecture, tied", [("lstm", False), ("gru", True), ("rnn", False)])
+def test_a_recurrent_model_beyond_its_training_context(
+    tokenizer: Tokenizer, tmp_path: Path, architecture: str, tied: bool
+) -> None:
+    folder = folder_of(tokenizer, architecture, tied_embeddings=tied, head_dim=None)
+    save_onnx(tmp_path / "out", folder)
+    for rows, length in ((1, 1), (2, 60)):
+        found = run(tmp_path / "out" / "model.onnx", tokens=tokens(rows, length))
+        torch.testing.assert_close(found["logits"], folder.model(tokens(rows, length)), **TOLERANCE)
+
+
+@torch.no_grad()
 def test_an_encoder_decoder_as_two_graphs(tokenizer: Tokenizer, tmp_path: Path) -> None:
     folder = folder_of(tokenizer, "marian")
     save_onnx(tmp_path / "out", folder)

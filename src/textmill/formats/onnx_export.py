@@ -18,8 +18,10 @@ from ..errors import ModelError
 from ..files import atomic_folder, write_json
 from ..models.encoder_decoder import EncoderDecoder
 from ..models.language_model import LanguageModel
+from ..models.recurrent import Recurrent
 from ..models.state import memory_mask
 from .model_folder import ModelFolder
+from .onnx_recurrent import recurrent_graph
 
 TOLERANCE = 1e-3  # of a number of size 1; sums are taken in another order
 ONE_FILE = 1_500_000_000  # bytes of weights that a single file holds; protocol buffers end at 2 GiB
@@ -175,6 +177,12 @@ def _refuse_missing_packages() -> None:
 
 
 def _write(graph: Graph, path: Path) -> None:
+    model = getattr(graph.module, "model", None)
+    if isinstance(model, Recurrent):
+        import onnx
+
+        onnx.save(recurrent_graph(model, OPSET), path)
+        return
     shapes = {name: dict(enumerate(sizes)) for name, sizes in graph.free.items()}
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
