@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -49,6 +50,18 @@ MODELS: dict[str, Callable[[], Any]] = {
     "gpt2": lambda: transformers.GPT2Config(
         vocab_size=512, n_positions=128, n_embd=64, n_layer=2, n_head=4, n_inner=96, bos_token_id=0, eos_token_id=0
     ),
+}
+
+_PIECES = ["th", "he", "the", "▁the", "▁c", "▁ca", "ca", "an", "can"]
+_TOKENS = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *"▁thecabn", *_PIECES]
+# A tokenizer of the kind of Llama 2, as a GGUF file has it.
+SENTENCEPIECE: dict[str, Any] = {
+    "tokenizer.ggml.model": "llama",
+    "tokenizer.ggml.tokens": _TOKENS,
+    "tokenizer.ggml.token_type": np.array([2, 3, 3, *[6] * 256, *[1] * (len(_TOKENS) - 259)], dtype=np.int32),
+    "tokenizer.ggml.scores": np.array([0.0] * 267 + [-2, -1, -3, -4, -6, -7, -5, -8, -9], dtype=np.float32),
+    "tokenizer.ggml.bos_token_id": 1,
+    "tokenizer.ggml.eos_token_id": 2,
 }
 
 

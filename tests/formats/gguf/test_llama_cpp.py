@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from textmill.formats.gguf import save_gguf
+from textmill.formats.gguf.tokenizer import read_tokenizer
+from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
+from textmill.tokens.training import train_tokenizer
 
 from ...tokens.foreign import MAKERS
-from .conftest import MODELS
+from .conftest import MODELS, SENTENCEPIECE
 from .llama_cpp import LlamaCpp
 
 # Nats over the 50 likeliest tokens. llama.cpp looks GELU up in a table of float16.
@@ -59,26 +62,42 @@ def test_every_type_is_loaded(
     assert len(set(likeliest.tolist())) == 50 and torch.isfinite(logarithms).all()
 
 
+@pytest.fixture
+def assert_same_tokens(
+    make_folder: Callable[[str], tuple[Path, Any]], texts: list[str], tmp_path: Path
+) -> Callable[[Tokenizer, Path], None]:
+    """Compares a tokenizer, whose files lie in a folder, with what llama.cpp makes of the texts above and of some prose."""
+
+    def compare(tokenizer: Tokenizer, folder: Path) -> None:
+        for path in make_folder("llama")[0].glob("[cm]*"):  # config.json, model.safetensors
+            (folder / path.name).write_bytes(path.read_bytes())
+        save_gguf(tmp_path / "model.gguf", folder, "F32")
+        peer = LlamaCpp(tmp_path / "model.gguf")
+        for text in [*TEXTS, *texts[:3]]:
+            assert peer.tokens(text) == tokenizer.encode(text)
+            assert peer.tokens(text, whole=True) == tokenizer.encode_whole(text)
+
+    return compare
+
+
+@pytest.mark.parametrize("kind", ["bpe", "byte"])
 def test_a_text_has_the_tokens_that_it_had_in_training(
-    make_folder: Callable[[str], tuple[Path, Any]], tokenizer: Tokenizer, texts: list[str], tmp_path: Path
+    assert_same_tokens: Callable[[Tokenizer, Path], None], texts: list[str], tmp_path: Path, kind: str
 ) -> None:
-    save_gguf(tmp_path / "model.gguf", make_folder("llama")[0], "F32")
-    peer = LlamaCpp(tmp_path / "model.gguf")
-    for text in [*TEXTS, *texts[:3]]:
-        assert peer.tokens(text) == tokenizer.encode(text)
-        assert peer.tokens(text, whole=True) == tokenizer.encode_whole(text)
+    tokenizer = train_tokenizer(TokenizerSettings(kind=kind, vocabulary_size=500), texts)
+    tokenizer.save(tmp_path)
+    assert_same_tokens(tokenizer, tmp_path)
 
 
 @pytest.mark.parametrize("maker", ["gpt2", "llama3", "chatml"])
 def test_tokenizers_from_elsewhere_are_the_same_there(
-    make_folder: Callable[[str], tuple[Path, Any]], texts: list[str], tmp_path: Path, maker: str
+    assert_same_tokens: Callable[[Tokenizer, Path], None], texts: list[str], tmp_path: Path, maker: str
 ) -> None:
     MAKERS[maker](texts, tmp_path / "model")
-    for path in make_folder("llama")[0].glob("[cm]*"):  # config.json, model.safetensors
-        (tmp_path / "model" / path.name).write_bytes(path.read_bytes())
-    tokenizer = Tokenizer.load(tmp_path / "model")
-    save_gguf(tmp_path / "model.gguf", tmp_path / "model", "F32")
-    peer = LlamaCpp(tmp_path / "model.gguf")
-    for text in [*TEXTS, *texts[:3]]:
-        assert peer.tokens(text) == tokenizer.encode(text)
-        assert peer.tokens(text, whole=True) == tokenizer.encode_whole(text)
+    assert_same_tokens(Tokenizer.load(tmp_path / "model"), tmp_path / "model")
+
+
+def test_sentencepiece_is_the_same_there(assert_same_tokens: Callable[[Tokenizer, Path], None], tmp_path: Path) -> None:
+    tokenizer = read_tokenizer(SENTENCEPIECE)
+    tokenizer.save(tmp_path)
+    assert_same_tokens(tokenizer, tmp_path)

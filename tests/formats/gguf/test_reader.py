@@ -30,14 +30,14 @@ TENSORS = {
     "token_embd.weight": torch.arange(4 * 32, dtype=torch.float32).view(4, 32),
     "blk.0.attn_norm.weight": torch.linspace(-1, 1, 5),
 }
-KINDS = {"token_embd.weight": READ["Q8_0"], "blk.0.attn_norm.weight": READ["F32"]}
+STORED = {"token_embd.weight": (READ["Q8_0"], (4, 32)), "blk.0.attn_norm.weight": (READ["F32"], (5,))}
 MEMORY = 4_000_000  # bytes; the file has some 700
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("gguf") / "good.gguf"
-    write_gguf(path, METADATA, TENSORS, KINDS)
+    write_gguf(path, METADATA, STORED, TENSORS.__getitem__)
     return path
 
 
@@ -106,13 +106,13 @@ def test_what_another_writer_wrote_is_read(tmp_path: Path) -> None:
 
 
 def test_the_same_input_gives_the_same_bytes(good: Path, tmp_path: Path) -> None:
-    write_gguf(tmp_path / "again.gguf", METADATA, TENSORS, KINDS)
+    write_gguf(tmp_path / "again.gguf", METADATA, STORED, TENSORS.__getitem__)
     assert (tmp_path / "again.gguf").read_bytes() == good.read_bytes()
 
 
 def test_rows_that_are_no_whole_blocks_are_refused_before_writing(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="weight w has rows of 5 numbers; Q8_0 has blocks of 32, so take F16"):
-        write_gguf(tmp_path / "no.gguf", {}, {"w": torch.ones(2, 5)}, {"w": READ["Q8_0"]})
+        write_gguf(tmp_path / "no.gguf", {}, {"w": (READ["Q8_0"], (2, 5))}, lambda name: torch.ones(2, 5))
     assert not list(tmp_path.iterdir())
 
 
@@ -155,14 +155,14 @@ def test_a_lie_is_told_what_and_where(read_changed: Callable[..., GgufFile], mes
 
 @pytest.mark.parametrize("alignment", [0, 1, 33, 2**31])
 def test_an_alignment_that_cannot_be_is_refused(tmp_path: Path, alignment: int) -> None:
-    write_gguf(tmp_path / "odd.gguf", {"general.alignment": alignment}, TENSORS, KINDS)
+    write_gguf(tmp_path / "odd.gguf", {"general.alignment": alignment}, STORED, TENSORS.__getitem__)
     with pytest.raises(ModelError, match=f"general.alignment is {alignment}; a power of two from 8 to"):
         read_gguf(tmp_path / "odd.gguf")
 
 
 def test_only_the_first_problems_of_many_are_told(tmp_path: Path) -> None:
     names = [f"weight.{number}" for number in range(100)]
-    write_gguf(tmp_path / "many.gguf", {}, {name: torch.ones(8) for name in names}, dict.fromkeys(names, READ["F32"]))
+    write_gguf(tmp_path / "many.gguf", {}, dict.fromkeys(names, (READ["F32"], (8,))), lambda name: torch.ones(8))
     (tmp_path / "many.gguf").write_bytes((tmp_path / "many.gguf").read_bytes()[: -32 * 90])
     with pytest.raises(ModelError, match=r"weight\.10") as refused:
         read_gguf(tmp_path / "many.gguf")

@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-from torch import Tensor
-
 from ...errors import ModelError, TokenizerError, nearest
 from ...tokens.special_tokens import CONFIG_FILE, read_config
 from ...tokens.tokenizer import Tokenizer
@@ -42,10 +40,9 @@ def save_gguf(path: str | Path, folder: str | Path, kind: str = "F16") -> list[s
         words = tokenizer_metadata(content, tokenizer, _chat_template(folder), config.vocabulary_size, notes)
     except (ModelError, TokenizerError) as error:
         raise ModelError(*(f"{folder} can't be written as GGUF: {problem}" for problem in error.problems)) from error
-    ours = dict(opened.layout.from_stock(opened.stock_tensors(), config))
-    constants = architecture.constants(config)
-    look_up = architecture.to_stock({name: tensor.float() for name, tensor in ours.items()}, config)
-    tensors = {name: look_up(name) for name in (*architecture.stock_shapes(config), *constants)}
+    read = architecture.to_stock(dict(opened.layout.from_stock(opened.stock_tensors(), config)), config)
+    shapes = architecture.stock_shapes(config)
+    shapes |= {name: tuple(tensor.shape) for name, tensor in architecture.constants(config).items()}
     metadata: dict[str, Value] = {
         "general.architecture": architecture.model_type,
         "general.type": "model",
@@ -55,12 +52,12 @@ def save_gguf(path: str | Path, folder: str | Path, kind: str = "F16") -> list[s
         **{f"{architecture.model_type}.{key}": value for key, value in architecture.settings(config).items()},
         **words,
     }
-    write_gguf(path, metadata, tensors, {name: _kind_of(name, tensor, kind) for name, tensor in tensors.items()})
+    write_gguf(path, metadata, {name: (_kind_of(name, shape, kind), shape) for name, shape in shapes.items()}, read)
     return notes
 
 
-def _kind_of(name: str, tensor: Tensor, kind: str) -> TensorType:
-    if tensor.dim() < 2 or name in KEPT:
+def _kind_of(name: str, shape: tuple[int, ...], kind: str) -> TensorType:
+    if len(shape) < 2 or name in KEPT:
         return READ["F32"]
     return READ["Q8_0"] if name in FINER.get(kind, ()) else READ[kind]
 

@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -20,34 +20,36 @@ VERSION = 3
 def write_gguf(
     path: str | Path,
     metadata: Mapping[str, Value],
-    tensors: Mapping[str, torch.Tensor],
-    kinds: Mapping[str, TensorType],
+    stored: Mapping[str, tuple[TensorType, tuple[int, ...]]],
+    read: Callable[[str], torch.Tensor],
 ) -> None:
-    """Write the tensors, each as its type in `kinds`, and the metadata, in the order that they have; atomically.
+    """Write tensors, whose types and shapes are `stored` by name, one after the other as `read` gives them, and the metadata,
+    in the order that they have; atomically.
 
     Raises ModelError, before anything is written, where a tensor's rows aren't whole blocks; and for numbers that a type
     can't hold.
     """
     problems = [
-        f"weight {name} has rows of {tensor.shape[-1]} numbers; {kinds[name].name} has blocks of {kinds[name].block_size}, "
-        "so take F16, BF16 or F32"
-        for name, tensor in tensors.items()
-        if tensor.shape[-1] % kinds[name].block_size
+        f"weight {name} has rows of {shape[-1]} numbers; {kind.name} has blocks of {kind.block_size}, so take F16, BF16 or F32"
+        for name, (kind, shape) in stored.items()
+        if shape[-1] % kind.block_size
     ]
     if problems:
         raise ModelError(*problems)
-    header = [MAGIC, struct.pack("<IQQ", VERSION, len(tensors), len(metadata))]
+    header = [MAGIC, struct.pack("<IQQ", VERSION, len(stored), len(metadata))]
     header += [encode_string(key) + encode_value(value) for key, value in metadata.items()]
     offset = 0
-    for name, tensor in tensors.items():
-        kind, shape = kinds[name], tuple(reversed(tensor.shape))
-        header.append(encode_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind.number, offset))
-        offset += _aligned(tensor.numel() // kind.block_size * kind.block_bytes)
+    for name, (kind, shape) in stored.items():
+        sizes = struct.pack(f"<I{len(shape)}Q", len(shape), *reversed(shape))
+        header.append(encode_string(name) + sizes + struct.pack("<IQ", kind.number, offset))
+        offset += _aligned(math.prod(shape) // kind.block_size * kind.block_bytes)
     with atomic_file(path) as stream:
         written = stream.write(b"".join(header))
         stream.write(bytes(_aligned(written) - written))
-        for name, tensor in tensors.items():
-            raw = quantise(tensor.detach().float().contiguous().view(-1).numpy(), kinds[name], name)
+        for name, (kind, shape) in stored.items():
+            tensor = read(name)
+            assert tuple(tensor.shape) == shape
+            raw = quantise(tensor.detach().float().contiguous().view(-1).numpy(), kind, name)
             stream.write(raw)
             stream.write(bytes(_aligned(raw.size) - raw.size))
 
