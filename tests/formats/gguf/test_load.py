@@ -2,6 +2,8 @@
 reason."""
 
 import json
+import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,14 @@ from typing import Any
 import gguf
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from textmill.errors import ModelError
 from textmill.formats.gguf import load_gguf, save_gguf
 from textmill.formats.gguf.reader import read_gguf
 from textmill.formats.model_folder import open_model_folder
+from textmill.models.architectures import build_empty
 from textmill.tokens.tokenizer import Tokenizer
 
 from .conftest import MODELS
@@ -103,3 +108,49 @@ def test_an_unknown_type_is_refused(make_folder: MakeFolder, tmp_path: Path) -> 
         save_gguf(tmp_path / "model.gguf", make_folder("llama")[0], "Q8")
     with pytest.raises(ModelError, match=r"known: F32, F16, BF16, Q8_0, Q4_0\)"):
         save_gguf(tmp_path / "model.gguf", make_folder("llama")[0], "Q4_K")
+
+
+@pytest.fixture(scope="module")
+def written(make_folder: MakeFolder, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A whole file with every kind of thing in it: its header has some 16,000 bytes."""
+    path = tmp_path_factory.mktemp("written") / "model.gguf"
+    save_gguf(path, make_folder("llama 3.1")[0], "F32")
+    return path.read_bytes()
+
+
+@st.composite
+def changed_bytes(draw: st.DrawFn) -> tuple[float, bytes]:
+    """A place in a header, as a share of it, and what is written there."""
+    numbers = st.sampled_from([0, 1, 2, 2**16, 2**31, 2**32 - 1, 2**63, 2**64 - 1])
+    written = st.one_of(st.binary(min_size=1, max_size=4), numbers.map(lambda number: struct.pack("<Q", number)))
+    return draw(st.floats(0, 1, exclude_max=True)), draw(written)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    changes=st.lists(changed_bytes(), min_size=1, max_size=3),
+    near=st.sampled_from([b"GGUF", b"llama.", b"tokenizer.", b"blk."]),
+)
+def test_whatever_a_file_says_it_is_an_error_or_a_model(
+    written: bytes, tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, bytes]], near: bytes
+) -> None:
+    """Bytes of the header are changed, most of them where the shape, the special tokens or the tensors stand."""
+    content = bytearray(written)
+    start = content.index(near)
+    for place, new in changes:
+        at = start + int(place * 600)
+        content[at : at + len(new)] = new
+    path = tmp_path_factory.getbasetemp() / "changed.gguf"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        loaded = load_gguf(path)
+        expected = build_empty(loaded.config).state_dict()
+        assert all(tensor.shape == expected[name].shape for name, tensor in loaded.tensors.items())
+        assert loaded.tokenizer.vocabulary_size <= loaded.config.vocabulary_size
+    except ModelError as error:
+        assert all(str(path) in problem for problem in error.problems)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 20 * len(written)
