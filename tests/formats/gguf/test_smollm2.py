@@ -55,10 +55,11 @@ def test_every_number_is_as_its_authors_read_it(path: Path) -> None:
     file, content = read_gguf(path), np.memmap(path, mode="r", dtype=np.uint8)
     assert len(file.places) == 272
     for place in file.places.values():
-        if place.name == "token_embd.weight" or place.name.startswith(("blk.0.", "blk.29.")):
-            raw = content[place.start : place.start + place.size].reshape(-1, place.kind.block_bytes)
-            numbers = gguf.quants.dequantize(raw, gguf.GGMLQuantizationType[place.kind.name]).reshape(place.shape)
-            assert np.array_equal(file.tensor(place.name).numpy(), numbers)
+        if not place.name.startswith(("token_embd", "blk.0.", "blk.29.")):
+            continue
+        raw = content[place.start : place.start + place.size].reshape(-1, place.kind.block_bytes)[:20_000]
+        numbers = gguf.quants.dequantize(raw, gguf.GGMLQuantizationType[place.kind.name]).reshape(-1)
+        assert np.array_equal(file.tensor(place.name).view(-1)[: numbers.size].numpy(), numbers)
 
 
 def test_its_logits_are_those_of_transformers(loaded: LoadedGguf, model: LanguageModel, ids: list[int]) -> None:

@@ -26,7 +26,7 @@ def metadata_of(folder: Path, rows: int | None = None, notes: list[str] | None =
     tokenizer = Tokenizer.load(folder)
     content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     rows = tokenizer.vocabulary_size if rows is None else rows
-    written = tokenizer_metadata(content, tokenizer, None, rows, [] if notes is None else notes)
+    written = tokenizer_metadata(content, tokenizer, rows, [] if notes is None else notes)
     numbers = {key: value for key, value in written.items() if isinstance(value, list) and not isinstance([*value, ""][0], str)}
     return {**written, **{key: np.array(value) for key, value in numbers.items()}}
 
@@ -111,7 +111,6 @@ def change_token(**values: Any) -> Callable[[dict[str, Any]], object]:
 @pytest.mark.parametrize(
     ("maker", "change", "message"),
     [
-        ("mbart", None, "a Unigram that llama.cpp has no kind for"),
         ("llama2", None, "the order of its tokenizer's merges can't be told by one score for each token"),
         ("gpt2", change_token(lstrip=True), "takes in the space around it"),
         ("gpt2", lambda c: c["model"].update(ignore_merges=True), "for which llama.cpp has no name, so that it would find"),
@@ -128,6 +127,12 @@ def test_what_llama_cpp_would_cut_otherwise_is_refused(
 ) -> None:
     with pytest.raises(ModelError, match=message):
         metadata_of(made(maker, change or (lambda content: None)))
+
+
+def test_a_kind_that_llama_cpp_does_not_have_is_refused(texts: list[str], tmp_path: Path) -> None:
+    train_tokenizer(TokenizerSettings(kind="character", vocabulary_size=100), texts[:5]).save(tmp_path)
+    with pytest.raises(ModelError, match="its tokenizer is a WordLevel that llama.cpp has no kind for; byte-level BPE, "):
+        metadata_of(tmp_path)
 
 
 def test_a_normaliser_that_seldom_matters_is_noted(made: Callable[..., Path]) -> None:

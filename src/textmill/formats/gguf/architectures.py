@@ -4,10 +4,13 @@ from typing import Any
 
 from ...errors import ModelError
 from ..layouts.layout import Layout
+from .bert import BertGguf
 from .gpt2 import GPT2Gguf
 from .llama import LlamaGguf, Qwen2Gguf, Qwen3Gguf
 
-ARCHITECTURES: dict[str, Layout] = {layout.model_type: layout for layout in (LlamaGguf(), Qwen2Gguf(), Qwen3Gguf(), GPT2Gguf())}
+ARCHITECTURES: dict[str, Layout] = {
+    layout.model_type: layout for layout in (LlamaGguf(), Qwen2Gguf(), Qwen3Gguf(), GPT2Gguf(), BertGguf())
+}
 
 
 def architecture_for(config: Any, preferred: str) -> Layout:

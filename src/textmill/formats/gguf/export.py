@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from ...errors import ModelError, TokenizerError, nearest
-from ...tokens.special_tokens import CONFIG_FILE, read_config
+from ...models.encoder import EncoderConfig
+from ...tokens.special_tokens import read_config
 from ...tokens.tokenizer import Tokenizer
 from ...tokens.tokenizer_file import TOKENIZER_FILE
 from ..model_folder import open_model_folder
@@ -20,6 +21,8 @@ QUANTISATION_VERSION = 2  # of ggml's blocks
 KEPT = ("position_embd.weight", "token_types.weight", SLOWING)
 # Four bits are too few for these: every token passes through them.
 FINER = {"Q4_0": ("token_embd.weight", "output.weight")}
+
+POOLING = {"pooling_mode_mean_tokens": 1, "pooling_mode_cls_token": 2}  # sentence-transformers' words, llama.cpp's numbers
 
 
 def save_gguf(path: str | Path, folder: str | Path, kind: str = "F16") -> list[str]:
@@ -37,7 +40,7 @@ def save_gguf(path: str | Path, folder: str | Path, kind: str = "F16") -> list[s
     try:
         architecture = architecture_for(config, opened.layout.model_type)
         content = json.loads((folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
-        words = tokenizer_metadata(content, tokenizer, _chat_template(folder), config.vocabulary_size, notes)
+        words = tokenizer_metadata(content, tokenizer, config.vocabulary_size, notes)
     except (ModelError, TokenizerError) as error:
         raise ModelError(*(f"{folder} can't be written as GGUF: {problem}" for problem in error.problems)) from error
     read = architecture.to_stock(dict(opened.layout.from_stock(opened.stock_tensors(), config)), config)
@@ -51,6 +54,7 @@ def save_gguf(path: str | Path, folder: str | Path, kind: str = "F16") -> list[s
         **({"general.quantization_version": QUANTISATION_VERSION} if kind.startswith("Q") else {}),
         **{f"{architecture.model_type}.{key}": value for key, value in architecture.settings(config).items()},
         **words,
+        **(_encoder_metadata(folder, config, notes) if isinstance(config, EncoderConfig) else {}),
     }
     write_gguf(path, metadata, {name: (_kind_of(name, shape, kind), shape) for name, shape in shapes.items()}, read)
     return notes
@@ -62,9 +66,12 @@ def _kind_of(name: str, shape: tuple[int, ...], kind: str) -> TensorType:
     return READ["Q8_0"] if name in FINER.get(kind, ()) else READ[kind]
 
 
-def _chat_template(folder: Path) -> str | None:
-    """The folder's chat template, in a file of its own or in tokenizer_config.json."""
-    if (folder / "chat_template.jinja").is_file():
-        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
-    template = read_config(folder / CONFIG_FILE).get("chat_template")
-    return template if isinstance(template, str) else None
+def _encoder_metadata(folder: Path, config: EncoderConfig, notes: list[str]) -> dict[str, Value]:
+    """What llama.cpp must know of an encoder beside its shape: how many types of tokens there are, and how an embedding is
+    made, where the folder says so as sentence-transformers does."""
+    if left_out := [part for part in ("masked_head", "pooler") if getattr(config, part)]:
+        notes.append(f"llama.cpp's bert is for embeddings: {' and '.join(left_out)} is left out")
+    modes = read_config(folder / "1_Pooling" / "config.json")
+    kinds = [number for mode, number in POOLING.items() if modes.get(mode) is True]
+    pooling: dict[str, Value] = {"bert.pooling_type": kinds[0]} if len(kinds) == 1 else {}
+    return {"tokenizer.ggml.token_type_count": config.token_types, **pooling}

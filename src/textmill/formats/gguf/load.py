@@ -17,7 +17,7 @@ from .architectures import ARCHITECTURES
 from .llama import SLOWING, TOLD, LlamaGguf
 from .metadata import Metadata, Shapes
 from .reader import GgufFile, read_gguf
-from .tokenizer import TEMPLATE_KEY, read_tokenizer
+from .tokenizer import read_tokenizer
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class LoadedGguf:
 
 
 def load_gguf(path: str | Path) -> LoadedGguf:
-    """Read a GGUF file (gpt2, llama, qwen2 or qwen3). Raises ModelError, with all that is wrong of one kind, where it is
+    """Read a GGUF file (gpt2, llama, qwen2, qwen3 or bert). Raises ModelError, with all that is wrong of one kind, where it is
     damaged, lies, or holds what textmill doesn't."""
     file = read_gguf(path)
     try:
@@ -60,9 +60,8 @@ def _load(file: GgufFile) -> LoadedGguf:
             f"the tokenizer has {tokenizer.vocabulary_size:,} tokens, the model {config.vocabulary_size:,} rows; "
             "they don't belong together"
         )
-    template = file.metadata.get(TEMPLATE_KEY)
-    tensors = _Tensors(file, layout, config)
-    return LoadedGguf(architecture, config, tensors, tokenizer, template if isinstance(template, str) else None, file.metadata)
+    template = None if tokenizer.chat_template is None else tokenizer.chat_template.source
+    return LoadedGguf(architecture, config, _Tensors(file, layout, config), tokenizer, template, file.metadata)
 
 
 class _Tensors(Mapping[str, Tensor]):

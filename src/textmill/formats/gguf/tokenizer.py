@@ -10,6 +10,7 @@ import tokenizers
 from tokenizers import processors
 
 from ...errors import ModelError
+from ...tokens.chat_template import ChatTemplate
 from ...tokens.pieces import BYTE_PIECE
 from ...tokens.special_tokens import SpecialTokens
 from ...tokens.tokenizer import Tokenizer
@@ -59,7 +60,9 @@ def read_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
     before, after = _around(kind, metadata, parts)
     if before or after:
         backend.post_processor = _template(before, after, numbers)
-    return Tokenizer(backend, SpecialTokens(**parts, ends=frozenset(numbers[text] for text in ends if text is not None)))
+    special = SpecialTokens(**parts, ends=frozenset(numbers[text] for text in ends if text is not None))
+    template = metadata.get(TEMPLATE_KEY)
+    return Tokenizer(backend, special, ChatTemplate(template) if isinstance(template, str) else None)
 
 
 def _token(metadata: Mapping[str, Any], key: str, texts: Sequence[str]) -> str | None:
@@ -111,9 +114,7 @@ def _add_special(backend: tokenizers.Tokenizer, vocabulary: Vocabulary, texts: S
             backend.add_tokens([token])
 
 
-def tokenizer_metadata(
-    content: dict[str, Any], tokenizer: Tokenizer, chat_template: str | None, rows: int, notes: list[str]
-) -> dict[str, Value]:
+def tokenizer_metadata(content: dict[str, Any], tokenizer: Tokenizer, rows: int, notes: list[str]) -> dict[str, Value]:
     """What a GGUF file says of a tokenizer: `content` is its tokenizer.json, `rows` the model's vocabulary.
 
     What llama.cpp does otherwise in rare cases is added to `notes`. Raises ModelError where it can't do the same.
@@ -128,7 +129,7 @@ def tokenizer_metadata(
         metadata |= sentencepiece_metadata(content, vocabulary)
     else:
         check_wordpiece(content)
-        metadata |= {"tokenizer.ggml.pre": "default", "tokenizer.ggml.token_type_count": 2}
+        metadata["tokenizer.ggml.pre"] = "default"
         texts = [to_gguf(text, of_type) for text, of_type in zip(texts, types)]
     numbers = {text: number for number, text in enumerate(vocabulary.tokens)}
     parts = tokenizer.special.named()
@@ -139,7 +140,8 @@ def tokenizer_metadata(
     others = sorted(tokenizer.end_ids - {tokenizer.eos_id})
     metadata |= {f"tokenizer.ggml.{key}": number for key, number in zip(END_KEYS, others)}
     metadata |= _surroundings(tokenizer, kind, {part: numbers[text] for part, text in parts.items()})
-    return metadata if chat_template is None else {**metadata, TEMPLATE_KEY: chat_template}
+    template = tokenizer.chat_template
+    return metadata if template is None else {**metadata, TEMPLATE_KEY: template.source}
 
 
 def _kind(content: dict[str, Any]) -> str:

@@ -1,0 +1,91 @@
+"""BERT in a GGUF file: the body alone, which llama.cpp takes for embeddings of texts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ...models.encoder import EncoderConfig
+from ..layouts.bert import BertLayout
+from ..layouts.decoders import refusals
+from ..layouts.encoders import both
+from ..layouts.layout import Piece
+from ..layouts.stock_config import LONGEST_CONTEXT
+from .metadata import Metadata
+from .values import Value
+
+OUTER = {"embedding": "token_embd", "position_embedding": "position_embd", "token_type_embedding": "token_types"}
+# ours -> theirs, within one layer
+LAYER = {
+    "attention.query": "attn_q",
+    "attention.key": "attn_k",
+    "attention.value": "attn_v",
+    "attention.output": "attn_output",
+    "attention_norm": "attn_output_norm",
+    "feed_forward.up": "ffn_up",
+    "feed_forward.down": "ffn_down",
+    "feed_forward_norm": "layer_output_norm",
+}
+
+
+class BertGguf(BertLayout):
+    """`bert`: what the stock class holds, by other names, without head and pooler; GELU is computed by tanh."""
+
+    embedding = "token_embd.weight"
+
+    def reasons(self, config: EncoderConfig) -> Iterator[str]:
+        """Why llama.cpp can't compute this shape."""
+        yield from refusals(config, self.holds, self.model_type)
+        if not config.token_types:
+            yield "it has no types of tokens, and bert has"
+        if config.heads * config.head_dim != config.width or config.heads != config.key_value_heads:
+            yield "its heads aren't as wide as the model together, or share keys and values"
+        if config.activation not in ("gelu", "gelu_tanh"):
+            yield f"activation is {config.activation}, and llama.cpp's bert has gelu"
+
+    def pieces(self, config: EncoderConfig) -> list[Piece]:
+        """Every tensor of the file."""
+        pieces = [Piece(f"{theirs}.weight", (f"{ours}.weight",)) for ours, theirs in OUTER.items()]
+        pieces += both("embedding_norm", "token_embd_norm")
+        for layer in range(config.layers):
+            for ours, theirs in LAYER.items():
+                pieces += both(f"blocks.{layer}.{ours}", f"blk.{layer}.{theirs}")
+        return pieces
+
+    def settings(self, config: EncoderConfig) -> dict[str, Value]:
+        """The shape as the metadata spell it."""
+        return {
+            "context_length": config.context_length,
+            "embedding_length": config.width,
+            "block_count": config.layers,
+            "feed_forward_length": config.feed_forward_width,
+            "attention.head_count": config.heads,
+            "attention.layer_norm_epsilon": config.norm_epsilon,
+            "attention.causal": False,
+        }
+
+    def shape_of(self, stock: Any) -> EncoderConfig:
+        """Our shape."""
+        metadata: Metadata = stock
+        metadata.must_be("attention.causal", False)
+        metadata.given("pooling_type")  # how a text's embedding is made of its tokens', which is for those who make it
+        width, heads = metadata.size("embedding_length"), metadata.size("attention.head_count")
+        if width % heads:
+            metadata.wrong(f"embedding_length ({width}) must be a multiple of attention.head_count ({heads})")
+        metadata.must_be("attention.head_count_kv", heads)
+        metadata.must_be("vocab_size", metadata.rows(self.embedding))
+        found = {
+            "vocabulary_size": metadata.rows(self.embedding),
+            "context_length": metadata.size("context_length", largest=LONGEST_CONTEXT),
+            "layers": metadata.size("block_count", largest=len(metadata.shapes)),
+            "width": width,
+            "heads": heads,
+            "key_value_heads": heads,
+            "head_dim": max(1, width // heads),
+            "feed_forward_width": metadata.size("feed_forward_length"),
+            "token_types": metadata.rows("token_types.weight"),
+            "norm_epsilon": metadata.number("attention.layer_norm_epsilon"),
+            "activation": "gelu",
+            "masked_head": False,
+            "pooler": False,
+        }
+        metadata.check()
+        return EncoderConfig(**{**self.fixed(), **found})
