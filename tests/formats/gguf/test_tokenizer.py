@@ -131,7 +131,7 @@ def test_what_llama_cpp_would_cut_otherwise_is_refused(
 
 def test_a_kind_that_llama_cpp_does_not_have_is_refused(texts: list[str], tmp_path: Path) -> None:
     train_tokenizer(TokenizerSettings(kind="character", vocabulary_size=100), texts[:5]).save(tmp_path)
-    with pytest.raises(ModelError, match="its tokenizer is a WordLevel that llama.cpp has no kind for; byte-level BPE, "):
+    with pytest.raises(ModelError, match=r"its tokenizer is a WordLevel that llama\.cpp has no kind for; byte-level BPE, "):
         metadata_of(tmp_path)
 
 
