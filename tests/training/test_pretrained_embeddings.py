@@ -17,7 +17,7 @@ from textmill.training.pretrained_embeddings import begin_with_word_vectors, wor
 
 @pytest.fixture(scope="module", params=["bpe", "wordpiece", "unigram", "word"])
 def tokenizer(request: pytest.FixtureRequest, texts: list[str]) -> Tokenizer:
-    return train_tokenizer(TokenizerSettings(kind=request.param, vocabulary_size=700), texts)
+    return train_tokenizer(TokenizerSettings(kind=request.param, vocabulary_size=700), texts[:25])
 
 
 @pytest.fixture
