@@ -171,6 +171,40 @@ def test_saved_it_is_the_same_for_stock_classes_and_here(foreign: Tokenizer, sto
     assert again.special == foreign.special or foreign.special.ends  # which generation_config.json tells, not this file
 
 
+def places(value: object, path: tuple = ()) -> list[tuple]:
+    """Every place in a JSON value, of long lists and objects the first ones."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, one in list(inner)[:40] for place in places(one, (*path, key)))]
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
+@given(data=st.data())
+def test_a_damaged_file_is_refused_or_read_and_nothing_else(name, file, foreign_folders, tmp_path, data: st.DataObject) -> None:
+    folder = Path(shutil.copytree(foreign_folders[name], tmp_path / "damaged", dirs_exist_ok=True))
+    content = json.loads((folder / file).read_text(encoding="utf-8"))
+    *path, last = data.draw(st.sampled_from(places(content)[1:]))
+    inner = content
+    for key in path:
+        inner = inner[key]
+    if data.draw(st.booleans()):
+        inner[last] = data.draw(
+            st.sampled_from([None, True, 0, -1, 2**31, 2**63, 2**70, 0.5, "", "<s>", "▁", "\ud800", [], {}, [1]])
+        )
+    else:
+        del inner[last]
+    (folder / file).write_text(json.dumps(content), encoding="utf-8")
+    try:
+        damaged = Tokenizer.load(folder)
+        for text in ("the class <s></s>[MASK] é 中\n  x", ""):
+            damaged.decode(damaged.encode_whole(text))
+            damaged.lost_bytes(text)
+    except TokenizerError:
+        return
+    damaged.save(folder)
+    assert Tokenizer.load(folder).encode("the class é") == damaged.encode("the class é")
+
+
 class TestRefusals:
     @pytest.fixture
     def folder(self, foreign_folders: dict[str, Path], tmp_path: Path) -> Path:
@@ -234,6 +268,12 @@ class TestRefusals:
     def test_a_way_of_joining_that_is_not_known(self, folder: Path) -> None:
         self.change(folder, decoder={"type": "BPEDecoder", "suffix": "</w>"})
         assert "joins its pieces in a way that isn't known here (decoder BPEDecoder)" in self.refusal(folder)
+
+    @pytest.mark.parametrize("name", ["tokenizer.model", "vocab.txt", "merges.txt", "source.spm"])
+    def test_older_files_are_told_how_to_become_one(self, folder: Path, name: str) -> None:
+        (folder / "tokenizer.json").unlink()
+        (folder / name).write_text("old")
+        assert f"it holds {name}, the older form: " in self.refusal(folder)
 
     def test_a_giant_file_is_not_opened(self, folder: Path) -> None:
         with open(folder / "tokenizer.json", "r+b") as stream:

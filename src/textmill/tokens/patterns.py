@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 MOST_OPEN_ENDED = 4  # `*` and `+` in one alternative; each one more is another power of the text's length
-MOST_VARIABLE = 12  # `?` and the like included
+MOST_VARIABLE = 8  # `?` and the like included
 LARGEST = 100_000  # atoms once counted repeats are written out, which is what the matcher does with them
 
 _QUANTIFIER = re.compile(r"([*+?]|\{(\d*)(,?)(\d*)\})")

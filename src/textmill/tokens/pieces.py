@@ -5,12 +5,12 @@ Byte-level (GPT-2), a mark in the place of the space (SentencePiece), `##` befor
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import tokenizers
+import tokenizers.decoders
 
 Spelling = Literal["byte-level", "marked", "wordpiece", "spaced", "plain"]
 
@@ -60,18 +60,17 @@ def spelling_of(content: Mapping[str, Any]) -> Spelling | None:
     return None
 
 
-def read_pieces(backend: tokenizers.Tokenizer, content: Mapping[str, Any], special: Collection[int]) -> Pieces:
-    """The pieces of a tokenizer whose spelling is known and whose numbers have no gaps."""
+def read_pieces(content: Mapping[str, Any], vocabulary: Mapping[str, int], special: Collection[int]) -> Pieces:
+    """The pieces of a tokenizer.json whose spelling is known, and whose numbers have no gaps."""
     spelling = spelling_of(content)
-    vocabulary = backend.get_vocab()
     table = [b""] * len(vocabulary)
     begins = np.ones(len(vocabulary), dtype=bool)  # a special token stands for itself
-    spell = _speller(spelling, backend, content)
-    prefix = (content["decoder"] or {}).get("prefix", "##")
+    spell = _speller(spelling, content)
+    continuation = content["decoder"]["prefix"] if spelling == "wordpiece" else ""
     for piece, id in vocabulary.items():
         if id not in special:
             table[id] = spell(piece)
-            begins[id] = not piece.startswith(prefix) if spelling == "wordpiece" else _begins_word(table[id])
+            begins[id] = not piece.startswith(continuation) if continuation else _begins_word(table[id])
     return Pieces(table, begins, _strips_space(spelling, content), _is_lossless(spelling, content))
 
 
@@ -99,7 +98,7 @@ def unrestored_bytes(text: str, ids: Sequence[int], spans: Sequence[tuple[int, i
     return lost + len(text[reached:].encode())
 
 
-def _speller(spelling: Spelling | None, backend: tokenizers.Tokenizer, content: Mapping[str, Any]) -> Any:
+def _speller(spelling: Spelling | None, content: Mapping[str, Any]) -> Callable[[str], bytes]:
     """The function from a piece to its bytes."""
     if spelling == "byte-level":
         byte_of = byte_alphabet()
@@ -119,8 +118,16 @@ def _speller(spelling: Spelling | None, backend: tokenizers.Tokenizer, content: 
 
         return from_marks
     if spelling == "wordpiece":
-        # The library's own decoder knows which punctuation it draws to the word before.
-        return lambda piece: backend.decoder.decode(["a", piece])[1:].encode()
+        prefix = content["decoder"]["prefix"]
+        decoder = tokenizers.decoders.WordPiece(prefix, content["decoder"]["cleanup"])
+
+        def from_wordpiece(piece: str) -> bytes:
+            if piece.isalnum():
+                return b" " + piece.encode()
+            # The library's own decoder knows which punctuation it draws to the word before.
+            return decoder.decode(["a", piece])[1:].encode()
+
+        return from_wordpiece
     return (lambda piece: b" " + piece.encode()) if spelling == "spaced" else str.encode
 
 

@@ -6,7 +6,7 @@ still take it, as SentencePiece's do once converted.
 
 import functools
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tokenizers
@@ -17,16 +17,16 @@ UNSPELLABLE = "\n "  # before a special token's text in a vocabulary, so that no
 
 
 class PlainEncoder:
-    """Encodes with `backend`, whose tokenizer.json is `content`. `unknown_id`: the one special token that a text may give,
-    where it holds what the vocabulary can't spell."""
+    """Encodes with `backend`, whose tokenizer.json is `content`. `special`: the special tokens and their numbers.
+    `unknown_id`: the one of them that a text may give, where it holds what the vocabulary can't spell."""
 
     def __init__(
-        self, backend: tokenizers.Tokenizer, content: dict[str, Any], special_ids: Collection[int], unknown_id: int | None
+        self, backend: tokenizers.Tokenizer, content: dict[str, Any], special: Mapping[str, int], unknown_id: int | None
     ):
         self._backend, self._content = backend, content
-        self._special_ids, self._unknown_id = frozenset(special_ids), unknown_id
-        self._texts = {text for text, id in backend.get_vocab().items() if id in self._special_ids}
-        self._unknown = next((text for text in self._texts if backend.token_to_id(text) == unknown_id), "")
+        self._texts, self._special_ids = set(special), frozenset(special.values())
+        self._unknown_id = unknown_id
+        self._unknown = next((text for text, id in special.items() if id == unknown_id), "")
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Each text's tokens, computed on all cores."""

@@ -102,6 +102,7 @@ def read_config(path: Path) -> dict[str, Any]:
         if (size := path.stat().st_size) > LARGEST_CONFIG:
             raise TokenizerError(f"{path} has {size:,} bytes; more than {LARGEST_CONFIG:,} are no configuration")
         value = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate, which JSON can spell, is a ValueError here
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -73,8 +73,9 @@ class Tokenizer:
         self.special_ids: set[int] = {id for id, token in backend.get_added_tokens_decoder().items() if token.special}
         if self.unknown_id is not None:
             self.special_ids.add(self.unknown_id)
-        self._plain = PlainEncoder(backend, self._content, self.special_ids, self.unknown_id)
-        self._pieces = read_pieces(backend, self._content, self.special_ids)
+        apart = {text: id for text, id in vocabulary.items() if id in self.special_ids}
+        self._plain = PlainEncoder(backend, self._content, apart, self.unknown_id)
+        self._pieces = read_pieces(self._content, vocabulary, self.special_ids)
         self.begins_word: np.ndarray = self._pieces.begins_word
         self.lossless = self._pieces.lossless
         self.prefix, self.suffix = self._surroundings()

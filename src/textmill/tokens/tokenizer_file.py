@@ -17,6 +17,8 @@ from .pieces import byte_alphabet, spelling_of
 from .special_tokens import END_OF_TEXT, MASK, PAD, SPAN, UNKNOWN
 
 TOKENIZER_FILE = "tokenizer.json"
+OLDER_FILES = ("tokenizer.model", "source.spm", "sentencepiece.bpe.model", "spiece.model", "vocab.txt", "merges.txt")
+CONVERT = "transformers' AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) writes the new one beside it"
 LARGEST_FILE = 128_000_000  # bytes; the largest ones in use, of 256,000 tokens, have 35 million
 LONGEST_INSERTION = 64  # characters that a normaliser puts in the place of one
 KNOWN_MODELS = ("BPE", "WordPiece", "Unigram", "WordLevel")
@@ -55,7 +57,9 @@ def _read_json(path: Path) -> Any:
             raise TokenizerError(f"{path} has {size:,} bytes, and a tokenizer of more than {LARGEST_FILE:,} isn't opened")
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise TokenizerError(f"there is no {TOKENIZER_FILE} in {path.parent}; give the folder that holds it") from error
+        older = next((name for name in OLDER_FILES if (path.parent / name).is_file()), None)
+        advice = f"it holds {older}, the older form: {CONVERT}" if older else "give the folder that holds it"
+        raise TokenizerError(f"there is no {TOKENIZER_FILE} in {path.parent}; {advice}") from error
     except UnicodeDecodeError as error:
         raise TokenizerError(f"{path} is not UTF-8 text (byte {error.start}); have the tokenizer made anew") from error
     except OSError as error:
