@@ -17,11 +17,11 @@ def closing_words(recipe: Path, folder: Path, whole: Recipe) -> str:
     training = manifest["stages"]["train"]["summary"]
     prompts = [sample["prompt"] for sample in read_json(folder / "evaluation.json")["samples"]]
     prompt = next(filter(None, prompts), commands.PROMPT)
-    encoder = whole.model.family == "encoder"
+    fills = whole.model.family in commands.BLANKS
     model, program = folder / "model", _program()
     expectation = (
         "Minutes of training give spelling, names and the tone of the text; not facts, nor sense beyond a sentence.\n"
-        if training["seconds"] < 3600 and not encoder
+        if training["seconds"] < 3600 and not fills
         else ""
     )
     start = (
@@ -38,7 +38,7 @@ The model is in {model}: transformers loads it as it is. What was dropped, and w
 All of it to look at, in a browser: {folder / "report.html"}
 Next:
   {commands.try_out(program, folder, whole.model.family, prompt)}
-      let it {"fill in" if encoder else "write on"}
+      let it {"fill in" if fills else "write on"}
   {commands.go_on(program, folder, whole.train)}
       go on training: twice as long in all
 {start}"""

@@ -7,7 +7,7 @@ are; its bits are those of its pieces, guessed at once.
 import dataclasses
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -107,14 +107,8 @@ class EncoderScorer:
         }
 
     def score(self, documents: Sequence[Document]) -> Iterator[MaskedScore]:
-        """One symbol a token. A word that the tokenizer can't spell is wrong, and costs 8 bits a byte."""
-        for start in range(0, len(documents), DOCUMENTS_AT_ONCE):
-            part = [
-                (document, words) for document in documents[start:][:DOCUMENTS_AT_ONCE] if (words := hidden_words(document))
-            ]
-            texts = [hide(self.tokenizer, document.text, words) for document, words in part]
-            for (document, words), text, (nats, guesses) in zip(part, texts, self.guess(texts), strict=True):
-                yield self._score(document, words, text, nats, guesses)
+        """One symbol a token."""
+        return scores_of_guesses(self.guess, self.tokenizer, documents)
 
     def guess(self, texts: Sequence[HiddenText]) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each text the nats of each hidden token, (T,), 0 elsewhere, and the likeliest token for it, (T,)."""
@@ -167,17 +161,26 @@ class EncoderScorer:
         cuts = np.cumsum([int(mask.sum()) for mask in masks])[:-1]
         return np.split(torch.cat(nats).numpy(), cuts), np.split(torch.cat(guesses).numpy(), cuts)
 
-    def _score(
-        self, document: Document, words: Sequence[tuple[int, int]], text: HiddenText, nats: np.ndarray, guesses: np.ndarray
-    ) -> MaskedScore:
-        right = text.ids == guesses
-        total, count = float(nats.sum()), 0
-        for (begin, end), (first, last) in zip(words, text.words, strict=True):
-            if first == last or self.tokenizer.unknown_id in text.ids[first:last]:
-                total += len(document.text[begin:end].encode()) * NATS_PER_BYTE
-            else:
-                count += bool(right[first:last].all())
-        return MaskedScore(document.id, document.source, len(words), count, total, int(text.hidden.sum()))
+
+def scores_of_guesses(
+    guess: Callable[[Sequence[HiddenText]], list[tuple[np.ndarray, np.ndarray]]],
+    tokenizer: Tokenizer,
+    documents: Sequence[Document],
+) -> Iterator[MaskedScore]:
+    """The scores of those documents that have words. `guess` gives for each text the nats of each hidden token, (T,), 0
+    elsewhere, and the likeliest token for it, (T,). A word that the tokenizer can't spell is wrong, and costs 8 bits a byte."""
+    for start in range(0, len(documents), DOCUMENTS_AT_ONCE):
+        part = [(document, words) for document in documents[start:][:DOCUMENTS_AT_ONCE] if (words := hidden_words(document))]
+        texts = [hide(tokenizer, document.text, words) for document, words in part]
+        for (document, words), text, (nats, guesses) in zip(part, texts, guess(texts), strict=True):
+            right = text.ids == guesses
+            total, count = float(nats.sum()), 0
+            for (begin, end), (first, last) in zip(words, text.words, strict=True):
+                if first == last or tokenizer.unknown_id in text.ids[first:last]:
+                    total += len(document.text[begin:end].encode()) * NATS_PER_BYTE
+                else:
+                    count += bool(right[first:last].all())
+            yield MaskedScore(document.id, document.source, len(words), count, total, int(text.hidden.sum()))
 
 
 def bits_per_masked_token(scorer: MaskedScorer, documents: Sequence[Document]) -> float:

@@ -43,7 +43,7 @@ def render_masked_evaluation(evaluation: MaskedEvaluation, other: str = "baselin
         )
         for system in evaluation.systems
     ]
-    note = "(accuracy: share of the hidden words that are guessed whole; a model sees how many pieces each has)"
+    note = "(accuracy: share of the hidden words that are guessed whole; a model is asked for each piece)"
     return "\n".join([*_table(header, rows), note, *_differences(evaluation, other)])
 
 

@@ -5,7 +5,7 @@ The rules, ties aside, are those of transformers' `generate(num_beams=…)`, so 
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,7 +45,7 @@ class Hypothesis(NamedTuple):
 @torch.inference_mode()
 def beam_search(
     model: LanguageModel,
-    state: GenerationState,
+    state: Any,
     prompts: Tensor,
     search: BeamSearch,
     max_tokens: int,
@@ -55,12 +55,14 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """The best answers to each of N prompts (N, T), at most `search.beams` each, best first.
 
-    `state` is a fresh one of N rows, of an encoder–decoder one that has read its sources. `padding` (N,) counts the tokens
-    at the left of each prompt that aren't part of it. `forbidden` tokens are never written. Raises GenerationError where
-    the model's context doesn't hold prompt and answer.
+    `state` is a fresh GenerationState of N rows, of an encoder–decoder one that has read its sources. `padding` (N,) counts
+    the tokens at the left of each prompt that aren't part of it. `forbidden` tokens are never written. Raises
+    GenerationError where the model's context doesn't hold prompt and answer.
     """
-    context = model.config.context_length
-    if max_tokens < 1 or prompts.size(1) + max_tokens - 1 > context:
+    context = model.context_limit
+    if max_tokens < 1:
+        raise GenerationError(f"max_tokens must be at least 1, found {max_tokens}")
+    if context is not None and prompts.size(1) + max_tokens - 1 > context:
         raise GenerationError(
             f"max_tokens must be from 1 to {context + 1 - prompts.size(1)}, since the prompt has {prompts.size(1)} tokens "
             f"and the model's context {context}; found {max_tokens}"

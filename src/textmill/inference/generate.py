@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from ..errors import GenerationError
+from ..models.encoder_decoder import EncoderDecoder
 from ..models.language_model import LanguageModel
 from ..models.state import GenerationState
 from ..tokens.tokenizer import DecodeStream, Tokenizer
@@ -60,7 +61,8 @@ def generate(
     stop: Sequence[str] = (),
 ) -> Iterator[Piece]:
     """Write on from `prompt`: a text, which may be empty, or a whole input's tokens as they are, after which a text of its
-    own begins. Yields pieces of text; the last one has a `finish_reason`.
+    own begins. To an encoder–decoder it is the source, and the answer is the target. Yields pieces of text; the last one
+    has a `finish_reason`.
 
     Raises GenerationError where the prompt doesn't fit into the model's context, with both numbers.
     """
@@ -68,6 +70,13 @@ def generate(
     stops = StopStrings(stop)
     if max_tokens < 1:
         raise GenerationError(f"max_tokens must be at least 1, found {max_tokens}")
+    if isinstance(model, EncoderDecoder):
+        source = tokenizer.encode_whole(prompt) if isinstance(prompt, str) else list(prompt)
+        if not 0 < len(source) <= (longest := model.config.context_length):
+            raise GenerationError(f"the source is {len(source)} tokens long; the model takes 1 to {longest}")
+        state: Any = model.encode(torch.tensor([source], device=model.device))
+        read = [start_of_target(model, tokenizer)]
+        return _write_on(model, tokenizer, state, read, tokenizer.decode_stream(), sampling, max_tokens, stops)
     read = tokenizer.encode_beginning(prompt) if isinstance(prompt, str) else list(prompt)
     context = model.context_limit
     if context is not None and len(read) >= context:
@@ -76,20 +85,29 @@ def generate(
             f"{context - 1} and an answer; give a shorter prompt, or train with a larger model.context_length"
         )
     stream = tokenizer.decode_stream(continues=isinstance(prompt, str) and bool(prompt))
-    return _write_on(model, tokenizer, read, stream, sampling, max_tokens, stops)
+    return _write_on(model, tokenizer, model.new_state(rows=1), read, stream, sampling, max_tokens, stops)
+
+
+def start_of_target(model: LanguageModel, tokenizer: Tokenizer) -> int:
+    """What an encoder–decoder reads before the first token that it writes; where that is a target's last token, its end.
+    Raises GenerationError where the tokenizer has no such token."""
+    start = tokenizer.pad_id if model.config.decoder_start == "pad" else tokenizer.eos_id
+    if start is None:
+        raise GenerationError("the tokenizer has no token that begins this model's answers; give the one it was trained with")
+    return start
 
 
 @torch.inference_mode()
 def _write_on(
     model: LanguageModel,
     tokenizer: Tokenizer,
+    state: GenerationState,
     read: list[int],
     stream: DecodeStream,
     sampling: Sampling,
     max_tokens: int,
     stops: StopStrings,
 ) -> Iterator[Piece]:
-    state = model.new_state(rows=1)
     logits = _next_logits(model, read, state, tokenizer)
     for written in range(1, max_tokens + 1):
         token = pick(logits, read, sampling, position=written - 1)
@@ -118,6 +136,8 @@ def _next_logits(model: LanguageModel, tokens: list[int], state: GenerationState
     logits = model.head(hidden[0, -1]).float().cpu()  # tokens are picked in float64, which not every device has
     if tokenizer.unknown_id is not None:
         logits[tokenizer.unknown_id] = -torch.inf  # it stands for text that the tokenizer can't spell, so it can't be written
+    if tokenizer.pad_id is not None and tokenizer.pad_id not in tokenizer.end_ids:
+        logits[tokenizer.pad_id] = -torch.inf
     logits[tokenizer.vocabulary_size :] = -torch.inf  # rows that round a table up, and that no token has
     return logits
 

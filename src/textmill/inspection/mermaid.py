@@ -11,6 +11,7 @@ from torch import nn
 
 from ..models.architectures import build_empty
 from ..models.config import ModelConfig
+from ..models.encoder_decoder import EncoderDecoderConfig
 from .trace import Node, Trace, trace
 
 BATCH = 10_007  # no size of any model: stands for the batch in the shapes that come back
@@ -22,9 +23,13 @@ def model_picture(config: ModelConfig) -> str:
     model.eval()
     sizes = {size for parameter in model.parameters() for size in parameter.shape}
     sizes |= {value for value in dataclasses.asdict(config).values() if isinstance(value, int)} - {config.context_length}
-    length = next(n for n in range(config.context_length, 0, -1) if n not in sizes)
-    inputs = torch.zeros(BATCH, length, dtype=torch.long, device="meta")
-    return picture(model, trace(model, inputs, {BATCH: "B", length: "T"}))
+    free = (n for n in range(config.context_length, 0, -1) if n not in sizes)
+    names, inputs = {BATCH: "B"}, []
+    for name in "TS" if isinstance(config, EncoderDecoderConfig) else "T":
+        length = next(free)
+        names[length] = name
+        inputs.append(torch.zeros(BATCH, length, dtype=torch.long, device="meta"))
+    return picture(model, trace(model, inputs[0], names, *inputs[1:]))
 
 
 def picture(model: nn.Module, traced: Trace) -> str:

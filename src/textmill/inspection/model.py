@@ -10,12 +10,14 @@ from ..formats.model_folder import open_model_folder
 from ..models.architectures import FAMILIES, build_empty
 from ..models.config import ModelConfig, TransformerConfig
 from ..models.count import count, state_bytes
+from ..models.encoder_decoder import EncoderDecoderConfig
 from ..progress import format_bytes, format_count, format_seconds
 from ..tokens.tokenizer import Tokenizer
 from .card import Card, rows_of
 
 ACTIVATION_NAMES = {"silu": "SiLU", "gelu": "GELU", "gelu_tanh": "GELU (by tanh)", "relu": "ReLU"}
-PARTS = ("embedding", "attention", "feed_forward", "cell", "head")  # of a parameter's name; all others are norms
+# Of a parameter's name; all others are norms.
+PARTS = ("embedding", "position_embedding", "attention", "cross_attention", "feed_forward", "cell", "head")
 BYTES = {"float32": 4, "bfloat16": 2}
 
 
@@ -62,11 +64,17 @@ def shape_rows(config: ModelConfig) -> list[tuple[str, str]]:
     """The shape in words."""
     tied = "tied" if config.tied_embeddings else "apart"
     return [
-        ("layers", f"{config.layers} of width {config.width:,}"),
+        ("layers", f"{_layers(config)} of width {config.width:,}"),
         *(_transformer_rows(config) if isinstance(config, TransformerConfig) else []),
         ("vocabulary", f"{config.vocabulary_size:,} tokens, embedding and head {tied}"),
         ("context", f"{config.context_length:,} tokens"),
     ]
+
+
+def _layers(config: ModelConfig) -> str:
+    """How many layers: `6`, or of two halves `6 + 6`."""
+    halves = config.halves if isinstance(config, EncoderDecoderConfig) else (config,)
+    return " + ".join(str(half.layers) for half in halves)
 
 
 def _transformer_rows(config: TransformerConfig) -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ def recipe_card(path: str | Path, overrides: list[str]) -> Card:
     }
     limits = {"time": recipe.train.time, "steps": recipe.train.steps, "tokens": recipe.train.tokens}
     return Card(
-        f"{path}: a recipe for a decoder of {format_count(parameters['all'])} parameters",
+        f"{path}: a recipe for {_with_article(recipe.model.family)} of {format_count(parameters['all'])} parameters",
         values,
         {
             "Text": [("source", ", ".join(recipe.corpus.sources())), ("tokenizer", _tokenizer_text(recipe))],
@@ -45,6 +45,10 @@ def recipe_card(path: str | Path, overrides: list[str]) -> Card:
         },
         f"Do it: {command(['textmill', 'run', path])}",
     )
+
+
+def _with_article(family: str) -> str:
+    return f"an {family}" if family.startswith("e") else f"a {family}"
 
 
 def _tokenizer_text(recipe: Recipe) -> str:

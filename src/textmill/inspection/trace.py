@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-INPUT = "tokens"
+INPUT, SOURCE = "tokens", "source"
 OPERATIONS = {
     "add": "+",
     "__add__": "+",
@@ -43,15 +43,19 @@ class Trace:
     edges: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
-def trace(model: nn.Module, inputs: Tensor, names: dict[int, str]) -> Trace:
-    """Run `model` once on `inputs` and return what flowed. `names` replaces sizes in shapes, such as a batch's by `B`."""
+def trace(model: nn.Module, inputs: Tensor, names: dict[int, str], source: Tensor | None = None) -> Trace:
+    """Run `model` once on `inputs`, and an encoder–decoder on a `source`, and return what flowed. `names` replaces sizes in
+    shapes, such as a batch's by `B`."""
     recorder = _Recorder(names)
+    if source is not None:
+        recorder.come_from(source, (SOURCE,), live=True)
+        recorder.trace.nodes[SOURCE] = Node(SOURCE, "source ids")
     recorder.come_from(inputs, (INPUT,), live=True)
-    recorder.trace.nodes[INPUT] = Node(INPUT, "token ids")
+    recorder.trace.nodes[INPUT] = Node(INPUT, "token ids" if source is None else "target ids")
     handles = [handle for path, module in model.named_modules() if path for handle in recorder.watch(path, module)]
     try:
         with torch.no_grad(), recorder:
-            output = model(inputs)
+            output = model(inputs) if source is None else model(inputs, source=source)
     finally:
         for handle in handles:
             handle.remove()

@@ -4,9 +4,11 @@ A product of (m, k) and (k, n) counts 2·m·k·n operations; norms, activations 
 own counter, against which tests/models/test_count.py checks these formulas on the eager attention path.
 """
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
+from ..tokens.spans import MEAN_LENGTH
 from .architectures import build_empty
 from .config import ModelConfig, TransformerConfig
 from .encoder import EncoderConfig
@@ -59,6 +61,26 @@ def count(config: ModelConfig, context: int | None = None, head_share: float = 1
     causal = not isinstance(config, EncoderConfig)
     attention = attention_flops(config, context or config.context_length)
     return Count(*_parameters(config)[:3], attention, _parameters(config)[3], head_share, causal)
+
+
+def count_spans(config: EncoderDecoderConfig, share: float) -> Count:
+    """Count an encoder–decoder for one token of a text from which `share` of the tokens is cut out in spans: what is left
+    passes through the encoder, what is cut out through the decoder, each with the spans' marks."""
+    text = config.context_length
+    cut = round(share * text)
+    marks = max(1, round(cut / MEAN_LENGTH))
+    source, target = text - cut + marks, cut + marks + 1
+    whole = count(config)
+    encoder, decoder = config.halves
+    key_width = config.key_value_heads * config.head_dim
+    of_source = sum(
+        p.numel() for name, p in build_empty(config).named_parameters() if name.startswith("encoder.") and p.dim() == 2
+    )
+    of_source += decoder.layers * 2 * config.width * key_width  # cross-attention's keys and values
+    matrices = (source * of_source + target * (whole.matrix_parameters - of_source)) / text
+    looked_up = encoder.layers * source**2 + decoder.layers * target * (target + source)
+    attention = 4 * config.heads * config.head_dim * looked_up / text
+    return dataclasses.replace(whole, matrix_parameters=round(matrices), attention_flops=round(attention), causal=False)
 
 
 @functools.lru_cache(maxsize=256)

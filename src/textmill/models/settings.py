@@ -9,6 +9,7 @@ from ..errors import RecipeError, nearest
 from ..settings import Settings
 from .architectures import ARCHITECTURES, Architecture
 from .config import ModelConfig, Positions
+from .encoder_decoder import EncoderDecoderConfig
 from .recurrent import CELLS, RecurrentConfig
 
 # name: (layers, width, head_dim, share of key/value heads). The name is the number of parameters in the layers; the
@@ -28,10 +29,13 @@ PRESETS: dict[str, tuple[int, int, int, float]] = {
 }
 
 
-def preset_sizes(name: str, gated: bool = True) -> dict[str, int]:
-    """The sizes that a preset stands for, by the names of the shape's fields."""
+def preset_sizes(name: str, gated: bool = True, halves: bool = False) -> dict[str, int]:
+    """The sizes that a preset stands for, by the names of the shape's fields. Of two `halves` each has so many layers, and a
+    key for each head."""
     layers, width, head_dim, share = PRESETS[name]
     heads = max(1, width // head_dim)
+    if halves:  # a layer has 12 widths squared, and 4 more where it looks a memory up
+        layers, share = max(1, round(layers * 12 / (12 + 16))), 1.0
     return {
         "layers": layers,
         "width": width,
@@ -61,11 +65,13 @@ def resized(config: Any, preset: str) -> Any:
     if isinstance(config, RecurrentConfig):
         sizes = recurrent_sizes(preset, config.cell)
     else:
-        sizes = preset_sizes(preset, getattr(config, "gated", True))
+        sizes = preset_sizes(preset, getattr(config, "gated", True), isinstance(config, EncoderDecoderConfig))
     fields = {field.name for field in dataclasses.fields(config)}
     changes: dict[str, Any] = {name: size for name, size in sizes.items() if name in fields}
     if getattr(config, "windows", ()):
         changes["windows"] = tuple(config.windows[layer % len(config.windows)] for layer in range(sizes["layers"]))
+    if isinstance(config, EncoderDecoderConfig):
+        changes["decoder_layers"] = None
     return dataclasses.replace(config, **changes)
 
 
@@ -73,8 +79,8 @@ class ModelSettings(Settings):
     """The model's shape: a preset, and what differs from it."""
 
     architecture: str = "qwen3"
-    """Which model: qwen3, qwen2, llama, mistral or gpt2 (decoders); bert or modernbert (encoders); lstm, gru or rnn
-    (recurrent). The preset says how large it is."""
+    """Which model: qwen3, qwen2, llama, mistral or gpt2 (decoders); bert or modernbert (encoders); marian or mbart
+    (encoder–decoders, post-norm and pre-norm); lstm, gru or rnn (recurrent). The preset says how large it is."""
 
     preset: str = "3m"
     """Named size to start from: 0.5m, 1m, 3m, 5m, 12m, 30m, 60m, 85m, 300m, 500m or 1b (parameters in the layers)."""
@@ -84,7 +90,10 @@ class ModelSettings(Settings):
     model reads on and on: here it is how far back it learns from."""
 
     layers: Annotated[int, Field(ge=1)] | None = None
-    """Number of layers; default: the preset's."""
+    """Number of layers, in each half of an encoder–decoder; default: the preset's."""
+
+    decoder_layers: Annotated[int, Field(ge=1)] | None = None
+    """Encoder–decoders: layers of the decoder, where it has another number than the encoder. Few make writing cheap."""
 
     width: Annotated[int, Field(ge=1)] | None = None
     """Width of the residual stream; default: the preset's. Best a multiple of 64."""
@@ -100,11 +109,11 @@ class ModelSettings(Settings):
 
     feed_forward_width: Annotated[int, Field(ge=1)] | None = None
     """Inner width of the feed-forward layers; default: 8/3 of the width, rounded up to a multiple of 64, and 4 times the
-    width where they have no gate (gpt2)."""
+    width where they have no gate (gpt2, bert, marian, mbart)."""
 
     tied_embeddings: bool | None = None
     """Use one matrix as embedding table and as head. Saves memory; at small sizes untied ones learn faster. Default: the
-    architecture's, which is true for gpt2 alone of the decoders, and for encoders."""
+    architecture's, which is true for gpt2 alone of the decoders, for encoders and for encoder–decoders."""
 
     positions: Positions | None = None
     """How a decoder is told where a token stands; default: the architecture's, rotary or (gpt2) learned. Few combinations have
@@ -130,13 +139,22 @@ class ModelSettings(Settings):
             raise RecipeError(
                 f"model.preset: {self.preset!r} is unknown{nearest(self.preset, PRESETS)}; write one of {', '.join(PRESETS)}"
             )
+        halves = architecture.config is EncoderDecoderConfig
+        if self.decoder_layers is not None and not halves:
+            raise RecipeError(f"model.decoder_layers: {self.architecture} has one stack of layers; write model.layers instead")
         if architecture.config is RecurrentConfig:
             return self._recurrent_config(vocabulary_size, architecture)
-        layers, width, head_dim, share = PRESETS[self.preset]
-        layers, width, head_dim = self.layers or layers, self.width or width, self.head_dim or head_dim
-        heads = self.heads or max(1, width // head_dim)
         gated = architecture.differs.get("gated", True)
+        sizes = preset_sizes(self.preset, gated, halves)
+        layers, width, head_dim = (
+            self.layers or sizes["layers"],
+            self.width or sizes["width"],
+            self.head_dim or sizes["head_dim"],
+        )
+        heads = self.heads or max(1, width // head_dim)
+        share = sizes["key_value_heads"] / sizes["heads"]
         chosen = {
+            "decoder_layers": self.decoder_layers,
             "tied_embeddings": self.tied_embeddings,
             "positions": self.positions,
             "windows": self._windows(architecture, layers),

@@ -4,11 +4,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from ..tokens.special_tokens import MASK
+from ..tokens.special_tokens import MASK, SPAN
 from ..training.settings import TrainSettings, seconds_of
 
 PROMPT = "The history of"
-MASKED = f"The history of the {MASK} is long."
+MISSING = "The history of the {} is long."
+BLANKS = {"encoder": MASK, "encoder-decoder": SPAN.format(0)}  # how the families that fill in are told where
 
 
 def generate(program: list[str], folder: Path, prompt: str = PROMPT) -> str:
@@ -18,12 +19,12 @@ def generate(program: list[str], folder: Path, prompt: str = PROMPT) -> str:
 
 def try_out(program: list[str], folder: Path, family: str, prompt: str = PROMPT) -> str:
     """What a model of that family does first."""
-    return fill(program, folder) if family == "encoder" else generate(program, folder, prompt)
+    return fill(program, folder, family) if family in BLANKS else generate(program, folder, prompt)
 
 
-def fill(program: list[str], folder: Path, text: str = MASKED) -> str:
-    """Let the model of a run guess masked words."""
-    return command([*program, "fill", folder / "model", text])
+def fill(program: list[str], folder: Path, family: str) -> str:
+    """Let the model of a run guess what is missing from a text."""
+    return command([*program, "fill", folder / "model", MISSING.format(BLANKS[family])])
 
 
 def go_on(program: list[str], folder: Path, settings: TrainSettings | None = None) -> str:

@@ -11,7 +11,7 @@ from ..corpus.store import read_corpus, read_drops
 from ..errors import RunError, TextmillError
 from ..files import is_locked, read_json, read_sealed
 from ..ledger import Ledger, LedgerSettings, total_cost
-from ..score import BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, FIGURES, Figure
+from ..score import BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, BITS_PER_SPAN_TOKEN, FIGURES, Figure
 from ..tokens.tokenizer import Tokenizer
 from ..training.checkpoints import list_checkpoints
 from .curve import Curve, read_curve
@@ -68,7 +68,12 @@ class Facts:
     @property
     def guesses(self) -> bool:
         """Whether the model guesses hidden words, instead of writing."""
-        return self.curve is not None and self.curve.figure == BITS_PER_MASKED_TOKEN
+        return self.fills_spans or (self.curve is not None and self.curve.figure == BITS_PER_MASKED_TOKEN)
+
+    @property
+    def fills_spans(self) -> bool:
+        """Whether it guesses spans of words, and writes them."""
+        return self.curve is not None and self.curve.figure == BITS_PER_SPAN_TOKEN
 
     @property
     def missing_stage(self) -> str | None:

@@ -109,7 +109,7 @@ def _state(facts: Facts) -> Phrase | None:
 def _trust(facts: Facts) -> Phrase:
     """How far to believe what the model makes of text."""
     if facts.guesses:
-        return phrase("trust.guesses")
+        return phrase("trust.spans" if facts.fills_spans else "trust.guesses")
     return phrase("trust.minutes" if facts.curve is None or facts.curve.seconds < LITTLE else "trust.base")
 
 
@@ -162,9 +162,10 @@ def _next(facts: Facts) -> list[Command]:
     if facts.missing_stage:
         return [finish, *start]
     prompt = facts.recipe.get("train", {}).get("sample_prompt") or commands.PROMPT
-    result = [Command(phrase("next.fill"), commands.fill(PROGRAM, facts.folder))]
-    if not facts.guesses:
-        result = [Command(phrase("next.generate"), commands.generate(PROGRAM, facts.folder, prompt))]
+    result = [Command(phrase("next.generate"), commands.generate(PROGRAM, facts.folder, prompt))]
+    if facts.guesses:
+        family = "encoder-decoder" if facts.fills_spans else "encoder"
+        result = [Command(phrase("next.fill"), commands.fill(PROGRAM, facts.folder, family))]
     try:
         settings = TrainSettings(**facts.recipe.get("train", {}))
         result.append(Command(phrase("next.prolong"), commands.go_on(PROGRAM, facts.folder, settings)))

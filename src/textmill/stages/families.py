@@ -4,7 +4,7 @@ One class, and an entry in FAMILIES, for those that live alike.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -15,19 +15,24 @@ from ..evaluation.masked_baselines import WordCounts, WordScorer
 from ..evaluation.masked_evaluation import MaskedEvaluation, evaluate_masked
 from ..evaluation.scorers import ModelScorer, NgramScorer, Scorer, XzScorer
 from ..evaluation.settings import EvaluationSettings
+from ..evaluation.spans import SpanScorer, without_hidden_words
 from ..evaluation.stream_scorer import scorer_of
 from ..evaluation.table import render_evaluation, render_masked_evaluation
 from ..inference.fill import filled
+from ..inference.fill_spans import filled_row, filled_spans
 from ..inference.generate import complete
 from ..inference.sampling import Sampling
+from ..models.count import Count, count, count_spans
 from ..models.loss import LossTerms
 from ..models.ngram import NgramModel
-from ..score import BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, Figure
+from ..score import BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, BITS_PER_SPAN_TOKEN, Figure
 from ..tokens.data import TokenData
 from ..tokens.plans import BlockPlan, Plan, StreamPlan
+from ..tokens.spans import MARKS, SpanCorruption, longest_row
 from ..tokens.special_tokens import MASK, PAD
 from ..tokens.tokenizer import Tokenizer
 from ..training.objectives import CausalObjective, MaskedObjective, Objective
+from ..training.sequence_to_sequence import SpanCorruptionObjective
 from ..training.settings import TrainSettings
 
 NAME = "textmill"  # what the tables call the model
@@ -61,11 +66,14 @@ class Family(Protocol):
     figure: Figure
     plan: type[Plan]
 
-    def objective(self, settings: TrainSettings, tokenizer: Tokenizer) -> Objective:
-        """What the model is trained to do."""
+    def objective(self, settings: TrainSettings, tokenizer: Tokenizer, config: Any) -> Objective:
+        """What a model of this shape is trained to do."""
 
-    def head_share(self, settings: TrainSettings) -> float:
-        """The share of the tokens that pass through the head in training."""
+    def count(self, config: Any, settings: TrainSettings) -> Count:
+        """What such a model weighs, and what a token of training costs it."""
+
+    def problems(self, config: Any, settings: TrainSettings) -> Iterator[str]:
+        """What a recipe may not ask of such models."""
 
     def units_per_target(self, data: TokenData) -> float:
         """How many of what the figure counts by, bytes or tokens, a target stands for."""
@@ -99,11 +107,14 @@ class Causal:
     figure = BITS_PER_BYTE
     plan: type[Plan] = BlockPlan
 
-    def objective(self, settings: TrainSettings, tokenizer: Tokenizer) -> Objective:
+    def objective(self, settings: TrainSettings, tokenizer: Tokenizer, config: Any) -> Objective:
         return CausalObjective(LossTerms(settings.label_smoothing, settings.z_loss))
 
-    def head_share(self, settings: TrainSettings) -> float:
-        return 1.0
+    def count(self, config: Any, settings: TrainSettings) -> Count:
+        return count(config)
+
+    def problems(self, config: Any, settings: TrainSettings) -> Iterator[str]:
+        yield from ()
 
     def units_per_target(self, data: TokenData) -> float:
         return data.manifest["text_bytes"] / data.tokens
@@ -158,14 +169,17 @@ class Masked:
     figure = BITS_PER_MASKED_TOKEN
     plan: type[Plan] = BlockPlan
 
-    def objective(self, settings: TrainSettings, tokenizer: Tokenizer) -> Objective:
+    def objective(self, settings: TrainSettings, tokenizer: Tokenizer, config: Any) -> Objective:
         assert tokenizer.mask_id is not None  # it is one of the special tokens
         terms = LossTerms(settings.label_smoothing, settings.z_loss)
         known = (tokenizer.mask_id, tokenizer.begins_word, tokenizer.special_ids)
         return MaskedObjective(*known, settings.masking, settings.seed, terms)
 
-    def head_share(self, settings: TrainSettings) -> float:
-        return settings.masking
+    def count(self, config: Any, settings: TrainSettings) -> Count:
+        return count(config, head_share=settings.masking)
+
+    def problems(self, config: Any, settings: TrainSettings) -> Iterator[str]:
+        yield from ()
 
     def units_per_target(self, data: TokenData) -> float:
         return 1.0
@@ -198,9 +212,59 @@ class Masked:
         counts = WordCounts(training_texts(), settings.baseline_bytes)
         baselines = [WordScorer(counts, neighbours=True), WordScorer(counts, neighbours=False)]
         training_seconds = dict.fromkeys((each.name for each in baselines), round(time.perf_counter() - started, 3))
-        scorers: list[MaskedScorer] = [EncoderScorer(model, tokenizer, rows, NAME), *baselines]
+        scorers: list[MaskedScorer] = [self._scorer(model, tokenizer, rows), *baselines]
         evaluation = evaluate_masked(scorers, documents, settings.bootstrap_samples)
         return Judgement(evaluation, render_masked_evaluation(evaluation), training_seconds)
 
+    def _scorer(self, model: Any, tokenizer: Tokenizer, rows: int) -> MaskedScorer:
+        return EncoderScorer(model, tokenizer, rows, NAME)
 
-FAMILIES: dict[str, Family] = {"recurrent": Recurrent(), "decoder": Causal(), "encoder": Masked()}
+
+class Spans(Masked):
+    """Models that write what was cut out of a text, judged by the words that encoders are judged by. A prompt without a mark is
+    given one at its end."""
+
+    special_tokens: tuple[str, ...] = (PAD, *MARKS)
+    verb = "guesses"
+    figure = BITS_PER_SPAN_TOKEN
+
+    def objective(self, settings: TrainSettings, tokenizer: Tokenizer, config: Any) -> Objective:
+        task, terms = SpanCorruption(tokenizer), LossTerms(settings.label_smoothing, settings.z_loss)
+        return SpanCorruptionObjective(task, config.start_id(task.pad_id), settings.masking, settings.seed, terms)
+
+    def count(self, config: Any, settings: TrainSettings) -> Count:
+        return count_spans(config, settings.masking)
+
+    def problems(self, config: Any, settings: TrainSettings) -> Iterator[str]:
+        if config.context_length > (longest := longest_row(settings.masking)):
+            yield (
+                f"model.context_length: there are {len(MARKS)} marks for spans, enough for {longest:,} tokens with "
+                f"train.masking = {settings.masking:g}; found {config.context_length:,}"
+            )
+        if settings.document_attention:
+            yield "train.document_attention: an encoder–decoder reads a row as one text; leave it out"
+
+    def validate(self, model: Any, tokenizer: Tokenizer, documents: Sequence[Document], rows: int) -> float:
+        return SpanScorer(model, tokenizer, rows, NAME).bits_per_span_token(documents)
+
+    def sample(self, model: Any, tokenizer: Tokenizer, prompt: str, held_out: Document, seed: int, tokens: int) -> Sample:
+        if prompt:
+            return Sample("", filled_spans(model, tokenizer, prompt if MARKS[0] in prompt else f"{prompt.rstrip()} {MARKS[0]}"))
+        return Sample("", filled_row(model, tokenizer, without_hidden_words(tokenizer, beginning(held_out, SHOWN_CHARACTERS))))
+
+    def prompt_problem(self, prompt: str, tokenizer: Tokenizer, context: int) -> str | None:
+        length, room = len(tokenizer.encode(prompt)) + 1, context - len(tokenizer.prefix) - len(tokenizer.suffix)
+        return (
+            f"is {length} tokens long, and model.context_length leaves room for {room}; shorten it" if length > room else None
+        )
+
+    def _scorer(self, model: Any, tokenizer: Tokenizer, rows: int) -> MaskedScorer:
+        return SpanScorer(model, tokenizer, rows, NAME)
+
+
+FAMILIES: dict[str, Family] = {
+    "recurrent": Recurrent(),
+    "decoder": Causal(),
+    "encoder": Masked(),
+    "encoder-decoder": Spans(),
+}

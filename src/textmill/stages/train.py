@@ -10,7 +10,6 @@ from ..errors import RecipeError, RunError, TrainingError
 from ..files import fingerprint, sha256_of_file
 from ..machine.device import best_device
 from ..models.architectures import build
-from ..models.count import count
 from ..models.language_model import LanguageModel
 from ..progress import format_count
 from ..tokens.data import TokenData
@@ -65,9 +64,12 @@ def refuse_unfit_training(place: Workplace) -> None:
     where the training would miss a package, word vectors that fit (RecipeError, ModelError) or memory (TrainingError)."""
     recipe = place.recipe
     refuse_missing_tensorboard(recipe.train)
+    config = recipe.model.config(recipe.tokenizer.vocabulary_size)
+    if problems := list(FAMILIES[recipe.model.family].problems(config, recipe.train)):
+        raise RecipeError(*problems)
     refuse_too_large(recipe.model, recipe.tokenizer.vocabulary_size, recipe.train, best_device())
     if recipe.train.embeddings:
-        refuse_unfit_vectors(recipe.train.embeddings, recipe.model.config(recipe.tokenizer.vocabulary_size).width)
+        refuse_unfit_vectors(recipe.train.embeddings, config.width)
     if list_checkpoints(place.folder / "checkpoints"):
         try:
             refuse_other_training(place.folder / "checkpoints", _recipe_lineage(place))
@@ -117,7 +119,7 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
     if settings.embeddings and not goes_on_training(place):  # a checkpoint holds what became of them
         print(f"  {begin_with_word_vectors(model, tokenizer, settings.embeddings)}")
     model.set_dropout(settings.dropout, settings.weight_dropout)
-    cost = count(config, head_share=family.head_share(settings))
+    cost = family.count(config, settings)
     print(
         f"  {recipe.model.architecture}, {model.family} of {format_count(cost.parameters)} parameters, "
         f"{format_count(cost.training_flops)}FLOP a token; "
@@ -141,7 +143,7 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
         Training(
             settings=settings,
             model=model,
-            objective=family.objective(settings, tokenizer),
+            objective=family.objective(settings, tokenizer, config),
             loader=loader,
             count=cost,
             verb=family.verb,

@@ -33,21 +33,28 @@ class SpanCorruption:
 
     def pair(self, tokens: np.ndarray, share: float, random: np.random.Generator) -> tuple[list[int], list[int]]:
         """The source and the target that a text's tokens (T,) give. Both fit where T, prefix and suffix do."""
-        kept, answer = cut_out(tokens, share, self.marks, self.special, random)
+        return self.framed(*cut_out(tokens, share, self.marks, self.special, random))
+
+    def framed(self, kept: np.ndarray, answer: np.ndarray) -> tuple[list[int], list[int]]:
+        """What is left of a text, and the answer, as a source and a target."""
         return [*self.prefix, *kept.tolist(), *self.suffix], [*answer.tolist(), self.end_id]
 
 
 def cut_out(
     tokens: np.ndarray, share: float, marks: Sequence[int], special: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What is left of a row of tokens (T,), a mark for each span, and the spans, each behind its mark.
+    """What is left of a row of tokens (T,) with random spans cut out, and the answer: see `marked`.
 
-    `share` of the tokens is cut out, one at least. `special` (V,) bool: tokens that stay where they are, and end a span. Where
-    the marks run out, the text stays as it is.
+    `share` of the tokens is cut out, one at least. `special` (V,) bool: tokens that stay where they are, and end a span.
     """
-    hidden = _hidden(len(tokens), share, random) & ~special[tokens]
+    return marked(tokens, _hidden(len(tokens), share, random) & ~special[tokens], marks)
+
+
+def marked(tokens: np.ndarray, hidden: np.ndarray, marks: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """What is left of a row of tokens (T,), a mark for each stretch that is `hidden` (T,), and the answer: what was hidden,
+    each stretch behind its mark. Where the marks run out, the text stays as it is."""
     number = np.cumsum(_begins(hidden)) - 1
-    hidden &= number < len(marks)
+    hidden = hidden & (number < len(marks))
     begins = _begins(hidden)
     mark = np.asarray(marks, dtype=tokens.dtype)[number[begins]]
     kept = tokens.copy()

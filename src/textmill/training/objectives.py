@@ -4,7 +4,7 @@ The loop divides by the count over the whole batch, so that micro-batching doesn
 """
 
 import dataclasses
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,15 +27,16 @@ class Objective(Protocol):
     `metrics["nats"]` is the sum of the plain loss in nats, without what training may add to it: that is what is shown.
     """
 
-    def prepare(self, batch: Batch, step: int) -> Batch:
-        """The whole batch of this step, on the CPU, as the model is to see it: a function of (batch, step)."""
+    def prepare(self, batch: Batch, step: int) -> Any:
+        """The whole batch of this step, on the CPU, as the model is to see it: a function of (batch, step). A Batch, or what
+        can be parted and moved like one (tokens/pairs.py)."""
         ...
 
-    def count(self, batch: Batch) -> int:
+    def count(self, batch: Any) -> int:
         """How many targets of a prepared batch count towards the loss."""
         ...
 
-    def __call__(self, model: nn.Module, batch: Batch, carry: Tensor | None) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Any, carry: Tensor | None) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         """Of a prepared batch, or of some rows of it."""
         ...
 

@@ -86,8 +86,9 @@ class TrainSettings(Settings):
     is read many times; slows each step a little."""
 
     masking: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.15
-    """Encoders: share of the tokens that are masked, whole words at a time, and to be guessed. More teaches more by each step,
-    and leaves less to guess by; 0.3 is usual where training is long."""
+    """Encoders: share of the tokens that are masked, whole words at a time, and to be guessed. Encoder–decoders: share that is
+    cut out, in spans of three on average. More teaches more by each step, and leaves less to guess by; 0.3 is usual where
+    training is long."""
 
     weight_dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
     """Share of a recurrent model's hidden-to-hidden weights that is zeroed at random, anew each step of the training (Merity et
