@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from textmill.errors import ModelError
 from textmill.formats.gguf import load_gguf, save_gguf
 from textmill.formats.gguf.reader import read_gguf
+from textmill.formats.gguf.writer import write_gguf
 from textmill.formats.model_folder import open_model_folder
 from textmill.models.architectures import build_empty
 from textmill.tokens.tokenizer import Tokenizer
@@ -110,6 +112,35 @@ def test_an_unknown_type_is_refused(make_folder: MakeFolder, tmp_path: Path) -> 
         save_gguf(tmp_path / "model.gguf", make_folder("llama")[0], "Q4_K")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("general.architecture", "mamba", r"general\.architecture is 'mamba'; llama, qwen2, qwen3, gpt2, bert are read"),
+        ("general.type", "adapter", r"general\.type is 'adapter'; whole models are read"),
+        ("split.count", 3, "it is one of 3 files of a model; join them"),
+        ("llama.expert_count", 8, "llama: expert_count is 8; only 0 is held"),
+        ("llama.attention.scale", 0.5, r"llama: attention\.scale is 0\.5, which isn't held"),
+        ("llama.block_count", 2**31, "llama: block_count must be 1 to 22"),
+        ("llama.context_length", 2**31, "llama: context_length must be 1 to 1,048,576"),
+        ("llama.attention.head_count", 3, r"head_count \(3\) must be a multiple of attention\.head_count_kv \(2\)"),
+        ("llama.rope.scaling.type", "longrope", r"rope\.scaling\.type is 'longrope'; held are none, linear, yarn"),
+        ("llama.rope.textmill_llama3_scaling", [8.0, 1.0, 4.0, 64.0], "slows rotary positions otherwise than Llama 3.1"),
+        ("llama.rope.textmill_llama3_scaling", [0.0, 4.0, 1.0, 0.0], r"rope_freqs\.weight: rope scaling's factor must be"),
+    ],
+)
+def test_what_textmill_does_not_hold_is_refused(
+    make_folder: MakeFolder, tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    """A sound file with another value."""
+    save_gguf(tmp_path / "model.gguf", make_folder("llama 3.1")[0], "F32")
+    file = read_gguf(tmp_path / "model.gguf")
+    stored = {name: (place.kind, place.shape) for name, place in file.places.items()}
+    values = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in file.metadata.items()}
+    write_gguf(tmp_path / "changed.gguf", {**values, key: value}, stored, file.tensor)
+    with pytest.raises(ModelError, match=message):
+        load_gguf(tmp_path / "changed.gguf")
+
+
 @pytest.fixture(scope="module")
 def written(make_folder: MakeFolder, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A whole file with every kind of thing in it: its header has some 16,000 bytes."""
@@ -126,7 +157,7 @@ def changed_bytes(draw: st.DrawFn) -> tuple[float, bytes]:
     return draw(st.floats(0, 1, exclude_max=True)), draw(written)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     changes=st.lists(changed_bytes(), min_size=1, max_size=3),
     near=st.sampled_from([b"GGUF", b"llama.", b"tokenizer.", b"blk."]),

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ...errors import ModelError, TokenizerError, nearest
+from ...errors import ModelError, nearest
 from ...models.encoder import EncoderConfig
 from ...tokens.special_tokens import read_config
 from ...tokens.tokenizer import Tokenizer
@@ -21,7 +21,6 @@ QUANTISATION_VERSION = 2  # of ggml's blocks
 KEPT = ("position_embd.weight", "token_types.weight", SLOWING)
 # Four bits are too few for these: every token passes through them.
 FINER = {"Q4_0": ("token_embd.weight", "output.weight")}
-
 POOLING = {"pooling_mode_mean_tokens": 1, "pooling_mode_cls_token": 2}  # sentence-transformers' words, llama.cpp's numbers
 
 
@@ -37,12 +36,19 @@ def save_gguf(path: str | Path, folder: str | Path, kind: str = "F16") -> list[s
     folder, config = opened.path, opened.config
     tokenizer = Tokenizer.load(folder)
     notes: list[str] = []
+    problems: list[str] = []
+    words: dict[str, Value] = {}
     try:
         architecture = architecture_for(config, opened.layout.model_type)
+    except ModelError as error:
+        problems += error.problems
+    try:
         content = json.loads((folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
         words = tokenizer_metadata(content, tokenizer, config.vocabulary_size, notes)
-    except (ModelError, TokenizerError) as error:
-        raise ModelError(*(f"{folder} can't be written as GGUF: {problem}" for problem in error.problems)) from error
+    except ModelError as error:
+        problems += error.problems
+    if problems:
+        raise ModelError(*(f"{folder} can't be written as GGUF: {problem}" for problem in problems))
     read = architecture.to_stock(dict(opened.layout.from_stock(opened.stock_tensors(), config)), config)
     shapes = architecture.stock_shapes(config)
     shapes |= {name: tuple(tensor.shape) for name, tensor in architecture.constants(config).items()}

@@ -48,6 +48,10 @@ def _load(file: GgufFile) -> LoadedGguf:
     architecture = file.metadata.get("general.architecture")
     if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise ModelError(f"general.architecture is {architecture!r:.80}; {', '.join(ARCHITECTURES)} are read")
+    if (parts := file.metadata.get("split.count", 1)) not in (0, 1):
+        raise ModelError(f"it is one of {parts} files of a model; join them by llama.cpp's `llama-gguf-split --merge`")
+    if (kind := file.metadata.get("general.type", "model")) != "model":
+        raise ModelError(f"general.type is {kind!r:.80}; whole models are read")
     layout = ARCHITECTURES[architecture]
     config = layout.shape_of(Metadata(file.metadata, architecture, shapes))
     if isinstance(layout, LlamaGguf) and isinstance(config, DecoderConfig) and SLOWING in shapes:

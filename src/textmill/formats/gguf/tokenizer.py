@@ -139,9 +139,15 @@ def tokenizer_metadata(content: dict[str, Any], tokenizer: Tokenizer, rows: int,
     metadata |= {f"tokenizer.ggml.{NUMBER_KEYS[part]}": numbers[text] for part, text in parts.items()}
     others = sorted(tokenizer.end_ids - {tokenizer.eos_id})
     metadata |= {f"tokenizer.ggml.{key}": number for key, number in zip(END_KEYS, others)}
+    if untold := others[len(END_KEYS) :]:
+        notes.append(f"a GGUF file names {len(END_KEYS) + 1} tokens that end an answer; {untold} are left out")
     metadata |= _surroundings(tokenizer, kind, {part: numbers[text] for part, text in parts.items()})
     template = tokenizer.chat_template
-    return metadata if template is None else {**metadata, TEMPLATE_KEY: template.source}
+    if template is None:
+        return metadata
+    if template.named:
+        notes.append(f"of its chat templates only the usual one goes along; {', '.join(template.named)} are left out")
+    return {**metadata, TEMPLATE_KEY: template.source}
 
 
 def _kind(content: dict[str, Any]) -> str:
