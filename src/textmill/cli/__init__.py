@@ -8,7 +8,7 @@ import sys
 
 from ..errors import TextmillError
 from ..interruption import Stopped
-from . import compare, evaluate, inspect, life, machine, models, report, vectors  # noqa: F401  (each adds its verbs to the app)
+from . import compare, encoders, evaluate, inspect, life, machine, models, report, vectors  # noqa: F401  (each adds its verbs to the app)
 from .app import app
 
 

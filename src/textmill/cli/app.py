@@ -9,7 +9,7 @@ from .. import __version__
 
 GROUPS = {
     "A model's life": ("run", "corpus", "tokenizer", "tokens", "train", "report"),
-    "Use and judge a model": ("generate", "chat", "evaluate", "compare", "inspect"),
+    "Use and judge a model": ("generate", "chat", "fill", "embed", "evaluate", "compare", "inspect"),
     "Word vectors": ("vectors", "neighbours"),
     "Before you begin": ("doctor", "recipe", "sample"),
 }
@@ -32,6 +32,11 @@ EXAMPLES = {
         "chat runs/wikipedia-sample",
         "chat runs/wikipedia-sample --max-tokens 40 < lines.txt",
         'chat models/smollm2 --system "Answer in one sentence."',
+    ],
+    "fill": ['fill runs/encoder "Paris is the <|mask|> of France."'],
+    "embed": [
+        'embed models/minilm "A cat sleeps." "The kitten naps." "Stocks fell." --similarity',
+        "embed models/minilm --out vectors.npy - < sentences.txt",
     ],
     "evaluate": [
         "evaluate runs/wikipedia-sample my-notes/ book.txt",

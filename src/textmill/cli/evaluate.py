@@ -43,9 +43,10 @@ def evaluate(
     documents: Annotated[int, typer.Option(metavar="N", min=0, help="Show the N worst and N best documents.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, with what they rest on.")] = False,
 ) -> None:
-    """Bits per byte of a model on any text, with intervals, beside other models and baselines."""
+    """Bits per byte of a model on any text (of an encoder the hidden words that it guesses), with intervals, beside other
+    models and baselines."""
     from .. import load
-    from ..evaluation.side_by_side import evaluate_folders, train_ngram
+    from ..evaluation.side_by_side import evaluate_folders
     from ..evaluation.texts import read_texts, text_settings
     from ..machine.device import best_device
 
@@ -55,10 +56,9 @@ def evaluate(
     settings = text_settings(texts, of_model, changes)
     training = text_settings(train_text, of_model, changes) if train_text else None
     found = read_texts(settings, maximum_bytes, cleaned=not raw)
-    ngram = train_ngram(training, ngram_order) if training else None
     for folder in folders:
         folder.model.to(best_device())
-    judged = evaluate_folders(folders, found, ngram)
+    judged = evaluate_folders(folders, found, training, ngram_order)
     if as_json:
         print(json.dumps(judged.to_dict(documents), ensure_ascii=False, indent=2))
     else:

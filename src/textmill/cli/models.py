@@ -43,7 +43,7 @@ def generate(
     sampling = Sampling(repetition_penalty, temperature, top_k, top_p, min_p, seed)
     folder = load(model)
     folder.model.to(best_device())
-    text = _standard_input() if prompt == "-" else prompt
+    text = standard_input() if prompt == "-" else prompt
     pieces = write_on(folder.model, folder.tokenizer, text, sampling, max_tokens, stop or [])
     write(text)
     for piece in pieces:
@@ -78,7 +78,8 @@ def chat(
     Chat(folder.model, folder.tokenizer, sampling, max_tokens, stop, system).run()
 
 
-def _standard_input() -> str:
+def standard_input() -> str:
+    """All of standard input. Raises GenerationError where it is no UTF-8."""
     content = sys.stdin.buffer.read()
     try:
         return content.decode()

@@ -38,6 +38,16 @@ class MaskedScore:
     nats: float
     tokens: int
 
+    @property
+    def bits(self) -> float:
+        """Bits per masked word."""
+        return self.nats / math.log(2) / self.words
+
+    @property
+    def size(self) -> str:
+        """How many words were hidden."""
+        return f"{self.words:,} words"
+
 
 class MaskedScorer(Protocol):
     """Something that guesses hidden words."""

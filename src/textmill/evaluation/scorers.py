@@ -44,6 +44,16 @@ class DocumentScore:
     words: int  # words of the text + 1
     lost_bytes: int = 0  # bytes that the tokenizer can't restore; `nats` holds 8 bits for each
 
+    @property
+    def bits(self) -> float:
+        """Bits per byte."""
+        return self.nats / math.log(2) / self.bytes
+
+    @property
+    def size(self) -> str:
+        """How large the document is."""
+        return f"{self.bytes:,} bytes"
+
 
 class Scorer(Protocol):
     """Something that gives documents a cost. Where it can't take them all, it chooses by their ids, and says so in its

@@ -17,9 +17,12 @@ from ..models.ngram import NgramModel
 from ..progress import Progress
 from ..score import Score
 from .bits_per_byte import UNIT, Evaluation, evaluate_scorers, plain_score
-from .scorers import XZ_END, DocumentScore, NgramScorer, Scorer
+from .masked import EncoderScorer
+from .masked_baselines import WordCounts, WordScorer
+from .masked_evaluation import MaskedEvaluation, evaluate_masked
+from .scorers import XZ_END, NgramScorer
 from .stream_scorer import scorer_of
-from .table import render_evaluation
+from .table import render_evaluation, render_masked_evaluation
 from .texts import Texts, known_sources, seen_in_training, training_texts
 
 BASELINE_BYTES = 20_000_000  # of text that the n-gram learns from at most
@@ -28,15 +31,15 @@ XZ_DICTIONARY = 1 << 26  # 64 MiB: bounds the memory, some ten times as much
 
 
 class _Watched:
-    """A scorer whose progress is shown, in bytes of text."""
+    """A scorer whose progress is shown, in documents."""
 
-    def __init__(self, scorer: Scorer, progress: Progress):
+    def __init__(self, scorer: Any, progress: Progress):
         self.scorer, self.progress = scorer, progress
         self.name, self.signature = scorer.name, scorer.signature
 
-    def score(self, documents: Sequence[Document]) -> Iterator[DocumentScore]:
+    def score(self, documents: Sequence[Document]) -> Iterator[Any]:
         for score in self.scorer.score(documents):
-            self.progress.advance(score.bytes, self.name)
+            self.progress.advance(1, self.name)
             yield score
 
 
@@ -47,32 +50,50 @@ def system_names(paths: Sequence[Path]) -> list[str]:
     return [name if counts[name] == 1 else str(path) for name, path in zip(short, paths)]
 
 
-def train_ngram(settings: CorpusSettings, order: int) -> NgramModel:
-    """The n-gram of some text. Raises ModelError for an order that it can't have, CorpusError for the text."""
-    return NgramModel.train(training_texts(settings), order, BASELINE_BYTES)
-
-
 def evaluate_folders(
-    folders: Sequence[ModelFolder], texts: Texts, ngram: NgramModel | None = None, samples: int = 10_000
+    folders: Sequence[ModelFolder],
+    texts: Texts,
+    training: CorpusSettings | None = None,
+    ngram_order: int = 7,
+    samples: int = 10_000,
 ) -> "SideBySide":
-    """Bits per byte of each model folder and of the n-gram, where one is given; the first is compared with each other.
+    """Each model folder, and baselines that learn from the text of `training` where that is given; the first is compared with
+    each other. Models that write are judged in bits per byte, encoders by the hidden words that they guess.
 
-    Raises ModelError where a folder is given twice.
+    Raises ModelError where a folder is given twice or both kinds are, or for an order that no n-gram can have, CorpusError for
+    the text.
     """
     counts = Counter(folder.path.resolve() for folder in folders)
     if twice := [path for path, count in counts.items() if count > 1]:
         raise ModelError(*(f"{path} is given twice; a model differs from itself by nothing" for path in twice))
-    scorers: list[Scorer] = [
-        scorer_of(folder.model, folder.tokenizer, ROWS, name)
-        for folder, name in zip(folders, system_names([folder.path for folder in folders]))
-    ]
-    if ngram is not None:
-        scorers.append(NgramScorer(ngram))
-    with Progress("scoring", texts.selection.bytes * len(scorers), "bytes", sys.stderr) as progress:
+    encoders = [folder for folder in folders if folder.model.family == "encoder"]
+    if encoders and len(encoders) < len(folders):
+        other = next(folder for folder in folders if folder not in encoders)
+        raise ModelError(
+            f"{encoders[0].path} is an encoder, which has no bits per byte, and {other.path} is a {other.model.family}, which "
+            "guesses no hidden words; compare each with its own kind"
+        )
+    names = system_names([folder.path for folder in folders])
+    scorers: list[Any]
+    if encoders:
+        scorers = [EncoderScorer(folder.model, folder.tokenizer, ROWS, name) for folder, name in zip(folders, names)]  # type: ignore[arg-type]
+        if training:
+            words = WordCounts(training_texts(training), BASELINE_BYTES)
+            scorers += [WordScorer(words, neighbours) for neighbours in (True, False)]
+    else:
+        scorers = [scorer_of(folder.model, folder.tokenizer, ROWS, name) for folder, name in zip(folders, names)]
+        if training:
+            scorers.append(NgramScorer(NgramModel.train(training_texts(training), ngram_order, BASELINE_BYTES)))
+    documents, signature = texts.selection.documents, texts.signature
+    with Progress("scoring", len(documents) * len(scorers), "documents", sys.stderr) as progress:
         watched = [_Watched(scorer, progress) for scorer in scorers]
-        evaluation = evaluate_scorers(watched, texts.selection.documents, samples, extra_signature=texts.signature)
-    notes = [note for folder, scorer in zip(folders, scorers) for note in _overlap(folder, scorer.name, texts)]
-    return SideBySide(evaluation, xz_alone(texts.selection.documents), texts, notes, len(folders))
+        evaluation: Evaluation | MaskedEvaluation = (
+            evaluate_masked(watched, documents, samples, extra_signature=signature)
+            if encoders
+            else evaluate_scorers(watched, documents, samples, extra_signature=signature)
+        )
+    notes = [note for folder, name in zip(folders, names) for note in _overlap(folder, name, texts)]
+    return SideBySide(evaluation, None if encoders else xz_alone(documents), texts, notes, len(folders))
 
 
 NAMED_FILES = 5  # of those that a model was trained on; of a folder of notes it may be all
@@ -96,8 +117,8 @@ def _overlap(folder: ModelFolder, name: str, texts: Texts) -> Iterator[str]:
 class SideBySide:
     """The figures of some models on a text, and all that has to be said with them."""
 
-    evaluation: Evaluation
-    xz: Score
+    evaluation: Evaluation | MaskedEvaluation
+    xz: Score | None
     texts: Texts
     notes: list[str]
     models: int
@@ -106,24 +127,29 @@ class SideBySide:
         """For a terminal; with the `documents` worst and best documents of the first model."""
         other = "model" if self.models == len(self.evaluation.systems) else "system"
         lines = [self._read(), *(f"note: {note}" for note in self.notes), ""]
-        lines += [render_evaluation(self.evaluation, other), f"{self.xz.name}: {self.xz.value:.3f} {UNIT}"]
+        if isinstance(self.evaluation, MaskedEvaluation):
+            lines.append(render_masked_evaluation(self.evaluation, other))
+        else:
+            lines.append(render_evaluation(self.evaluation, other))
+        if self.xz:
+            lines.append(f"{self.xz.name}: {self.xz.value:.3f} {UNIT}")
         worst, best = hardest(self.evaluation.documents[0], documents)
         for title, scores in (("most", worst), ("fewest", best)):
             if scores:
-                lines += ["", f"Of {self.evaluation.systems[0].name}, what cost the {title} {UNIT}:"]
-                lines += [f"  {_bits(score):6.3f}  {score.bytes:>9,} bytes  {score.source}  {score.id}" for score in scores]
+                lines += ["", f"Of {self.evaluation.names[0]}, what cost the {title} {self.evaluation.figure.unit}:"]
+                lines += [f"  {score.bits:6.3f}  {score.size:>15}  {score.source}  {score.id}" for score in scores]
         return "\n".join(lines)
 
     def to_dict(self, documents: int = 0) -> dict[str, Any]:
         """As plain JSON values."""
         worst, best = hardest(self.evaluation.documents[0], documents)
         listed = {
-            name: [{**asdict(score), "bits_per_byte": _bits(score)} for score in scores]
+            name: [{**asdict(score), self.evaluation.figure.key: score.bits} for score in scores]
             for name, scores in (("worst_documents", worst), ("best_documents", best))
         }
         return {
             **self.evaluation.to_dict(),
-            "xz_alone": plain_score(self.xz),
+            **({"xz_alone": plain_score(self.xz)} if self.xz else {}),
             "read_documents": self.texts.read,
             **self.texts.signature,
             "notes": self.notes,
@@ -156,12 +182,8 @@ def xz_alone(documents: Sequence[Document]) -> Score:
     return Score("xz of the text alone", 8 * packed / size, math.nan, math.nan, len(documents), UNIT, signature)
 
 
-def hardest(scores: Sequence[DocumentScore], number: int) -> tuple[list[DocumentScore], list[DocumentScore]]:
-    """The `number` documents with the most bits per byte, worst first, and as many others with the least, best first."""
-    ordered = sorted(scores, key=lambda score: (-_bits(score), score.source, score.id))
+def hardest(scores: Sequence[Any], number: int) -> tuple[list[Any], list[Any]]:
+    """The `number` documents with the most bits for their size, worst first, and as many others with the least, best first."""
+    ordered = sorted(scores, key=lambda score: (-score.bits, score.source, score.id))
     worst = ordered[:number]
     return worst, ordered[len(worst) :][::-1][:number]
-
-
-def _bits(score: DocumentScore) -> float:
-    return score.nats / math.log(2) / score.bytes

@@ -16,7 +16,7 @@ from ..files import write_text
 from ..models.language_model import LanguageModel
 from ..tokens.tokenizer import Tokenizer
 from .conversation import Conversation, Messages, RunningText, Turn
-from .generate import Piece, generate
+from .generate import Piece, generate, refuse_encoder
 from .sampling import Sampling
 
 COMMANDS = {
@@ -61,6 +61,7 @@ class Chat:
         stop: list[str] | None = None,
         system: str | None = None,
     ):
+        refuse_encoder(model)
         self.model, self.tokenizer = model, tokenizer
         self.sampling, self.max_tokens, self.stop = sampling, max_tokens, stop or []
         self.answers = tokenizer.chat_template is not None

@@ -6,6 +6,7 @@ import torch
 
 from ..errors import GenerationError
 from ..models.language_model import LanguageModel
+from ..tokens.special_tokens import MASK
 from ..tokens.tokenizer import Tokenizer
 
 
@@ -19,17 +20,19 @@ class Candidate:
 
 @torch.no_grad()
 def fill(model: LanguageModel, tokenizer: Tokenizer, text: str, top: int = 5) -> list[list[Candidate]]:
-    """The `top` likeliest tokens for each mask in `text`, the likeliest first; the mask is written as the tokenizer spells it.
+    """The `top` likeliest tokens for each mask in `text`, the likeliest first; the mask is written
+    `<|mask|>`, or as the tokenizer spells it.
 
     Raises GenerationError where there is no mask, the text is too long, or the model is none that fills.
     """
+    if model.family != "encoder":
+        raise GenerationError(f"a {model.family} guesses no masked words; `textmill generate` lets a decoder write on")
     mask = tokenizer.special.mask
-    if mask is None or tokenizer.mask_id is None or model.family != "encoder" or model.head is None:
+    if mask is None or tokenizer.mask_id is None or model.head is None:
         raise GenerationError(
-            f"this {model.family} wasn't trained to guess masked tokens; `textmill generate` writes on with a decoder"
-            if model.family != "encoder"
-            else "this encoder has no head for masked tokens, or no mask among its tokens; `textmill embed` gives its vectors"
+            "this encoder has no head for masked words, or no mask among its tokens; `textmill embed` gives its vectors"
         )
+    text = text.replace(MASK, mask)
     # The space before a word belongs to the word, and so to the mask.
     parts = text.split(mask)
     if len(parts) == 1:
@@ -53,6 +56,6 @@ def fill(model: LanguageModel, tokenizer: Tokenizer, text: str, top: int = 5) ->
 
 def filled(model: LanguageModel, tokenizer: Tokenizer, text: str) -> str:
     """The text with the likeliest token in each mask's place, in brackets."""
-    parts = text.split(tokenizer.special.mask or "")
+    parts = text.replace(MASK, tokenizer.special.mask or MASK).split(tokenizer.special.mask)
     guesses = [f"[{candidates[0].text.strip()}]" for candidates in fill(model, tokenizer, text, top=1)]
     return "".join(piece for pair in zip(parts, [*guesses, ""]) for piece in pair)

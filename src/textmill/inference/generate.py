@@ -66,6 +66,7 @@ def generate(
 
     Raises GenerationError where the prompt doesn't fit into the model's context, with both numbers.
     """
+    refuse_encoder(model)
     sampling = sampling or Sampling()
     stops = StopStrings(stop)
     if max_tokens < 1:
@@ -95,6 +96,14 @@ def start_of_target(model: LanguageModel, tokenizer: Tokenizer) -> int:
     if start is None:
         raise GenerationError("the tokenizer has no token that begins this model's answers; give the one it was trained with")
     return start
+
+
+def refuse_encoder(model: LanguageModel) -> None:
+    """Raise GenerationError for a model that doesn't write."""
+    if not model.writes:
+        raise GenerationError(
+            f"an {model.family} doesn't write on; `textmill fill` has it guess masked words, `textmill embed` gives its vectors"
+        )
 
 
 @torch.inference_mode()

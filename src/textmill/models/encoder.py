@@ -77,6 +77,7 @@ class Encoder(LanguageModel, TransformerStack):
     """
 
     family = "encoder"
+    writes = False
 
     def __init__(self, config: EncoderConfig):
         super().__init__(config, causal=False)

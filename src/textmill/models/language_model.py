@@ -12,6 +12,7 @@ class LanguageModel(nn.Module):
     """A model of one family. Its embedding table is `embedding`, its layers `blocks` (those of both halves, in two stacks)."""
 
     family: ClassVar[str]
+    writes: ClassVar[bool] = True  # whether it goes on with a text
     config: Any  # a ModelConfig, of the family's own class
     embedding: nn.Embedding
     head: Any  # hidden states -> logits; its `weight` is (V, D). None where an encoder gives hidden states alone

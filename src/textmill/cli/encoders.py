@@ -1,0 +1,61 @@
+"""The verbs of encoders: guess masked words, and vectors of texts."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import GenerationError
+from .app import app
+from .models import Model, standard_input
+
+
+@app.command()
+def fill(
+    model: Model,
+    text: Annotated[str, typer.Argument(help="A text with <|mask|> (or the model's own mask) where a word is to be guessed.")],
+    top: Annotated[int, typer.Option(min=1, help="How many guesses to show for each mask.")] = 5,
+) -> None:
+    """Let an encoder guess the masked words of a text."""
+    from .. import load
+    from ..inference.fill import fill as guesses
+    from ..machine.device import best_device
+
+    folder = load(model)
+    found = guesses(folder.model.to(best_device()), folder.tokenizer, text, top)
+    for number, candidates in enumerate(found, start=1):
+        if len(found) > 1:
+            print(f"mask {number}")
+        for candidate in candidates:
+            print(f"  {candidate.probability:6.1%}  {candidate.text.strip()}")
+
+
+@app.command()
+def embed(
+    model: Model,
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="Texts; - reads one a line from standard input.")],
+    out: Annotated[Path | None, typer.Option(help="Write a .npy file, a row a text, instead of JSON lines.")] = None,
+    similarity: Annotated[bool, typer.Option("--similarity", help="Print how alike the texts are, as cosines.")] = False,
+) -> None:
+    """Vectors of whole texts by an encoder, for search and comparison: JSON lines, a .npy file, or cosines."""
+    import numpy as np
+
+    from .. import load
+    from ..inference.embed import embed as vectors_of
+    from ..machine.device import best_device
+
+    if out is not None and out.suffix != ".npy":
+        raise GenerationError(f"--out {out}: vectors are written as .npy; write {out.with_suffix('.npy')}")
+    given = [line for text in texts for line in (standard_input().splitlines() if text == "-" else [text])]
+    folder = load(model)
+    vectors = vectors_of(folder.model.to(best_device()), folder.tokenizer, given).numpy()
+    if out is not None:
+        np.save(out, vectors)
+        print(f"{out}: {len(vectors):,} vectors of {vectors.shape[1]:,} numbers")
+    if similarity:
+        for number, row in enumerate(vectors @ vectors.T, start=1):
+            print(" ".join([f"{number:>3}", *(f"{value:6.3f}" for value in row), f"  {given[number - 1][:60]}"]))
+    elif out is None:
+        for text, vector in zip(given, vectors.tolist(), strict=True):
+            print(json.dumps({"text": text, "embedding": vector}, ensure_ascii=False))
