@@ -1,8 +1,10 @@
 """Words are found and counted in any script."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from textmill.evaluation.words import count_words, words_of
+from textmill.evaluation.words import count_words, word_spans, words_of
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,10 @@ def test_words_of_many_scripts(text: str, words: int) -> None:
 
 def test_words_are_what_stands_between_blanks_and_marks() -> None:
     assert words_of("‘Don’t’ panic, 'tis 北京 in हिन्दी' '") == ["Don't", "panic", "tis", "北", "京", "in", "हिन्दी"]
+
+
+@given(
+    st.text() | st.lists(st.sampled_from(["don’t", "'", "漢", "字", " ", "a\u00adb", "\u200b", "ภาษา", ".", "x"])).map("".join)
+)
+def test_spans_hold_the_words(text: str) -> None:
+    assert [words_of(text[begin:end]) for begin, end in word_spans(text)] == [[word] for word in words_of(text)]

@@ -12,6 +12,7 @@ from ..models.config import ModelConfig, TransformerConfig
 from ..models.count import count, state_bytes
 from ..models.encoder_decoder import EncoderDecoderConfig
 from ..progress import format_bytes, format_count, format_seconds
+from ..score import BITS_PER_BYTE
 from ..tokens.tokenizer import Tokenizer
 from .card import Card, rows_of
 
@@ -28,7 +29,8 @@ def model_card(path: str | Path) -> Card:
     formats = sorted(opened.formats)
     tokenizer = Tokenizer.load(folder)
     family = FAMILIES[type(config)].family
-    costs = cost_values(config)
+    head_share = lineage.get("recipe", {}).get("train", {}).get("masking", 1.0) if family == "encoder" else 1.0
+    costs = cost_values(config, head_share)
     about_tokenizer = _tokenizer_values(folder, tokenizer)
     parameters = parameters_by_part(config)
     values = {
@@ -44,12 +46,12 @@ def model_card(path: str | Path) -> Card:
     }
     training = lineage.get("training", {})
     return Card(
-        f"{folder}: a {family} of {format_count(parameters['all'])} parameters",
+        f"{folder}: {family_of(config)} of {format_count(parameters['all'])} parameters",
         values,
         {
             "Shape": shape_rows(config),
             "Parameters": parameter_rows(config),
-            "Costs": cost_rows(config),
+            "Costs": cost_rows(costs),
             "Tokenizer": rows_of(about_tokenizer),
             "Weights": [("format", ", ".join(formats)), ("files", format_bytes(opened.weights.bytes()))],
             "Lineage": _lineage_rows(lineage),
@@ -99,7 +101,8 @@ def parameters_by_part(config: ModelConfig) -> dict[str, int]:
     model = build_empty(config)
     parts = dict.fromkeys((*PARTS, "norms"), 0)
     for name, parameter in model.named_parameters():
-        part = next((part for part in PARTS if part in name.split(".") and "norm" not in name), "norms")
+        modules = name.replace("position_embedding", "embedding").replace("token_type_embedding", "embedding").split(".")
+        part = next((part for part in PARTS if part in modules and "norm" not in name), "norms")
         parts[part] += parameter.numel()
     return {**parts, "all": sum(parts.values())}
 
@@ -114,32 +117,46 @@ def parameter_rows(config: ModelConfig) -> list[tuple[str, str]]:
     ]
 
 
-def cost_values(config: ModelConfig) -> dict[str, Any]:
-    """What one token costs, and what the model takes in memory: FLOP and bytes, at full context."""
-    cost = count(config)
+def cost_values(config: ModelConfig, head_share: float = 1.0) -> dict[str, Any]:
+    """What one token costs, and what the model takes in memory: FLOP and bytes, at full context. `head_share` of the tokens
+    pass through the head in training. An encoder decodes none."""
+    cost = count(config, head_share=head_share)
+    length = config.context_length
+    decoding = {
+        "bytes_read_per_decoded_token": {name: cost.decode_bytes(size) for name, size in BYTES.items()},
+        "state_bytes_at_full_context": {name: state_bytes(config, length, size) for name, size in BYTES.items()},
+    }
     return {
         "forward_flops_per_token": cost.forward_flops,
         "training_flops_per_token": cost.training_flops,
-        "bytes_read_per_decoded_token": {name: cost.decode_bytes(size) for name, size in BYTES.items()},
-        "state_bytes_at_full_context": {name: state_bytes(config, config.context_length, n) for name, n in BYTES.items()},
+        **(decoding if FAMILIES[type(config)].writes else {}),
         "weight_bytes": {name: cost.parameters * size for name, size in BYTES.items()},
     }
 
 
-def cost_rows(config: ModelConfig) -> list[tuple[str, str]]:
+def cost_rows(costs: dict[str, Any]) -> list[tuple[str, str]]:
     """The same in words."""
-    costs = cost_values(config)
 
     def in_both(key: str) -> str:
         return ", ".join(f"{format_bytes(size)} in {name}" for name, size in costs[key].items())
 
-    return [
+    rows = [
         ("one token forward", f"{format_count(costs['forward_flops_per_token'])}FLOP at full context"),
         ("one token trained", f"{format_count(costs['training_flops_per_token'])}FLOP"),
-        ("one token decoded", f"reads {in_both('bytes_read_per_decoded_token')}"),
-        ("keys and values", f"{in_both('state_bytes_at_full_context')}, for one text at full context"),
-        ("weights in memory", in_both("weight_bytes")),
     ]
+    if "bytes_read_per_decoded_token" in costs:
+        rows += [
+            ("one token decoded", f"reads {in_both('bytes_read_per_decoded_token')}"),
+            ("keys and values", f"{in_both('state_bytes_at_full_context')}, for one text at full context"),
+        ]
+    return [*rows, ("weights in memory", in_both("weight_bytes"))]
+
+
+def family_of(config: ModelConfig) -> str:
+    """`a decoder`, `an encoder`, …"""
+    family = FAMILIES[type(config)].family
+    noun = "recurrent model" if family == "recurrent" else family
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def training_rows(training: dict[str, Any]) -> list[tuple[str, str]]:
@@ -157,8 +174,9 @@ def training_rows(training: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def score_rows(scores: dict[str, Any]) -> list[tuple[str, str]]:
-    """Bits per byte of the model and what stood beside it."""
-    return [(system["name"], score_text(system["bits_per_byte"])) for system in scores.get("systems", [])]
+    """What the model and what stood beside it reached."""
+    figure = scores.get("figure", BITS_PER_BYTE.key)
+    return [(system["name"], score_text(system[figure])) for system in scores.get("systems", [])]
 
 
 def score_text(score: dict[str, Any]) -> str:

@@ -5,9 +5,10 @@ from pathlib import Path
 from ..progress import format_count
 from ..recipe import Recipe, load_recipe
 from ..report.commands import command
+from ..stages.families import FAMILIES as LIVES
 from ..training.memory import memory_need
 from .card import Card
-from .model import cost_rows, cost_values, parameter_rows, parameters_by_part, shape_rows
+from .model import cost_rows, cost_values, family_of, parameter_rows, parameters_by_part, shape_rows
 
 
 def recipe_card(path: str | Path, overrides: list[str]) -> Card:
@@ -19,18 +20,19 @@ def recipe_card(path: str | Path, overrides: list[str]) -> Card:
     rows = recipe.train.batch_size if recipe.train.micro_batch == "auto" else recipe.train.micro_batch
     dtype = "float32" if recipe.train.dtype == "auto" else recipe.train.dtype
     memory = memory_need(config, recipe.train, rows, dtype)
+    costs = cost_values(config, LIVES[recipe.model.family].head_share(recipe.train))
     values = {
         "kind": "recipe",
         "path": str(path),
         "recipe": recipe.model_dump(mode="json", exclude_none=True),
         "parameters": parameters,
         "tokens_per_step": tokens,
-        "costs": cost_values(config),
+        "costs": costs,
         "training_bytes": {**vars(memory), "total": memory.total},
     }
     limits = {"time": recipe.train.time, "steps": recipe.train.steps, "tokens": recipe.train.tokens}
     return Card(
-        f"{path}: a recipe for {_with_article(recipe.model.family)} of {format_count(parameters['all'])} parameters",
+        f"{path}: a recipe for {family_of(config)} of {format_count(parameters['all'])} parameters",
         values,
         {
             "Text": [("source", ", ".join(recipe.corpus.sources())), ("tokenizer", _tokenizer_text(recipe))],
@@ -41,14 +43,10 @@ def recipe_card(path: str | Path, overrides: list[str]) -> Card:
                 ("tokens per step", f"{tokens:,} ({recipe.train.batch_size} rows of {config.context_length:,})"),
                 ("memory", f"some {memory}, with {rows} rows at once in {dtype}; the process itself comes on top"),
             ],
-            "Costs": cost_rows(config),
+            "Costs": cost_rows(costs),
         },
         f"Do it: {command(['textmill', 'run', path])}",
     )
-
-
-def _with_article(family: str) -> str:
-    return f"an {family}" if family.startswith("e") else f"a {family}"
 
 
 def _tokenizer_text(recipe: Recipe) -> str:
