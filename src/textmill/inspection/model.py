@@ -9,7 +9,7 @@ from ..files import read_json
 from ..formats.model_folder import open_model_folder
 from ..models.architectures import FAMILIES, build_empty
 from ..models.config import ModelConfig, TransformerConfig
-from ..models.count import count, state_bytes
+from ..models.count import Count, count, state_bytes
 from ..models.encoder_decoder import EncoderDecoderConfig
 from ..progress import format_bytes, format_count, format_seconds
 from ..score import BITS_PER_BYTE
@@ -30,7 +30,7 @@ def model_card(path: str | Path) -> Card:
     tokenizer = Tokenizer.load(folder)
     family = FAMILIES[type(config)].family
     head_share = lineage.get("recipe", {}).get("train", {}).get("masking", 1.0) if family == "encoder" else 1.0
-    costs = cost_values(config, head_share)
+    costs = cost_values(config, count(config, head_share=head_share))
     about_tokenizer = _tokenizer_values(folder, tokenizer)
     parameters = parameters_by_part(config)
     values = {
@@ -117,10 +117,8 @@ def parameter_rows(config: ModelConfig) -> list[tuple[str, str]]:
     ]
 
 
-def cost_values(config: ModelConfig, head_share: float = 1.0) -> dict[str, Any]:
-    """What one token costs, and what the model takes in memory: FLOP and bytes, at full context. `head_share` of the tokens
-    pass through the head in training. An encoder decodes none."""
-    cost = count(config, head_share=head_share)
+def cost_values(config: ModelConfig, cost: Count) -> dict[str, Any]:
+    """What one token costs, and what the model takes in memory: FLOP and bytes, at full context. An encoder decodes none."""
     length = config.context_length
     decoding = {
         "bytes_read_per_decoded_token": {name: cost.decode_bytes(size) for name, size in BYTES.items()},
