@@ -1,7 +1,7 @@
 """Which regular expressions are let through: those in use, and no others that take exponential time."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
@@ -32,28 +32,29 @@ def test_patterns_in_use_are_let_through(pattern: str) -> None:
     assert pattern_problem(pattern) is None
 
 
-atoms = st.sampled_from(["a", "b", "[ab]", "[^b]", ".", r"\w", "(?=a)", "a{2}"])
-quantifiers = st.sampled_from(["", "", "*", "+", "?", "*?", "++", "{2}", "{1,3}", "{2,}", "{,2}+"])
+atoms = st.sampled_from(["a", "[ab]", ".", r"\w", "(?=a)", "a{2}"])
+quantifiers = st.sampled_from(["*", "+", "?", "*?", "{1,3}", "{2,}", "{,2}+", "{2}", "++", ""])
 
 
 def compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    groups = st.builds("{}{}{}".format, st.sampled_from(["(", "(?:", "(?>", "(?i:"]), inner, st.just(")"))
-    repeated = st.builds(str.__add__, groups | atoms, quantifiers)
-    return st.lists(repeated, min_size=1, max_size=3).map("".join) | st.builds("{}|{}".format, inner, inner)
+    groups = st.builds("{}{})".format, st.sampled_from(["(", "(?:", "(?>"]), inner)
+    repeated = st.builds(str.__add__, groups | inner, quantifiers)
+    return repeated | st.builds(str.__add__, inner, repeated) | st.builds("{}|{}".format, inner, inner)
 
 
-@given(pattern=st.recursive(atoms, compound, max_leaves=8), end=st.sampled_from(["", "c", "$"]))
-@settings(deadline=None, max_examples=150)
-def test_what_is_let_through_never_tries_a_million_ways(pattern: str, end: str) -> None:
+@given(pattern=st.recursive(atoms, compound, max_leaves=6))
+@example(pattern="(a+)+")
+@settings(deadline=None, max_examples=200)
+def test_what_is_let_through_never_tries_a_million_ways(pattern: str) -> None:
     """The matcher gives up after ten million steps. On forty characters only exponential patterns come there."""
-    pattern += end
+    pattern = f"(?:{pattern})$"  # which fails at the end of each text below, after every way was tried
     if pattern_problem(pattern):
         return
     try:
         split = pre_tokenizers.Split(Regex(pattern), "isolated")
     except Exception:  # no regular expression at all, as the library says itself
         return
-    for text in ("a" * 40, "ab" * 20, "a" * 39 + "!"):
+    for text in ("a" * 40 + "!", "ab" * 20 + "!"):
         try:
             without_panic(split.pre_tokenize_str, text)
         except TokenizerError as error:

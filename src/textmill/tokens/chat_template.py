@@ -1,7 +1,7 @@
 """A model's chat template: from messages to the one text that its model was trained to answer.
 
-It is rendered as transformers renders it, in a process of its own with bounds. What a message spells is marked on the way,
-so that nobody can write a control token into a conversation.
+It is rendered as transformers renders it, in a process of its own with bounds. A special token that a message spells is
+kept out of it on the way, so that nobody can write one into a conversation.
 """
 
 import contextlib
@@ -117,43 +117,50 @@ def read_chat_template(folder: Path, config: Mapping[str, Any]) -> ChatTemplate 
 
 
 class Marks:
-    """Two characters that no message has, put around each special token that a message spells."""
+    """A character that no message has, in the place of each special token that a message spells: the template never sees the
+    token, so nothing that it does with a message can bring it about."""
 
     def __init__(self, messages: Sequence[Message], special: Collection[str]):
         said = json.dumps(list(messages), ensure_ascii=False)
-        self.begin, self.end = [chr(point) for point in range(0xF0000, 0xF0000 + len(said) + 2) if chr(point) not in said][:2]
-        longest_first = "|".join(re.escape(text) for text in sorted(special, key=len, reverse=True)) or "(?!)"
-        self._special = re.compile(longest_first)
-        self._parts = re.compile(f"{self.begin}(.*?){self.end}|[{self.begin}{self.end}]|({longest_first})", re.DOTALL)
+        self._unused = (character for character in map(chr, range(0xF0000, 0x10FFFE)) if character not in said)
+        self._longest_first = "|".join(re.escape(text) for text in sorted(special, key=len, reverse=True)) or "(?!)"
+        self._special = re.compile(self._longest_first)
+        self._mark_of: dict[str, str] = {}
 
     def put(self, value: Any) -> Any:
-        """The same JSON value with its spelled special tokens marked."""
+        """The same JSON value with marks for its spelled special tokens."""
         if isinstance(value, str):
-            return self._special.sub(lambda found: f"{self.begin}{found[0]}{self.end}", value)
+            return self._special.sub(self._mark, value)
         if isinstance(value, Mapping):
             return {key: self.put(inner) for key, inner in value.items()}
         return [self.put(inner) for inner in value] if isinstance(value, list | tuple) else value
 
     def stretches(self, rendered: str) -> Iterator[tuple[str, bool]]:
-        """The rendered text without marks, in stretches; and of each whether it is text alone, whatever it spells.
+        """The rendered text as it was spelled, in stretches; and of each whether it is text alone, whatever it spells.
 
         A stretch of text lies between two special tokens that the template wrote; all else is one stretch with them.
         """
+        text_of = {mark: text for text, mark in self._mark_of.items()}
         waiting, text, spells, place = "", "", False, 0
-        for found in self._parts.finditer(rendered):
+        for found in re.finditer(f"[{''.join(text_of)}]|({self._longest_first})" if text_of else "(?!)", rendered):
             text += rendered[place : found.start()]
             place = found.end()
-            if found[2] is None:  # a marked token, or what a template's own cutting left of the marks
-                text, spells = text + (found[1] or ""), True
-                continue
-            if spells:
+            if found[1] is None:
+                text, spells = text + text_of[found[0]], True
+            elif spells:
                 yield waiting, False
                 yield text, True
-                waiting, text = "", ""
-            waiting, text, spells = waiting + text + found[2], "", False
+                waiting, text, spells = found[1], "", False
+            else:
+                waiting, text = waiting + text + found[1], ""
         text += rendered[place:]
         if spells:
             yield waiting, False
             yield text, True
         else:
             yield waiting + text, False
+
+    def _mark(self, found: re.Match[str]) -> str:
+        if found[0] not in self._mark_of:
+            self._mark_of[found[0]] = next(self._unused)
+        return self._mark_of[found[0]]

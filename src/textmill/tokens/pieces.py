@@ -150,8 +150,8 @@ def _is_lossless(spelling: Spelling | None, content: Mapping[str, Any]) -> bool:
         step["type"] in TAKES_SPACES_AWAY or step.get("behavior") == "Removed" or step.get("add_prefix_space")
         for step in splitters
     )
-    whole_bytes = spelling != "byte-level" or byte_alphabet().keys() <= content["model"]["vocab"].keys()
-    return spelling not in ("wordpiece", "spaced") and marks_only and keeps and whole_bytes
+    spells_all = spelling != "byte-level" or holds_all_bytes(content["model"]["vocab"])
+    return spelling not in ("wordpiece", "spaced") and marks_only and keeps and spells_all
 
 
 def _steps(component: Mapping[str, Any] | None, key: str) -> list[Mapping[str, Any]]:
@@ -181,6 +181,12 @@ def _whole_first_character(content: bytes) -> bool:
             continue
         return True
     return False
+
+
+def holds_all_bytes(vocabulary: Collection[str]) -> bool:
+    """Whether a byte-level vocabulary can spell every text: it holds each byte that UTF-8 uses."""
+    unused = {0xC0, 0xC1, *range(0xF5, 0x100)}
+    return all(character in vocabulary for character, byte in byte_alphabet().items() if byte not in unused)
 
 
 def byte_alphabet() -> dict[str, int]:

@@ -37,7 +37,7 @@ class PlainEncoder:
         return [(ids, encoding.offsets) for ids, encoding in self._encoded(self._backend.encode_batch, texts)]
 
     def _encoded(self, encode: Callable[..., Any], texts: Sequence[str]) -> Iterator[tuple[list[int], tokenizers.Encoding]]:
-        _refuse_surrogates(texts)
+        refuse_surrogates(texts)
         for text, encoding in zip(texts, without_panic(encode, texts, add_special_tokens=False)):
             found = self._special_ids.intersection(ids := encoding.ids)
             if found and (found != {self._unknown_id} or self._unknown in text):
@@ -79,7 +79,8 @@ def without_panic(encode: Callable[..., Any], *arguments: Any, **options: Any) -
         raise TokenizerError(f"the tokenizer's own pattern gives up on a text ({error}); cut the text into parts") from error
 
 
-def _refuse_surrogates(texts: Sequence[str]) -> None:
+def refuse_surrogates(texts: Sequence[str]) -> None:
+    """Raise TokenizerError, with the place, where a text holds what UTF-8 can't."""
     for text in texts:
         try:
             text.encode()

@@ -18,8 +18,8 @@ import tokenizers
 from ..errors import TokenizerError
 from ..files import fingerprint, write_json, write_text
 from .chat_template import ANSWER, ChatTemplate, Marks, Message, read_chat_template
-from .pieces import byte_alphabet, read_pieces, spelling_of, unrestored_bytes
-from .plain_encoding import PlainEncoder, without_panic
+from .pieces import holds_all_bytes, read_pieces, spelling_of, unrestored_bytes
+from .plain_encoding import PlainEncoder, refuse_surrogates, without_panic
 from .settings import Kind
 from .special_tokens import CONFIG_FILE, END_OF_TEXT, SPAN, SpecialTokens, own_special_tokens, read_config, read_special_tokens
 from .splitting import CHARACTER, independent_pieces
@@ -128,11 +128,14 @@ class Tokenizer:
         if self.chat_template is None:
             raise TokenizerError("this tokenizer has no chat template; give the text to go on from instead of messages")
         marks = Marks(messages, self._special_texts)
-        variables = self.special.stock_config()
-        rendered = self.chat_template.render(marks.put(messages), variables, add_generation_prompt)
+        rendered = self.chat_template.render(marks.put(messages), self.special.stock_config(), add_generation_prompt)
+        refuse_surrogates([rendered])
         ids = []
         for stretch, is_text in marks.stretches(rendered):
-            ids += self.encode(stretch) if is_text else self._backend_with_special.encode(stretch, add_special_tokens=False).ids
+            if is_text:
+                ids += self.encode(stretch)
+            else:
+                ids += without_panic(self._backend_with_special.encode, stretch, add_special_tokens=False).ids
         return ids
 
     def encode_with_losses(self, texts: Sequence[str]) -> list[tuple[list[int], int]]:
@@ -300,6 +303,6 @@ def _kind(content: dict[str, Any]) -> Kind:
 def _unknown_id(content: dict[str, Any], vocabulary: Mapping[str, int]) -> int | None:
     """The token that the model itself gives for what it can't spell; None where bytes spell everything."""
     model = content["model"]
-    if spelling_of(content) == "byte-level" and byte_alphabet().keys() <= vocabulary.keys():
+    if spelling_of(content) == "byte-level" and holds_all_bytes(vocabulary):
         return None
     return model.get("unk_id") if model["type"] == "Unigram" else vocabulary.get(model.get("unk_token"))

@@ -13,7 +13,7 @@ import tokenizers
 
 from ..errors import TokenizerError
 from .patterns import pattern_problem
-from .pieces import byte_alphabet, spelling_of
+from .pieces import holds_all_bytes, spelling_of
 from .special_tokens import END_OF_TEXT, MASK, PAD, SPAN, UNKNOWN
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -137,7 +137,7 @@ def _changes(content: dict[str, Any], backend: tokenizers.Tokenizer) -> list[str
     decoder = (content["decoder"] or {}).get("type")
     if decoder != ("ByteLevel" if content["model"]["type"] == "BPE" else "Fuse"):
         problems.append(f"joins its pieces in a way that isn't known here (decoder {decoder})")
-    if decoder == "ByteLevel" and not byte_alphabet().keys() <= vocabulary.keys():
+    if decoder == "ByteLevel" and not holds_all_bytes(vocabulary):
         problems.append("lacks some of the 256 bytes, so that it can't hold every text")
     if '"add_prefix_space": true' in json.dumps(content["pre_tokenizer"]):
         problems.append("puts a space before each text, so that it can't give a text back as it was")
