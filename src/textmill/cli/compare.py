@@ -31,12 +31,10 @@ def compare(
     """
     from ..comparison.compare import compare_recipes
     from ..comparison.plan import Limit, plan_comparison
-    from ..comparison.table import terminal_table
+    from ..comparison.table import terminal_tables
 
     plan = plan_comparison(recipes, seeds, Limit(time, flops, steps), overrides or [], out)
     result = compare_recipes(plan)
-    print(
-        f"\n{terminal_table(result)}\n\nIn {plan.folder}: the picture, comparison.svg; to paste, comparison.md; comparison.json"
-    )
+    print(f"\n{terminal_tables(result)}\n\nIn {plan.folder}: comparison.svg (the picture), .md (to paste), .json")
     if result.failures:
         raise typer.Exit(1)

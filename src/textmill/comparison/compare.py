@@ -6,11 +6,11 @@ from ..files import folder_lock, write_sealed, write_text
 from ..interruption import Stopped, stoppable
 from ..progress import format_seconds
 from .outcome import read_outcome
-from .picture import draw_comparison
+from .picture import draw_table
 from .plan import Plan, PlannedRun
 from .result import Result, compare_outcomes
 from .sharing import share_stages
-from .table import PICTURE, markdown_table
+from .table import markdown_tables
 from .trainings import FailedRun, finish_run, is_finished, known_vocabulary
 
 
@@ -47,8 +47,9 @@ def compare_recipes(plan: Plan) -> Result:
         samples = next(iter(plan.recipes.values())).evaluate.bootstrap_samples
         result = compare_outcomes(outcomes, plan.limit, plan.seeds, samples, failures)
         write_sealed(plan.folder / "comparison.json", result.to_dict(plan.folder))
-        write_text(plan.folder / "comparison.md", markdown_table(result))
-        write_text(plan.folder / PICTURE, draw_comparison(result))
+        write_text(plan.folder / "comparison.md", markdown_tables(result))
+        for table in result.tables:
+            write_text(plan.folder / table.measure.picture, draw_table(table, plan.seeds))
     return result
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from ..errors import RunError
 from ..evaluation.document_scores import read_document_scores
-from ..evaluation.scorers import DocumentScore
 from ..files import read_json, read_sealed
 from ..models.count import count
 from ..recipe import load_recipe
-from ..report.curve import Point, read_curve
+from ..report.curve import Curve, read_curve
 from ..run import MANIFEST
+from .measures import Documents, Measure, measure_of
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ class Outcome:
     energy_source: str
     assumption: str | None
     machine: str
-    documents: list[DocumentScore]
-    baselines: dict[str, list[DocumentScore]]
+    measure: Measure
+    documents: Documents
+    baselines: dict[str, Documents]
     baseline_seconds: dict[str, float]
     """What training and scoring a baseline took."""
-    signature: dict[str, Any]
-    """Of the figures of the evaluation: what they were made from."""
-    validation: list[Point]
+    documents_sha256: str
+    curve: Curve | None
 
     def to_dict(self, root: Path) -> dict[str, Any]:
         """What it took, as plain JSON values."""
-        left_out = ("documents", "baselines", "baseline_seconds", "signature", "validation")
+        left_out = ("documents", "baselines", "baseline_seconds", "documents_sha256", "curve", "measure")
         values = {key: value for key, value in vars(self).items() if key not in left_out}
         return {**values, "folder": self.folder.relative_to(root).as_posix()}
 
@@ -55,8 +55,13 @@ def read_outcome(name: str, seed: int, folder: Path) -> Outcome:
         recipe = load_recipe(folder / "recipe.toml")
         config = recipe.model.config(stages["tokenizer"]["summary"]["vocabulary_size"])
         estimated = "estimate" in cost["energy_source"]
-        own, *others = read_json(folder / "evaluation.json")["systems"]
-        scores, curve = read_document_scores(folder), read_curve(folder)
+        evaluation = read_json(folder / "evaluation.json")
+        own, *others = evaluation["systems"]
+        measure = measure_of(evaluation["figure"])
+        scores = {
+            name: {(score.source, score.id): measure.of(score) for score in documents}
+            for name, documents in read_document_scores(folder).items()
+        }
         return Outcome(
             name=name,
             seed=seed,
@@ -72,14 +77,15 @@ def read_outcome(name: str, seed: int, folder: Path) -> Outcome:
             energy_source=cost["energy_source"],
             assumption=f"{recipe.ledger.watts_per_core:g} W assumed for each busy core" if estimated else None,
             machine=trained["machine"],
+            measure=measure,
             documents=scores[own["name"]],
             baselines={system["name"]: scores[system["name"]] for system in others},
             baseline_seconds={
                 system["name"]: judged["scoring_seconds"][system["name"]] + judged["training_seconds"].get(system["name"], 0.0)
                 for system in others
             },
-            signature=own["bits_per_byte"]["signature"],
-            validation=curve.validation if curve else [],
+            documents_sha256=own[evaluation["figure"]]["signature"]["documents_sha256"],
+            curve=read_curve(folder),
         )
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder} isn't what this version of textmill writes ({error!r}); delete it, and run again") from error

@@ -1,6 +1,5 @@
 """The comparison's picture: bits per byte against seconds, each recipe a line of its own, the blind baselines level ones."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,13 +20,13 @@ from ..report.canvas import (
     svg,
     ticker,
 )
-from ..report.figures import clock
+from ..report.figures import TIME, clock
 from .intervals import Floats
 from .outcome import Outcome
-from .result import Result, System
+from .result import Table
 
 PICTURE = Width("wide", 720, 360, 150)
-HEIGHT_SHOWN = 1.0  # bits per byte above the worst end: the first steps lie far above what one wants to see
+HEIGHT_SHOWN = 1.0  # bits above the worst end: the first steps lie far above what one wants to see
 
 
 @dataclass(frozen=True)
@@ -41,39 +40,57 @@ class Band:
 
 
 @own_style
-def draw_comparison(result: Result) -> str:
-    """The picture as an SVG file of its own, which suits itself to a light or a dark page."""
-    recipes = [system for system in result.systems if system.outcomes]
-    levels = [system for system in result.systems if not system.outcomes]
-    figure, axes = new_axes(PICTURE, left=44, bottom=46, top=30)
+def draw_table(table: Table, seeds: int) -> str:
+    """The picture as an SVG file of its own, which suits itself to a light or a dark page.
+
+    Where trainings are validated by the table's own measure, each ends in a diamond, its score over all documents.
+    """
+    recipes = [system for system in table.systems if system.outcomes]
+    bands = {system.name: band for system in recipes if (band := mean_band(system.outcomes))}
+    figure_name = next((o.curve.figure.name for system in recipes for o in system.outcomes if o.curve), table.measure.name)
+    ends = {s.name: s.score.value for s in table.systems} if figure_name == table.measure.name else {}
+    labels = ends or {name: float(band.mean[-1]) for name, band in bands.items()}
     colours = {system.name: LINES[number % len(LINES)] for number, system in enumerate(recipes)}
-    values, end = [system.score.value for system in result.systems], max(system.seconds for system in recipes)
-    tops, bottoms = [*values], [*values]
-    for system in recipes:
-        colour = colours[system.name]
-        if band := mean_band(system.outcomes):
-            tops, bottoms = [*tops, float(band.high.max())], [*bottoms, float(band.low.min())]
-            axes.fill_between(band.seconds, band.low, band.high, color=colour, alpha=0.18, linewidth=0)
-            axes.plot(band.seconds, band.mean, color=colour, linewidth=1.8, solid_joinstyle="round")
-        axes.plot(
-            [system.seconds], [system.score.value], marker="D", markersize=8, color=colour, markeredgecolor=PAPER,
-            clip_on=False, zorder=5,
-        )  # fmt: skip
-    for system in levels:
-        axes.axhline(system.score.value, color=INK, linewidth=1, dashes=(4, 3))
-    low, high = min(bottoms), min(max(tops), max(values) + HEIGHT_SHOWN)
-    margin = 0.06 * (high - low or 1)
-    axes.set_ylim(low - margin, high + margin)
+    figure, axes = new_axes(PICTURE, left=44, bottom=46, top=30)
+    for name, band in bands.items():
+        axes.fill_between(band.seconds, band.low, band.high, color=colours[name], alpha=0.18, linewidth=0)
+        axes.plot(band.seconds, band.mean, color=colours[name], linewidth=1.8, solid_joinstyle="round")
+    for system in table.systems if ends else ():
+        if system.outcomes:
+            axes.plot(
+                [system.seconds], [system.score.value], marker="D", markersize=8, color=colours[system.name],
+                markeredgecolor=PAPER, clip_on=False, zorder=5,
+            )  # fmt: skip
+        else:
+            axes.axhline(system.score.value, color=INK, linewidth=1, dashes=(4, 3))
+    low, high = _range(labels, bands)
+    end = max(system.seconds for system in recipes)
     axes.set_xlim(0, end)
-    name_at_the_right(axes, [(s.name, s.score.value, colours.get(s.name, INK)) for s in result.systems], PICTURE)
+    axes.set_ylim(low, high)
+    name_at_the_right(axes, [(name, value, colours.get(name, INK)) for name, value in labels.items()], PICTURE)
     axes.xaxis.set_major_locator(round_ticks(end, 6, clock))
     axes.xaxis.set_major_formatter(lambda value, _: clock(value))
     axes.yaxis.set_major_locator(ticker().MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter("{x:.1f}" if high - low > 0.6 else "{x:.2f}")
+    axes.yaxis.set_major_formatter("{x:.1f}" if high - low > 0.7 else "{x:.2f}")
     axes.grid(axis="y", color=GRID, linewidth=0.8)
-    axes.set_xlabel("minutes of training", color=MUTED, fontsize=FONT, loc="right")
-    figure.text(0.008, 1 - 14 / PICTURE.height, _heading(result, levels), color=MUTED, fontsize=FONT, va="center")
+    axes.set_xlabel(TIME, color=MUTED, fontsize=FONT, loc="right")
+    heading = f"{figure_name} on held-out text, lower is better; {seeds_in_words(seeds)}"
+    figure.text(0.008, 1 - 14 / PICTURE.height, heading, color=MUTED, fontsize=FONT, va="center")
     return standalone(svg(figure))
+
+
+def seeds_in_words(seeds: int) -> str:
+    """What a line with its band is."""
+    return f"mean over {seeds} seeds and their range" if seeds > 1 else "one seed"
+
+
+def _range(labels: dict[str, float], bands: dict[str, Band]) -> tuple[float, float]:
+    """What of the height is shown."""
+    values = list(labels.values())
+    low = min([*values, *(float(band.low.min()) for band in bands.values())])
+    high = min(max([*values, *(float(band.high.max()) for band in bands.values())]), max(values) + HEIGHT_SHOWN)
+    margin = 0.06 * (high - low or 1)
+    return low - margin, high + margin
 
 
 def mean_band(outcomes: list[Outcome]) -> Band | None:
@@ -81,20 +98,11 @@ def mean_band(outcomes: list[Outcome]) -> Band | None:
 
     Between its validations a seed's line is straight. None where a seed was never validated.
     """
-    if not all(outcome.validation for outcome in outcomes):
+    validations = [outcome.curve.validation if outcome.curve else [] for outcome in outcomes]
+    if not all(validations):
         return None
-    curves = [(np.array([p.seconds for p in o.validation]), np.array([p.mean for p in o.validation])) for o in outcomes]
+    curves = [(np.array([p.seconds for p in points]), np.array([p.mean for p in points])) for points in validations]
     first, last = max(seconds[0] for seconds, _ in curves), min(seconds[-1] for seconds, _ in curves)
     knots = np.unique(np.clip(np.concatenate([seconds for seconds, _ in curves]), first, last))
     heights = np.array([np.interp(knots, seconds, values) for seconds, values in curves])
     return Band(knots, heights.mean(axis=0), heights.min(axis=0), heights.max(axis=0))
-
-
-def _heading(result: Result, levels: list[System]) -> str:
-    seeds = f"mean over {result.seeds} seeds and their range" if result.seeds > 1 else "one seed"
-    return "; ".join(["bits per byte of held-out text, lower is better: " + seeds, *_level_words(levels)])
-
-
-def _level_words(levels: list[System]) -> Iterator[str]:
-    if levels:
-        yield "dashed, baselines"

@@ -11,10 +11,10 @@ import numpy as np
 
 from .. import __version__
 from ..errors import RunError
-from ..evaluation.bits_per_byte import UNIT, plain_score
-from ..evaluation.scorers import DocumentScore
+from ..evaluation.bits_per_byte import plain_score
 from ..score import Score
 from .intervals import Floats, difference_interval, mean_interval
+from .measures import Documents, Measure
 from .outcome import Outcome
 from .plan import Limit
 
@@ -23,7 +23,7 @@ METHOD = "documents by paired bootstrap, seeds by Student's t"
 
 @dataclass(frozen=True)
 class System:
-    """One line of the table: a recipe over its seeds, or a baseline, which has none."""
+    """One line of a table: a recipe over its seeds, or a baseline, which has none."""
 
     name: str
     score: Score
@@ -40,10 +40,10 @@ class System:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much the first system's figure lies above the second's."""
+    """How much the worse of two systems' figures lies away from the better one's."""
 
-    first: str
-    second: str
+    worse: str
+    better: str
     score: Score
 
     @property
@@ -53,36 +53,36 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Result:
-    """A whole comparison. Systems are ordered from the best to the worst; `failures` are reasons, by the runs' names."""
+class Table:
+    """All systems that are compared by one measure, from the best to the worst, and every pair's difference."""
 
-    limit: Limit
-    seeds: int
+    measure: Measure
     systems: list[System]
     differences: list[Difference]
-    failures: dict[str, str]
-    signature: dict[str, Any]
+
+    @property
+    def documents(self) -> int:
+        """How many documents they were judged by. A baseline may have scored fewer."""
+        return max(system.score.count for system in self.systems)
 
     @property
     def best(self) -> str:
-        """The system with the least bits per byte of those that scored every document."""
-        documents = max(system.score.count for system in self.systems)
-        return next(system.name for system in self.systems if system.score.count == documents)
+        """The best system of those that scored every document."""
+        return next(system.name for system in self.systems if system.score.count == self.documents)
 
     def difference(self, name: str) -> Difference | None:
-        """A system's difference to the best; None for the best itself."""
-        pairs = {(difference.first, difference.second): difference for difference in self.differences}
-        return pairs.get((name, self.best))
+        """How a system differs from the best one; None for the best itself."""
+        pairs = {frozenset((difference.worse, difference.better)): difference for difference in self.differences}
+        return pairs.get(frozenset((name, self.best)))
 
     def to_dict(self, root: Path) -> dict[str, Any]:
         """As plain JSON values; folders are written as seen from `root`."""
         return {
-            "limit": self.limit.set(),
-            "seeds": self.seeds,
+            "measure": self.measure.name,
             "systems": [
                 {
                     "name": system.name,
-                    "bits_per_byte": plain_score(system.score),
+                    "score": plain_score(system.score),
                     "by_seed": system.values,
                     "seconds": system.seconds,
                     "runs": [outcome.to_dict(root) for outcome in system.outcomes],
@@ -91,9 +91,28 @@ class Result:
             ],
             "best": self.best,
             "differences": [
-                {"first": each.first, "second": each.second, "noise": each.noise, **plain_score(each.score)}
+                {"worse": each.worse, "better": each.better, "noise": each.noise, **plain_score(each.score)}
                 for each in self.differences
             ],
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """A whole comparison: a table for each measure. `failures` are reasons, by the runs' names."""
+
+    limit: Limit
+    seeds: int
+    tables: list[Table]
+    failures: dict[str, str]
+    signature: dict[str, Any]
+
+    def to_dict(self, root: Path) -> dict[str, Any]:
+        """As plain JSON values; folders are written as seen from `root`."""
+        return {
+            "limit": self.limit.set(),
+            "seeds": self.seeds,
+            "tables": [table.to_dict(root) for table in self.tables],
             "failures": self.failures,
             "signature": self.signature,
         }
@@ -102,82 +121,83 @@ class Result:
 def compare_outcomes(
     outcomes: Sequence[Outcome], limit: Limit, seeds: int, samples: int, failures: Mapping[str, str]
 ) -> Result:
-    """The figures of all finished runs. Raises RunError where there are none, or where they scored other documents."""
+    """The figures of all finished runs. Raises RunError where there are none, or where they were judged by other text."""
     if not outcomes:
         raise RunError(*(f"{name}: {reason}" for name, reason in failures.items()))
-    texts = {outcome.signature["documents_sha256"]: outcome.folder for outcome in outcomes}
+    texts = {outcome.documents_sha256: outcome.folder for outcome in outcomes}
     if len(texts) > 1:
-        raise RunError(
-            f"{' and '.join(map(str, texts.values()))} were judged by different documents; delete one, and run again"
-        )
-    [documents_sha256] = texts
+        raise RunError(f"{' and '.join(map(str, texts.values()))} were judged by other documents; delete one, and run again")
     signature = {
         "method": METHOD,
         "bootstrap_samples": samples,
         "seed": 0,
-        "documents_sha256": documents_sha256,
+        "documents_sha256": outcomes[0].documents_sha256,
         "machines": sorted({outcome.machine for outcome in outcomes}),
         "textmill": __version__,
     }
-    scores = _by_system(outcomes)
-    systems = sorted(
-        (_system(name, each, outcomes, samples, signature) for name, each in scores.items()),
-        key=lambda system: system.score.value,
-    )
-    differences = [
-        _difference(second, scores[second], first, scores[first], samples, signature)
-        for first, second in combinations([system.name for system in systems], 2)
-    ]
-    return Result(limit, seeds, systems, differences, dict(failures), signature)
+    measures = dict.fromkeys(outcome.measure for outcome in outcomes)
+    tables = [_table(m, [o for o in outcomes if o.measure == m], samples, signature) for m in measures]
+    return Result(limit, seeds, tables, dict(failures), signature)
 
 
-Scores = list[list[DocumentScore]]  # of each seed
-
-
-def _by_system(outcomes: Sequence[Outcome]) -> dict[str, Scores]:
-    """Each system's documents, seed by seed. A baseline knows no seeds and is the same in all runs."""
-    scores: dict[str, Scores] = {}
+def _table(measure: Measure, outcomes: Sequence[Outcome], samples: int, signature: dict[str, Any]) -> Table:
+    """Each recipe's documents seed by seed; a baseline knows no seeds and is the same in all runs."""
+    documents: dict[str, list[Documents]] = {}
     for outcome in outcomes:
-        scores.setdefault(outcome.name, []).append(outcome.documents)
-    for name, documents in outcomes[0].baselines.items():
-        scores[name] = [documents]
-    return scores
+        documents.setdefault(outcome.name, []).append(outcome.documents)
+    documents |= {name: [scores] for name, scores in outcomes[0].baselines.items()}
+    systems = [_system(measure, name, scores, outcomes, samples, signature) for name, scores in documents.items()]
+    systems.sort(key=lambda system: system.score.value, reverse=not measure.lower_is_better)
+    names = [system.name for system in systems]
+    differences = [
+        _difference(measure, worse, documents[worse], better, documents[better], samples, signature)
+        for better, worse in combinations(names, 2)
+    ]
+    return Table(measure, systems, differences)
 
 
-def _amounts(scores: Scores, identities: Sequence[tuple[str, str]]) -> Floats:
-    """Bits of each seed's documents, in the order of `identities`: (seeds, documents)."""
-    known = [{(score.source, score.id): score.nats for score in each} for each in scores]
-    return np.array([[nats[identity] for identity in identities] for nats in known]) / math.log(2)
+def _amounts(documents: Sequence[Documents], identities: Sequence[tuple[str, str]]) -> Floats:
+    """Each seed's amounts, in the order of `identities`: (seeds, documents)."""
+    return np.array([[scores[identity].amount for identity in identities] for scores in documents], dtype=np.float64)
 
 
-def _sizes(scores: Scores, identities: Sequence[tuple[str, str]]) -> Floats:
-    sizes = {(score.source, score.id): score.bytes for score in scores[0]}
-    return np.array([sizes[identity] for identity in identities], dtype=np.float64)
+def _sizes(documents: Sequence[Documents], identities: Sequence[tuple[str, str]]) -> Floats:
+    return np.array([documents[0][identity].size for identity in identities], dtype=np.float64)
 
 
-def _identities(scores: Scores) -> list[tuple[str, str]]:
-    return [(score.source, score.id) for score in scores[0]]
-
-
-def _system(name: str, scores: Scores, outcomes: Sequence[Outcome], samples: int, signature: dict[str, Any]) -> System:
-    identities, own = _identities(scores), [outcome for outcome in outcomes if outcome.name == name]
-    amounts, sizes = _amounts(scores, identities), _sizes(scores, identities)
+def _system(
+    measure: Measure,
+    name: str,
+    documents: Sequence[Documents],
+    outcomes: Sequence[Outcome],
+    samples: int,
+    signature: dict[str, Any],
+) -> System:
+    identities, own = list(documents[0]), [outcome for outcome in outcomes if outcome.name == name]
+    amounts, sizes = _amounts(documents, identities), _sizes(documents, identities)
     values = amounts.sum(axis=1) / sizes.sum()
-    score = Score(
-        "bits per byte", float(values.mean()), *mean_interval(amounts, sizes, samples), len(identities), UNIT, signature
-    )
-    seconds = float(np.mean([o.seconds for o in own])) if own else outcomes[0].baseline_seconds[name]
+    interval = mean_interval(amounts, sizes, samples)
+    score = Score(measure.name, float(values.mean()), *interval, len(identities), measure.unit, signature)
+    seconds = float(np.mean([each.seconds for each in own])) if own else outcomes[0].baseline_seconds[name]
     return System(name, score, [float(value) for value in values], own, seconds)
 
 
 def _difference(
-    first: str, first_scores: Scores, second: str, second_scores: Scores, samples: int, signature: dict[str, Any]
+    measure: Measure,
+    worse: str,
+    worse_documents: Sequence[Documents],
+    better: str,
+    better_documents: Sequence[Documents],
+    samples: int,
+    signature: dict[str, Any],
 ) -> Difference:
     """Over the documents that both scored: xz scores only some."""
-    others = set(_identities(second_scores))
-    shared = [identity for identity in _identities(first_scores) if identity in others]
-    sizes = _sizes(first_scores, shared)
-    ours, theirs = _amounts(first_scores, shared), _amounts(second_scores, shared)
+    shared = [identity for identity in worse_documents[0] if identity in better_documents[0]]
+    sizes, others = (_sizes(documents, shared) for documents in (worse_documents, better_documents))
+    if not np.array_equal(sizes, others):
+        raise RunError(f"{worse} and {better} count the same documents differently, so they can't be compared")
+    ours, theirs = _amounts(worse_documents, shared), _amounts(better_documents, shared)
     value = float((ours.mean(axis=0) - theirs.mean(axis=0)).sum() / sizes.sum())
-    low, high = difference_interval(ours, theirs, sizes, samples)
-    return Difference(first, second, Score(f"{first} less {second}", value, low, high, len(shared), UNIT, signature))
+    interval = difference_interval(ours, theirs, sizes, samples)
+    name = f"{worse} less {better}"
+    return Difference(worse, better, Score(name, value, *interval, len(shared), measure.unit, signature))

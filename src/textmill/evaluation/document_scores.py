@@ -7,10 +7,12 @@ import json
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..errors import RunError
 from ..files import atomic_file
 from .bits_per_byte import Evaluation
+from .masked import MaskedScore
 from .masked_evaluation import MaskedEvaluation
 from .scorers import DocumentScore
 
@@ -25,15 +27,16 @@ def write_document_scores(folder: Path, evaluation: Evaluation | MaskedEvaluatio
                 stream.write(json.dumps({"system": name, **asdict(score)}, ensure_ascii=False) + "\n")
 
 
-def read_document_scores(folder: Path) -> dict[str, list[DocumentScore]]:
+def read_document_scores(folder: Path) -> dict[str, list[DocumentScore] | list[MaskedScore]]:
     """What was written, by the systems' names. Raises RunError where the file isn't there, or isn't as it was written."""
     path = folder / FILE
-    systems: dict[str, list[DocumentScore]] = defaultdict(list)
+    systems: dict[str, list[Any]] = defaultdict(list)
     try:
         with open(path, encoding="utf-8") as stream:
             for line in stream:
                 values = json.loads(line)
-                systems[values.pop("system")].append(DocumentScore(**values))
+                kind = MaskedScore if "right" in values else DocumentScore
+                systems[values.pop("system")].append(kind(**values))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{path} can't be read ({error}); delete it, and run again to have it made anew") from error
     return dict(systems)
