@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from .files import read_json
+from .formats.layouts import OWN
 from .ledger import cost_line, total_cost
 from .progress import format_seconds
 from .recipe import Recipe
@@ -30,11 +31,15 @@ def closing_words(recipe: Path, folder: Path, whole: Recipe) -> str:
         if commands.learns_samples(whole.corpus.source)
         else ""
     )
+    stock = read_json(model / "config.json")["model_type"] != OWN.model_type
+    holder = (
+        "transformers loads it as it is" if stock else "no class of transformers holds its like, so textmill alone loads it"
+    )
     return f"""
 Trained for {format_seconds(training["seconds"])} on {training["machine"]}.
 {cost_line(total_cost(manifest))}
 {expectation}
-The model is in {model}: transformers loads it as it is. What was dropped, and why: {folder / "corpus"}.
+The model is in {model}: {holder}. What was dropped, and why: {folder / "corpus"}.
 All of it to look at, in a browser: {folder / "report.html"}
 Next:
   {commands.try_out(program, folder, whole.model.family, prompt)}

@@ -57,6 +57,9 @@ def outputs(run: Path) -> dict[str, Any]:
     return found
 
 
+RECURRENT = ["--set", "model.architecture=lstm", "--set", "train.weight_dropout=0.1", "--set", "train.attention=auto"]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, so that thirty starts don't import torch thirty times")
 def test_killed_at_thirty_moments_ends_with_the_bits_of_an_uninterrupted_run(place: Path, textmill) -> None:
     whole = textmill(place, "run", "recipe.toml", "--out", "whole", *SMALL)
@@ -72,3 +75,26 @@ def test_killed_at_thirty_moments_ends_with_the_bits_of_an_uninterrupted_run(pla
     expected, found = outputs(place / "whole"), outputs(place / "broken")
     assert [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)] == []
     assert not [*(place / "broken").rglob(".*.partial"), *(place / "broken").rglob(".*.replaced")]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, so that some starts don't import torch each time")
+def test_a_recurrent_run_killed_in_training_ends_with_the_same_bits(place: Path, textmill) -> None:
+    recipe = (place / "recipe.toml").read_text().replace("head_dim = 16\n", "")
+    (place / "recurrent.toml").write_text(recipe)
+    whole = textmill(place, "run", "recurrent.toml", "--out", "whole", *SMALL, *RECURRENT)
+    assert whole.returncode == 0, whole.stderr
+    changes = whole.changes["train"]
+    for moment in [("train", changes // 4, 0.02, signal.SIGKILL), ("train", changes // 5, 0, signal.SIGKILL)]:
+        assert textmill(place, "run", "recurrent.toml", "--out", "broken", *SMALL, *RECURRENT, kill=moment).returncode == -9
+    end = textmill(place, "run", "recurrent.toml", "--out", "broken", *SMALL, *RECURRENT)
+    assert end.returncode == 0 and "Going on from step" in end.stdout, end.stderr
+    expected, found = outputs(place / "whole"), outputs(place / "broken")
+    assert any(name.endswith("carry.safetensors") for name in expected)
+    assert [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)] == []
+    # The finished model writes on beyond its context of 32, and is looked at like any other.
+    written = textmill(place, "generate", "whole", "The class", "--max-tokens", "80", "--temperature", "1.5")
+    assert written.returncode == 0 and "context" not in written.stderr, written.stderr
+    shown = textmill(place, "inspect", "whole/model")
+    assert "a recurrent model of" in shown.stdout and "without a limit to read" in shown.stdout, shown.stderr
+    assert "LSTM" in textmill(place, "inspect", "whole/model", "--mermaid").stdout
+    assert "textmill alone loads it" in end.stdout

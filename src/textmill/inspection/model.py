@@ -11,6 +11,7 @@ from ..models.architectures import FAMILIES, build_empty
 from ..models.config import ModelConfig, TransformerConfig
 from ..models.count import Count, count, state_bytes
 from ..models.encoder_decoder import EncoderDecoderConfig
+from ..models.recurrent import RecurrentConfig
 from ..progress import format_bytes, format_count, format_seconds
 from ..score import BITS_PER_BYTE
 from ..tokens.tokenizer import Tokenizer
@@ -65,11 +66,13 @@ def model_card(path: str | Path) -> Card:
 def shape_rows(config: ModelConfig) -> list[tuple[str, str]]:
     """The shape in words."""
     tied = "tied" if config.tied_embeddings else "apart"
+    reach = " to learn from, without a limit to read" if isinstance(config, RecurrentConfig) else ""
     return [
         ("layers", f"{_layers(config)} of width {config.width:,}"),
         *(_transformer_rows(config) if isinstance(config, TransformerConfig) else []),
+        *([("cells", config.cell.upper())] if isinstance(config, RecurrentConfig) else []),
         ("vocabulary", f"{config.vocabulary_size:,} tokens, embedding and head {tied}"),
-        ("context", f"{config.context_length:,} tokens"),
+        ("context", f"{config.context_length:,} tokens{reach}"),
     ]
 
 
@@ -145,7 +148,7 @@ def cost_rows(costs: dict[str, Any]) -> list[tuple[str, str]]:
     if "bytes_read_per_decoded_token" in costs:
         rows += [
             ("one token decoded", f"reads {in_both('bytes_read_per_decoded_token')}"),
-            ("keys and values", f"{in_both('state_bytes_at_full_context')}, for one text at full context"),
+            ("what it remembers", f"{in_both('state_bytes_at_full_context')}, for one text at full context"),
         ]
     return [*rows, ("weights in memory", in_both("weight_bytes"))]
 

@@ -121,7 +121,7 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
     model.set_dropout(settings.dropout, settings.weight_dropout)
     cost = family.count(config, settings)
     print(
-        f"  {recipe.model.architecture}, {model.family} of {format_count(cost.parameters)} parameters, "
+        f"  {recipe.model.architecture}, {model.family} model of {format_count(cost.parameters)} parameters, "
         f"{format_count(cost.training_flops)}FLOP a token; "
         f"{loader.unread_tokens(0):,} of {data.tokens:,} tokens are in no block of the first epoch"
     )

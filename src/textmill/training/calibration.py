@@ -86,7 +86,9 @@ def calibrate(
     trial = TrialTraining(settings, model.to(device), objective, loader)
     reasons: list[str] = []
     best, fastest = _choose_kernels(settings, trial, device, budget, started, reasons)
-    if settings.compile == "auto":
+    if settings.compile == "auto" and not trial.attends:
+        reasons.append("compile: off, each recurrent layer is one kernel already")
+    elif settings.compile == "auto":
         expected = budget or fastest * steps_wanted(settings, loader.plan.context)
         best, fastest = consider_compiling(best, fastest, expected, settings, loader.plan, trial.config, reasons)
     if budget is None or 6 * fastest < PROBE_SHARE * budget:

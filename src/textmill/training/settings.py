@@ -198,6 +198,10 @@ def unfit_family(settings: TrainSettings, family: str) -> list[str]:
         return [f"train.{name}: only lstm, gru and rnn have hidden-to-hidden weights; leave it out" for name in wrong]
     streams = "each row of a recurrent model reads its own stream on and on, so all steps have the same rows; leave it out"
     problems = [f"train.{name}: {streams}" for name in ("batch_schedule", "context_schedule") if getattr(settings, name)]
+    if settings.compile == "on":
+        problems.append(
+            "train.compile: each recurrent layer is one kernel already, which compiling leaves as it is; leave it out"
+        )
     attention = ["document_attention"] if settings.document_attention else []
     attention += ["attention"] if settings.attention != "auto" else []
     return problems + [f"train.{name}: a recurrent model has no attention; leave it out" for name in attention]
