@@ -3,6 +3,7 @@
 SentencePiece merges the two neighbours that make the token with the highest score; the library's BPE wants the pairs in order.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import tokenizers
@@ -13,20 +14,18 @@ from ...tokens.pieces import MARK
 from .values import Value
 from .vocabulary import TokenType, Vocabulary
 
-LONGEST_TOKEN = 1024  # characters: every way to cut each token in two is tried
+LONGEST_PIECE = 64  # characters, of a token that is merged from others: every way to cut it in two is tried
 
 
 def read_sentencepiece(vocabulary: Vocabulary, leading_space: bool) -> tokenizers.Tokenizer:
     """The tokenizer without its special tokens; with `leading_space` one stands before each text. Raises ModelError."""
     if vocabulary.scores is None:
         raise ModelError("tokenizer.ggml.scores is missing, by which a tokenizer of the kind 'llama' merges")
-    if any(len(token) > LONGEST_TOKEN for token in vocabulary.tokens):
-        raise ModelError(f"tokenizer.ggml.tokens holds one of more than {LONGEST_TOKEN} characters")
     unknown = next(iter(vocabulary.of_type(TokenType.UNKNOWN)), None)
     backend = tokenizers.Tokenizer(
         models.BPE(
             vocab=vocabulary.numbers,
-            merges=_merges(vocabulary.numbers, vocabulary.scores),
+            merges=_merges(vocabulary, vocabulary.scores),
             unk_token=unknown,
             fuse_unk=True,
             byte_fallback=True,
@@ -48,7 +47,7 @@ def sentencepiece_metadata(content: dict[str, Any], vocabulary: Vocabulary) -> d
     for number, (left, right) in enumerate(merges):
         rank.setdefault(left + right, number)
     scores = [-float(rank.get(token, len(merges))) for token in vocabulary.tokens]
-    if _merges(vocabulary.numbers, scores) != merges:
+    if _merges(vocabulary, scores) != merges:
         raise ModelError("the order of its tokenizer's merges can't be told by one score for each token, as llama.cpp has them")
     return {"tokenizer.ggml.scores": scores, "tokenizer.ggml.add_space_prefix": _leading_space(content)}
 
@@ -66,13 +65,19 @@ def _leading_space(content: dict[str, Any]) -> bool:
     raise ModelError("its tokenizer changes or cuts text otherwise than by writing ▁ for each space, which llama.cpp can't")
 
 
-def _merges(numbers: dict[str, int], scores: list[float]) -> list[tuple[str, str]]:
+def _merges(vocabulary: Vocabulary, scores: Sequence[float]) -> list[tuple[str, str]]:
     """Every pair of tokens that makes a token, the highest score first; of one token's pairs, in the order of its parts."""
-    found = []
-    for token, number in numbers.items():
+    numbers, found = vocabulary.numbers, []
+    for token, score, kind in zip(vocabulary.tokens, scores, vocabulary.types):
+        if kind != TokenType.NORMAL:
+            continue
+        if len(token) > LONGEST_PIECE:
+            raise ModelError(
+                f"the token {token[:LONGEST_PIECE]!r}… has {len(token):,} characters; {LONGEST_PIECE} are the most"
+            )
         pairs = [(token[:cut], token[cut:]) for cut in range(1, len(token))]
         known = [(left, right) for left, right in pairs if left in numbers and right in numbers]
         known.sort(key=lambda pair: (numbers[pair[0]], numbers[pair[1]]))
-        found += [(-scores[number], left, right) for left, right in known]
+        found += [(-score, left, right) for left, right in known]
     found.sort(key=lambda one: one[0])
     return [(left, right) for _, left, right in found]

@@ -106,12 +106,13 @@ def _template(before: list[str], after: list[str], numbers: Mapping[str, int]) -
 
 
 def _add_special(backend: tokenizers.Tokenizer, vocabulary: Vocabulary, texts: Sequence[str]) -> None:
+    """All of a sort at once: the library looks through all of them at each call."""
+    sorts: dict[bool, list[tokenizers.AddedToken]] = {True: [], False: []}
     for text, of_type in zip(texts, vocabulary.types):
-        token = tokenizers.AddedToken(text, normalized=False)
-        if of_type in (TokenType.CONTROL, TokenType.UNKNOWN):
-            backend.add_special_tokens([token])
-        elif of_type == TokenType.USER_DEFINED:
-            backend.add_tokens([token])
+        if of_type in (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.USER_DEFINED):
+            sorts[of_type != TokenType.USER_DEFINED].append(tokenizers.AddedToken(text, normalized=False))
+    backend.add_special_tokens(sorts[True])
+    backend.add_tokens(sorts[False])
 
 
 def tokenizer_metadata(content: dict[str, Any], tokenizer: Tokenizer, rows: int, notes: list[str]) -> dict[str, Value]:
