@@ -12,6 +12,7 @@ CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+MARKED = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": {"content": "<unk>", "__type": "AddedToken"}}
 
 
 def gpt2(texts: list[str], folder: Path) -> None:
@@ -57,25 +58,17 @@ def chatml(texts: list[str], folder: Path) -> None:
 
 
 def llama2(texts: list[str], folder: Path) -> None:
-    """SentencePiece's BPE as converted for Llama-2 and Mistral: a normaliser writes the marks, bytes for rare characters."""
-    learner = tokenizers.Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
-    learner.pre_tokenizer = pre_tokenizers.Metaspace(split=True)
-    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=special, limit_alphabet=60, show_progress=False)
-    learner.train_from_iterator(texts, trainer)
-    model = json.loads(learner.to_str())["model"]
-    merges = [tuple(pair) for pair in model["merges"]]
-    backend = tokenizers.Tokenizer(
-        models.BPE(model["vocab"], merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True, ignore_merges=False)
-    )
+    """SentencePiece's BPE as converted for Llama-2: a normaliser writes the marks, bytes for rare characters."""
+    backend = _sentencepiece(texts)
     backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    backend.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    backend.add_special_tokens([AddedToken(text, normalized=False) for text in special[:3]])
-    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": {"content": "<unk>", "__type": "AddedToken"}}
-    _write(folder, backend, {**names, "add_bos_token": True, "add_eos_token": False, "pad_token": None})
+    _write(folder, backend, {**MARKED, "add_bos_token": True, "add_eos_token": False, "pad_token": None})
+
+
+def mistral(texts: list[str], folder: Path) -> None:
+    """The same as converted later: a splitter writes the marks, the first one only at the beginning of a text."""
+    backend = _sentencepiece(texts)
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    _write(folder, backend, MARKED)
 
 
 def mbart(texts: list[str], folder: Path) -> None:
@@ -111,6 +104,25 @@ def bert(texts: list[str], folder: Path) -> None:
     (folder / "special_tokens_map.json").write_text(json.dumps(names))
 
 
+def _sentencepiece(texts: list[str]) -> tokenizers.Tokenizer:
+    learner = tokenizers.Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+    learner.pre_tokenizer = pre_tokenizers.Metaspace(split=True)
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=special, limit_alphabet=60, show_progress=False)
+    learner.train_from_iterator(texts, trainer)
+    model = json.loads(learner.to_str())["model"]
+    merges = [tuple(pair) for pair in model["merges"]]
+    backend = tokenizers.Tokenizer(
+        models.BPE(model["vocab"], merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True, ignore_merges=False)
+    )
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    backend.add_special_tokens([AddedToken(text, normalized=False) for text in special[:3]])
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return backend
+
+
 def _byte_level(texts: list[str], splitter: pre_tokenizers.PreTokenizer, special: list[str]) -> tokenizers.Tokenizer:
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = splitter
@@ -128,5 +140,5 @@ def _write(folder: Path, backend: tokenizers.Tokenizer, config: dict) -> None:
 
 
 MAKERS: dict[str, Callable[[list[str], Path], None]] = {
-    maker.__name__: maker for maker in (gpt2, llama3, chatml, llama2, mbart, bert)
+    maker.__name__: maker for maker in (gpt2, llama3, chatml, llama2, mistral, mbart, bert)
 }

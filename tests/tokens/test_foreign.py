@@ -14,7 +14,7 @@ from textmill.tokens.tokenizer import Tokenizer
 
 from .foreign import MAKERS
 
-shared_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+shared_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
 SPECIAL = [
     "<|endoftext|>", "<|im_end|>", "<|im_start|>", "<s>", "</s>", "<unk>", "<pad>", "<mask>", "en_XX", "[CLS]", "[SEP]",
     "[MASK]", "[UNK]", "<|begin_of_text|>", "<|eot_id|>", "<think>",
@@ -178,7 +178,7 @@ def places(value: object, path: tuple = ()) -> list[tuple]:
 
 
 @pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=12)
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_read_and_nothing_else(name, file, foreign_folders, tmp_path, data: st.DataObject) -> None:
     folder = Path(shutil.copytree(foreign_folders[name], tmp_path / "damaged", dirs_exist_ok=True))

@@ -86,7 +86,8 @@ class ChatTemplate:
         process = start_worker(f"{__package__}.template_worker")
         weakref.finalize(self, end_worker, process)
         assert process.stdout
-        process.stdout.readline()
+        if not process.stdout.readline():
+            raise TokenizerError("the process that renders chat templates doesn't start; what it said stands above")
         self._process = process
         return process
 
