@@ -1,4 +1,4 @@
-"""The verbs of encoders: guess masked words, and vectors of texts."""
+"""The verbs of models that read a text from both sides: fill in what is missing, and give vectors of texts."""
 
 import json
 from pathlib import Path
@@ -14,16 +14,23 @@ from .models import Model, standard_input
 @app.command()
 def fill(
     model: Model,
-    text: Annotated[str, typer.Argument(help="A text with <|mask|> (or the model's own mask) where a word is to be guessed.")],
-    top: Annotated[int, typer.Option(min=1, help="How many guesses to show for each mask.")] = 5,
+    text: Annotated[
+        str, typer.Argument(help="A text with <|mask|> where a word is missing; for an encoder–decoder <|span_0|>, <|span_1|>.")
+    ],
+    top: Annotated[int, typer.Option(min=1, help="How many guesses of an encoder to show for each mask.")] = 5,
 ) -> None:
-    """Let an encoder guess the masked words of a text."""
+    """Let an encoder guess the masked words of a text, or an encoder–decoder what is missing from it."""
     from .. import load
     from ..inference.fill import fill as guesses
+    from ..inference.fill_spans import filled_spans
     from ..machine.device import best_device
 
     folder = load(model)
-    found = guesses(folder.model.to(best_device()), folder.tokenizer, text, top)
+    folder.model.to(best_device())
+    if folder.model.family == "encoder-decoder":
+        print(filled_spans(folder.model, folder.tokenizer, text))
+        return
+    found = guesses(folder.model, folder.tokenizer, text, top)
     for number, candidates in enumerate(found, start=1):
         if len(found) > 1:
             print(f"mask {number}")

@@ -4,7 +4,7 @@ import lzma
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,17 @@ from ..models.ngram import NgramModel
 from ..progress import Progress
 from ..score import Score
 from .bits_per_byte import UNIT, Evaluation, evaluate_scorers, plain_score
-from .masked import EncoderScorer
+from .masked import EncoderScorer, MaskedScorer
 from .masked_baselines import WordCounts, WordScorer
 from .masked_evaluation import MaskedEvaluation, evaluate_masked
 from .scorers import XZ_END, NgramScorer
+from .spans import SpanScorer
 from .stream_scorer import scorer_of
 from .table import render_evaluation, render_masked_evaluation
 from .texts import Texts, known_sources, seen_in_training, training_texts
 
+# Models that see a text from both sides, and are judged by the words that they guess.
+GUESSERS: dict[str, Callable[..., MaskedScorer]] = {"encoder": EncoderScorer, "encoder-decoder": SpanScorer}
 BASELINE_BYTES = 20_000_000  # of text that the n-gram learns from at most
 ROWS = 16  # windows that pass through a model together
 XZ_DICTIONARY = 1 << 26  # 64 MiB: bounds the memory, some ten times as much
@@ -58,7 +61,7 @@ def evaluate_folders(
     samples: int = 10_000,
 ) -> "SideBySide":
     """Each model folder, and baselines that learn from the text of `training` where that is given; the first is compared with
-    each other. Models that write are judged in bits per byte, encoders by the hidden words that they guess.
+    each other. Models that write from left to right are judged in bits per byte, others by the hidden words that they guess.
 
     Raises ModelError where a folder is given twice or both kinds are, or for an order that no n-gram can have, CorpusError for
     the text.
@@ -66,17 +69,19 @@ def evaluate_folders(
     counts = Counter(folder.path.resolve() for folder in folders)
     if twice := [path for path, count in counts.items() if count > 1]:
         raise ModelError(*(f"{path} is given twice; a model differs from itself by nothing" for path in twice))
-    encoders = [folder for folder in folders if folder.model.family == "encoder"]
-    if encoders and len(encoders) < len(folders):
-        other = next(folder for folder in folders if folder not in encoders)
+    guess = [folder for folder in folders if folder.model.family in GUESSERS]
+    if guess and len(guess) < len(folders):
+        other = next(folder for folder in folders if folder not in guess)
         raise ModelError(
-            f"{encoders[0].path} is an encoder, which has no bits per byte, and {other.path} is a {other.model.family}, which "
-            "guesses no hidden words; compare each with its own kind"
+            f"{guess[0].path} is an {guess[0].model.family}, which has no bits per byte, and {other.path} is a "
+            f"{other.model.family}, which guesses no hidden words; compare each with its own kind"
         )
     names = system_names([folder.path for folder in folders])
     scorers: list[Any]
-    if encoders:
-        scorers = [EncoderScorer(folder.model, folder.tokenizer, ROWS, name) for folder, name in zip(folders, names)]  # type: ignore[arg-type]
+    if guess:
+        scorers = [
+            GUESSERS[folder.model.family](folder.model, folder.tokenizer, ROWS, name) for folder, name in zip(folders, names)
+        ]
         if training:
             words = WordCounts(training_texts(training), BASELINE_BYTES)
             scorers += [WordScorer(words, neighbours) for neighbours in (True, False)]
@@ -89,11 +94,11 @@ def evaluate_folders(
         watched = [_Watched(scorer, progress) for scorer in scorers]
         evaluation: Evaluation | MaskedEvaluation = (
             evaluate_masked(watched, documents, samples, extra_signature=signature)
-            if encoders
+            if guess
             else evaluate_scorers(watched, documents, samples, extra_signature=signature)
         )
     notes = [note for folder, name in zip(folders, names) for note in _overlap(folder, name, texts)]
-    return SideBySide(evaluation, None if encoders else xz_alone(documents), texts, notes, len(folders))
+    return SideBySide(evaluation, None if guess else xz_alone(documents), texts, notes, len(folders))
 
 
 NAMED_FILES = 5  # of those that a model was trained on; of a folder of notes it may be all

@@ -60,7 +60,7 @@ class CausalObjective:
         return loss, None if state is None else state.values.detach(), {"nats": nats}
 
 
-class MaskedObjective(CausalObjective):
+class MaskedObjective:
     """Guess masked words from both sides (Devlin et al. 2019; whole words, Cui et al. 2021). Which ones row `r` of step `k`
     hides is a function of (seed, k, r).
 
@@ -71,7 +71,7 @@ class MaskedObjective(CausalObjective):
     def __init__(
         self, mask_id: int, begins_word: np.ndarray, special: set[int], share: float, seed: int, terms: LossTerms = PLAIN
     ):
-        super().__init__(terms)
+        self.terms = terms
         self.mask_id, self.begins_word, self.share, self.seed = mask_id, begins_word, share, seed
         self.is_special = np.isin(np.arange(len(begins_word)), list(special))
         self.ordinary = np.flatnonzero(~self.is_special)
@@ -88,6 +88,14 @@ class MaskedObjective(CausalObjective):
             tokens[chosen] = np.where(way < MASKED, self.mask_id, np.where(way < MASKED + REPLACED, others, tokens[chosen]))
         counted = int((targets != IGNORED).sum())
         return dataclasses.replace(batch, inputs=torch.from_numpy(inputs), targets=torch.from_numpy(targets), tokens=counted)
+
+    def count(self, batch: Batch) -> int:
+        return batch.tokens
+
+    def __call__(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
+        documents = {} if batch.segments is None else {"positions": batch.positions, "segments": batch.segments}
+        loss, nats = model(batch.inputs, batch.targets, terms=self.terms, **documents)
+        return loss, carry, {"nats": nats}
 
     def _chosen(self, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Places of a row (T,) that are to be guessed: words in random order up to the share, one at least. Whether the word
