@@ -10,7 +10,9 @@ __version__ = "0.1.0.dev0"
 
 
 def load(path: str | Path) -> "ModelFolder":
-    """Load a model folder: its model, tokenizer and lineage. Raises ModelError where it can't be used."""
+    """Load a model folder, or the sample `sample:smollm2`: its model, tokenizer and lineage. Raises ModelError where it can't
+    be used."""
     from .formats.model_folder import load_model_folder
+    from .formats.sources import model_path
 
-    return load_model_folder(path)
+    return load_model_folder(model_path(path))

@@ -31,7 +31,7 @@ FILES = {
 @pytest.mark.parametrize(
     "name, what, advice",
     [
-        ("model.gguf", "a GGUF file, the format of llama.cpp", "reads model folders only"),
+        ("model.gguf", "a GGUF file, the format of llama.cpp", "textmill import "),
         ("old.bin", "a pickle", "can run code when opened: convert it"),
         ("model.safetensors", "holds weights", "give the folder that it is in"),
         ("notes.txt", "a text file", "give a model folder"),

@@ -8,7 +8,18 @@ import sys
 
 from ..errors import TextmillError
 from ..interruption import Stopped
-from . import compare, encoders, evaluate, inspect, life, machine, models, report, vectors  # noqa: F401  (each adds its verbs to the app)
+from . import (  # noqa: F401  (each adds its verbs to the app)
+    compare,
+    encoders,
+    evaluate,
+    inspect,
+    life,
+    machine,
+    models,
+    report,
+    transfer,
+    vectors,
+)
 from .app import app
 
 

@@ -10,6 +10,7 @@ from .. import __version__
 GROUPS = {
     "A model's life": ("run", "corpus", "tokenizer", "tokens", "train", "report"),
     "Use and judge a model": ("generate", "chat", "fill", "embed", "evaluate", "compare", "inspect"),
+    "Models from elsewhere, and to elsewhere": ("import", "export"),
     "Word vectors": ("vectors", "neighbours"),
     "Before you begin": ("doctor", "recipe", "sample"),
 }
@@ -51,6 +52,16 @@ EXAMPLES = {
         "inspect runs/wikipedia-sample",
         "inspect recipes/wikipedia-sample.toml --set model.preset=30m",
         "inspect runs/wikipedia-sample --mermaid",
+    ],
+    "import": [
+        "import sample:smollm2 models/smollm2",
+        "import Downloads/Qwen3-0.6B models/qwen3",
+        "import llama.Q4_K_M.gguf models/llama",
+        "import hf:HuggingFaceTB/SmolLM2-135M-Instruct models/smollm2",
+    ],
+    "export": [
+        "export runs/wikipedia-sample --out wikipedia-model --dtype bfloat16",
+        "export runs/wikipedia-sample --to gguf --out wikipedia.gguf --dtype Q8_0",
     ],
     "vectors": [
         "vectors sample:wikipedia --out vectors.txt",

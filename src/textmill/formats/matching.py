@@ -1,5 +1,6 @@
 """Which of a folder's tensors is which of its layout's: prefixes that some leave out, copies, and buffers of no consequence."""
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,24 +17,23 @@ from .weights import DTYPES, Weights
 MOST_TOLD = 20  # problems of one kind
 
 
-def match_weights(weights: Weights, layout: Layout, config: ModelConfig) -> dict[str, str]:
+def match_weights(where: Path, tensors: Mapping[str, StoredTensor], layout: Layout, config: ModelConfig) -> dict[str, str]:
     """The stored name of each tensor of the layout, by the layout's name; copies and constants are among them where they
     are stored.
 
     Raises ModelError for every tensor that is missing, unknown, of another shape or no floating-point numbers. Nothing is
     allocated by a shape that the weights don't bear out.
     """
-    where = weights.folder
-    if (layers := config.layers) > len(weights.tensors):
-        raise ModelError(f"{where}: config.json says {layers:,} layers, and the weights are {len(weights.tensors):,} tensors")
-    _refuse_other_vocabulary(where, weights.tensors, config)
+    layers = sum(getattr(config, field.name) or 0 for field in dataclasses.fields(config) if field.name.endswith("layers"))
+    if layers > len(tensors):
+        raise ModelError(f"{where}: config.json says {layers:,} layers, and the weights are {len(tensors):,} tensors")
+    _refuse_other_vocabulary(where, tensors, config)
     shapes = layout.stock_shapes(config)
-    copies, constants = layout.copies(config), layout.constants(config)
+    copies = layout.copies(config)
     known = {**shapes, **{copy: shapes[name] for copy, name in copies.items()}}
-    known |= {name: tuple(tensor.shape) for name, tensor in constants.items()}
     places: dict[str, str] = {}
     unknown, problems = [], []
-    for stored in weights.tensors:
+    for stored in tensors:
         name = stored if stored in known else layout.prefix + stored
         if name in places:
             problems.append(f"{where}: weights {places[name]} and {stored} are one and the same in {layout.model_type}")
@@ -42,10 +42,9 @@ def match_weights(weights: Weights, layout: Layout, config: ModelConfig) -> dict
         elif not any(re.fullmatch(pattern, stored) for pattern in layout.passed_over):
             unknown.append(f"{where}: weight {stored:.200} is not one of this model's")
     problems += _told(sorted(unknown))
-    problems += _told(
-        [f"{where}: weight {name} is missing" for name in sorted(shapes.keys() - places.keys() - layout.may_lack(config))]
-    )
-    problems += _told(list(_unfit(where, weights.tensors, places, known)))
+    missing = sorted(shapes.keys() - places.keys() - layout.may_lack(config))
+    problems += _told([f"{where}: weight {name} is missing" for name in missing])
+    problems += _told(list(_unfit(where, tensors, places, known)))
     if problems:
         raise ModelError(*problems)
     return places
@@ -83,16 +82,16 @@ def stock_tensors(
     """The layout's tensors, one after the other, as they are stored. Raises ModelError where a copy isn't like what it is a
     copy of, or a constant isn't what we hold."""
     copies, constants = layout.copies(config), layout.constants(config)
-    names = {stored: name for name, stored in places.items() if name not in copies}
-    for stored, tensor in weights.read_all(list(names)):
-        if (name := names[stored]) not in constants:
+    for name, stored in places.items():
+        tensor = weights.read(stored)
+        if name in copies:
+            original = places[copies[name]]
+            if not torch.equal(tensor, weights.read(original)):
+                raise ModelError(
+                    f"{weights.folder}: weights {stored} and {original} differ, and config.json says that they are tied; set "
+                    "tie_word_embeddings to false, or fetch the folder anew"
+                )
+        elif name not in constants:
             yield name, tensor
         elif not torch.equal(tensor.to(constants[name].dtype), constants[name]):
             raise ModelError(f"{weights.folder}: weight {stored} isn't what {layout.model_type} has there; it can't be held")
-    for copy in copies.keys() & places.keys():
-        stored, original = places[copy], places[copies[copy]]
-        if not torch.equal(weights.read(stored), weights.read(original)):
-            raise ModelError(
-                f"{weights.folder}: weights {stored} and {original} differ, and config.json says that they are tied; set "
-                "tie_word_embeddings to false, or fetch the folder anew"
-            )

@@ -11,7 +11,7 @@ LARGEST_HEADER = 100_000_000  # what safetensors itself takes at most
 
 @dataclass(frozen=True)
 class Recognised:
-    """`kind` is one of model, run, checkpoint, recipe, weights, foreign, missing; `what` says it in words, `advice` what
+    """`kind` is one of model, run, checkpoint, recipe, weights, gguf, foreign, missing; `what` says it in words, `advice` what
     to do."""
 
     kind: str
@@ -75,11 +75,8 @@ def _file(path: Path, head: bytes) -> Recognised:
     if not size:
         return Recognised("foreign", f"{path} is an empty file", "give a model folder, a run folder or a recipe")
     if head.startswith(b"GGUF"):
-        return Recognised(
-            "foreign",
-            f"{path} is a GGUF file, the format of llama.cpp",
-            "this version of textmill reads model folders only (config.json, model.safetensors, tokenizer.json)",
-        )
+        way = f"textmill import {path} {path.with_suffix('').name} makes a model folder of it"
+        return Recognised("gguf", f"{path} is a GGUF file, the format of llama.cpp", way)
     if head.startswith(b"PK\x03\x04") or (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05"):
         kind = "a pickle" if head[:1] == b"\x80" or path.suffix in PICKLES else "a zip archive, perhaps of pickled weights"
         return Recognised(

@@ -1,13 +1,13 @@
 """The weights of a folder: one safetensors file or several with an index, looked at by their headers, read one by one."""
 
 import json
+import math
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import safetensors
 import torch
 from torch import Tensor
 
@@ -21,6 +21,8 @@ LARGEST_INDEX = 1 << 24  # bytes
 SHARD_BYTES = 5_000_000_000
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 Advance = Callable[[int], None]
+Stored = tuple[str, tuple[int, ...]]
+"""Number format and shape of a tensor that is to be written."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +39,25 @@ class Weights:
 
     def read(self, name: str) -> Tensor:
         """One tensor, in the number format that it is stored in."""
-        return next(self.read_all([name]))[1]
+        place, path = self.tensors[name], self.files[name]
+        raw = torch.empty(place.end - place.begin, dtype=torch.uint8)
+        try:
+            with open(path, "rb", buffering=0) as stream:
+                stream.seek(place.begin)
+                whole = _fill(stream, raw)
+        except OSError as error:
+            raise ModelError(f"{path} can't be read: {error.strerror}") from error
+        if not whole:
+            raise ModelError(f"{path} was cut while it was read; fetch it anew")
+        return raw.view(DTYPES[place.dtype]).view(place.shape)
 
-    def read_all(self, names: list[str]) -> Iterator[tuple[str, Tensor]]:
-        """These tensors, one after the other, file by file."""
-        for path in sorted({self.files[name] for name in names}):
-            try:
-                with safetensors.safe_open(path, framework="pt") as file:
-                    for name in names:
-                        if self.files[name] == path:
-                            yield name, file.get_tensor(name)
-            except (safetensors.SafetensorError, OSError) as error:
-                raise ModelError(f"{path} can't be read as safetensors: {error}; it may be truncated, fetch it anew") from error
+
+def _fill(stream: IO[bytes], target: Tensor) -> bool:
+    """Read into all of `target`, in as many reads as the system takes; whether there was enough."""
+    room = memoryview(target.numpy().data).cast("B")
+    while room and (count := stream.readinto(room)):  # type: ignore[attr-defined]
+        room = room[count:]
+    return not room
 
 
 def open_weights(folder: Path) -> Weights:
@@ -103,7 +112,7 @@ def _open_shards(folder: Path, places: Mapping[str, str]) -> Weights:
 
 def write_weights(
     folder: Path,
-    stored: Mapping[str, tuple[str, tuple[int, ...]]],
+    stored: Mapping[str, Stored],
     read: Callable[[str], Tensor],
     shard_bytes: int = SHARD_BYTES,
     advance: Advance | None = None,
@@ -118,12 +127,16 @@ def write_weights(
         _write_file(folder / name, {tensor: stored[tensor] for tensor in shard}, read, advance)
     if len(shards) > 1:
         places = {tensor: name for name, shard in zip(names, shards) for tensor in shard}
-        total = sum(_bytes(*one) for one in stored.values())
-        index: dict[str, Any] = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
+        index: dict[str, Any] = {"metadata": {"total_size": total_bytes(stored)}, "weight_map": dict(sorted(places.items()))}
         (folder / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def _shards(stored: Mapping[str, tuple[str, tuple[int, ...]]], most: int) -> list[list[str]]:
+def total_bytes(stored: Mapping[str, Stored]) -> int:
+    """How much room tensors of these number formats and shapes take."""
+    return sum(_bytes(*one) for one in stored.values())
+
+
+def _shards(stored: Mapping[str, Stored], most: int) -> list[list[str]]:
     """The tensors in their order, parted where a file would grow beyond `most` bytes."""
     shards: list[list[str]] = [[]]
     size = 0
@@ -138,7 +151,7 @@ def _shards(stored: Mapping[str, tuple[str, tuple[int, ...]]], most: int) -> lis
 
 def _write_file(
     path: Path,
-    stored: Mapping[str, tuple[str, tuple[int, ...]]],
+    stored: Mapping[str, Stored],
     read: Callable[[str], Tensor],
     advance: Advance | None,
 ) -> None:
@@ -164,7 +177,4 @@ def _write_file(
 
 
 def _bytes(dtype: str, shape: tuple[int, ...]) -> int:
-    count = ITEM_BYTES[dtype]
-    for size in shape:
-        count *= size
-    return count
+    return ITEM_BYTES[dtype] * math.prod(shape)

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from ..errors import ModelError
-from ..formats.model_folder import open_model_folder
+from ..formats.opened_folder import open_model_folder
 from ..formats.recognise import recognise
+from ..formats.sources import model_path
 from ..recipe import load_recipe
 from .card import Card
 from .mermaid import model_picture
@@ -15,6 +16,7 @@ from .run import run_card
 
 def inspect(path: str | Path, overrides: list[str]) -> Card:
     """The card of whatever `path` is. Raises ModelError, which says what it is, where there is no card of it."""
+    path = model_path(path)
     found = recognise(path)
     if found.kind == "run":
         return run_card(path)
@@ -27,6 +29,7 @@ def inspect(path: str | Path, overrides: list[str]) -> Card:
 
 def picture_of(path: str | Path, overrides: list[str]) -> str:
     """The picture, as Mermaid, of a model, of a run's model, or of the model that a recipe would build."""
+    path = model_path(path)
     kind = recognise(path).kind
     if kind == "recipe" or (kind == "run" and not (Path(path) / "model" / "config.json").is_file()):
         recipe = load_recipe(path if kind == "recipe" else Path(path) / "recipe.toml", overrides)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ..files import read_json
-from ..formats.model_folder import open_model_folder
+from ..formats.model_folder import Contents
+from ..formats.opened_folder import open_model_folder
 from ..models.architectures import FAMILIES, build_empty
 from ..models.config import ModelConfig, TransformerConfig
 from ..models.count import Count, count, state_bytes
@@ -60,6 +61,16 @@ def model_card(path: str | Path) -> Card:
             "Scores": score_rows(lineage.get("scores", {})),
         },
         f"Its picture: textmill inspect {folder} --mermaid",
+    )
+
+
+def headline(contents: Contents) -> str:
+    """A model in one line."""
+    config, tokenizer = contents.config, contents.tokenizer
+    return (
+        f"a {FAMILIES[type(config)].family} of {format_count(count(config).parameters)} parameters, in the layout of "
+        f"{contents.layout.model_type}; context of {config.context_length:,} tokens; {tokenizer.kind} tokenizer of "
+        f"{tokenizer.vocabulary_size:,} tokens; {'with a' if tokenizer.chat_template else 'no'} chat template"
     )
 
 

@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from textmill.formats.gguf import load_gguf, save_gguf
-from textmill.formats.model_folder import open_model_folder
+from textmill.formats.opened_folder import open_model_folder
 from textmill.tokens.tokenizer import Tokenizer
 
 from ...tokens.foreign import MAKERS

@@ -19,7 +19,7 @@ from textmill.errors import ModelError
 from textmill.formats.gguf import load_gguf, save_gguf
 from textmill.formats.gguf.reader import read_gguf
 from textmill.formats.gguf.writer import write_gguf
-from textmill.formats.model_folder import open_model_folder
+from textmill.formats.opened_folder import open_model_folder
 from textmill.models.architectures import build_empty
 from textmill.tokens.tokenizer import Tokenizer
 

@@ -8,7 +8,7 @@ from ...models.encoder import EncoderConfig
 from ...tokens.special_tokens import read_config
 from ...tokens.tokenizer import Tokenizer
 from ...tokens.tokenizer_file import TOKENIZER_FILE
-from ..model_folder import open_model_folder
+from ..opened_folder import open_model_folder
 from .architectures import architecture_for
 from .llama import SLOWING
 from .tensor_types import READ, WRITTEN, TensorType
@@ -51,7 +51,6 @@ def save_gguf(path: str | Path, folder: str | Path, kind: str = "F16") -> list[s
         raise ModelError(*(f"{folder} can't be written as GGUF: {problem}" for problem in problems))
     read = architecture.to_stock(dict(opened.layout.from_stock(opened.stock_tensors(), config)), config)
     shapes = architecture.stock_shapes(config)
-    shapes |= {name: tuple(tensor.shape) for name, tensor in architecture.constants(config).items()}
     metadata: dict[str, Value] = {
         "general.architecture": architecture.model_type,
         "general.type": "model",

@@ -56,8 +56,7 @@ def _load(file: GgufFile) -> LoadedGguf:
     config = layout.shape_of(Metadata(file.metadata, architecture, shapes))
     if isinstance(layout, LlamaGguf) and isinstance(config, DecoderConfig) and SLOWING in shapes:
         config = layout.slowed(config, file.tensor(SLOWING), file.metadata.get(f"{architecture}.{TOLD}"))
-    constants = {name: tuple(tensor.shape) for name, tensor in layout.constants(config).items()}
-    _check_shapes({**layout.stock_shapes(config), **constants}, shapes)
+    _check_shapes(layout.stock_shapes(config), shapes)
     tokenizer = read_tokenizer(file.metadata)
     if tokenizer.vocabulary_size > config.vocabulary_size:
         raise ModelError(

@@ -94,9 +94,10 @@ class Layout:
         return set()
 
     def stock_shapes(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
-        """The shape of each tensor of the class, by its name."""
+        """The shape of each tensor of the class, by its name; constants are among them."""
         empty = build_empty(config).state_dict()
-        return {piece.theirs: tuple(piece.join(empty[name] for name in piece.ours).shape) for piece in self.pieces(config)}
+        tensors = {piece.theirs: piece.join(empty[name] for name in piece.ours) for piece in self.pieces(config)}
+        return {name: tuple(tensor.shape) for name, tensor in {**tensors, **self.constants(config)}.items()}
 
     def to_stock(self, tensors: Mapping[str, Tensor], config: ModelConfig) -> Callable[[str], Tensor]:
         """Looks a tensor of the stock class up by its name, made of ours."""

@@ -1,0 +1,65 @@
+"""The verbs by which models come in and go out."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app
+
+
+@app.command("import")
+def import_(
+    source: Annotated[
+        str,
+        typer.Argument(help="A Hugging Face folder, a .gguf file, sample:smollm2, sample:minilm, or hf:owner/name[@revision]."),
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The model folder to make.")],
+) -> None:
+    """Make a model folder of a model from elsewhere, checked whole."""
+    from ..formats.sources import import_model
+    from ..inspection.model import headline
+    from ..interruption import stoppable
+    from ..models.architectures import FAMILIES
+    from ..progress import Progress
+
+    with stoppable(), Progress("importing", None, "bytes", sys.stderr) as progress:
+        contents = import_model(source, folder, progress)
+    print(f"{folder}: {headline(contents)}")
+    writes = FAMILIES[type(contents.config)].family != "encoder"
+    verb = "inspect" if not writes else "chat" if contents.tokenizer.chat_template else "generate"
+    print(f"Next: textmill {verb} {folder}")
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A model folder, a run folder, or sample:smollm2.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder, or the .gguf file, to write.")],
+    to: Annotated[str, typer.Option("--to", help="What for: huggingface or gguf.")] = "huggingface",
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="Numbers: same (default), float32, bfloat16, float16; gguf: F16 (default), F32, BF16, Q8_0, Q4_0."),
+    ] = None,
+    shard_size: Annotated[float, typer.Option(min=0.001, help="GB; a larger file of weights is written as several.")] = 5.0,
+) -> None:
+    """Write a model for elsewhere: for transformers and all that reads its folders, or for llama.cpp."""
+    from ..errors import ModelError, nearest
+    from ..formats.gguf import save_gguf
+    from ..formats.sources import model_path
+    from ..formats.transfer import SAME, export_folder, refuse_existing
+    from ..interruption import stoppable
+    from ..progress import Progress
+
+    kinds = ("huggingface", "gguf")
+    if to not in kinds:
+        raise ModelError(f"--to {to!r} is unknown{nearest(to, kinds)}; write one of {', '.join(kinds)}")
+    path = model_path(model)
+    with stoppable(), Progress("exporting", None, "bytes", sys.stderr) as progress:
+        if to == "huggingface":
+            export_folder(path, out, dtype or SAME, int(shard_size * 1e9), progress.advance)
+        else:
+            refuse_existing(out)
+            for note in save_gguf(out, path, dtype or "F16"):
+                print(note)
+    print(f"Written: {out}")

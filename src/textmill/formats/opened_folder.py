@@ -1,0 +1,101 @@
+"""A model folder looked at before a weight is loaded: its shape, layout and lineage, and whether its files fit together."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import ModelError, RunError, nearest
+from ..files import read_sealed, sha256_of_file
+from ..models.config import ModelConfig
+from .hub import looks_like_hub_name
+from .layouts import Layout, read_stock_config
+from .matching import match_weights, stock_tensors
+from .recognise import Recognised, find_model_folder, recognise
+from .weights import Weights, open_weights
+
+LINEAGE_FILE = "textmill.json"
+LARGEST_CONFIG = 1 << 24  # bytes
+
+
+@dataclass(frozen=True)
+class OpenedFolder:
+    """A model folder whose files fit together, by their headers; no weight is loaded. `places`: the stored name of each tensor
+    of the layout."""
+
+    path: Path
+    layout: Layout
+    config: ModelConfig
+    lineage: dict[str, Any]
+    weights: Weights
+    places: dict[str, str]
+
+    @property
+    def formats(self) -> set[str]:
+        """The number formats of the weights: F32, BF16, …"""
+        return {self.weights.tensors[stored].dtype for stored in self.places.values()}
+
+    def stock_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """The layout's tensors, one after the other, as they are stored."""
+        return stock_tensors(self.weights, self.places, self.layout, self.config)
+
+
+def open_model_folder(path: str | Path) -> OpenedFolder:
+    """The model folder that `path` names, or the one in a run folder, with its headers read and compared. Raises ModelError,
+    with all that is wrong, where it can't be used; also where a file has changed since textmill wrote it."""
+    folder = find_model_folder(path)
+    if (found := recognise(folder)).kind != "model":
+        raise ModelError(_no_model(folder, found))
+    lineage = _read_lineage(folder)
+    layout, config = read_stock_config(read_json(folder / "config.json"), str(folder / "config.json"))
+    weights = open_weights(folder)
+    return OpenedFolder(folder, layout, config, lineage, weights, match_weights(folder, weights.tensors, layout, config))
+
+
+def _read_lineage(folder: Path) -> dict[str, Any]:
+    """What textmill.json says; empty where there is none. Raises ModelError for every file that has changed since."""
+    if not (folder / LINEAGE_FILE).exists():
+        return {}
+    try:
+        lineage = read_sealed(folder / LINEAGE_FILE)
+    except RunError as error:
+        problems = [str(error).partition("; delete it")[0]]
+    else:
+        hashes = lineage.pop("sha256", {})
+        del lineage["fingerprint"]
+        problems = [
+            f"{folder / name} is not as textmill wrote it"
+            for name, digest in hashes.items()
+            if not (folder / name).is_file() or sha256_of_file(folder / name) != digest
+        ]
+    if problems:
+        advice = f"fetch or make {folder} anew; if it was changed on purpose, delete its {LINEAGE_FILE}"
+        raise ModelError(*(f"{problem}; {advice}" for problem in problems))
+    return lineage
+
+
+def read_json(path: Path) -> Any:
+    """A small JSON file of someone's. Raises ModelError where it isn't one."""
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise ModelError(f"{path} has more than {LARGEST_CONFIG:,} bytes, which is no configuration")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not valid JSON: {error!s:.200}") from error
+
+
+def _no_model(path: Path, found: Recognised) -> str:
+    """What to say of a path that was given as a model and is none."""
+    if found.kind == "run":
+        go_on = f"textmill run {path / 'recipe.toml'} --out {path}"
+        return f"{path} is a run folder whose model isn't made yet; finish it with: {go_on}"
+    if found.kind == "missing":
+        if looks_like_hub_name(str(path)) and not path.parent.exists():
+            get = f"textmill import hf:{path.as_posix()} {path.name}"
+            return f"{found.what} ({found.advice}); to fetch it from the Hugging Face hub, write hf: before it: {get}"
+        near = nearest(path.name, [inner.parent.name for inner in path.parent.glob("*/*.json")])
+        return f"{found.what} ({found.advice}){near}; give a model folder or a run folder, such as runs/wikipedia-sample"
+    return str(found)
