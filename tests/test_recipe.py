@@ -186,3 +186,16 @@ def test_no_file_gives_a_stack_trace(content: bytes) -> None:
         (Path(folder) / "r.toml").write_bytes(content)
         with pytest.raises(RecipeError):
             load_recipe(Path(folder) / "r.toml")
+
+
+def test_what_a_family_has_not_is_refused_all_together() -> None:
+    streams = {"batch_schedule": [[0.5, 4]], "context_schedule": [[0.5, 128]], "document_attention": True, "compile": "on"}
+    with pytest.raises(RecipeError) as error:
+        check_recipe({"corpus": {"source": "a"}, "model": {"architecture": "lstm"}, "train": {"steps": 1, **streams}}, "r.toml")
+    assert [problem.split(": ")[1] for problem in error.value.problems] == [
+        "train.batch_schedule", "train.context_schedule", "train.compile", "train.document_attention",
+    ]  # fmt: skip
+    with pytest.raises(RecipeError, match=r"model.heads: gru has no such part"):
+        check_recipe({"corpus": {"source": "a"}, "model": {"architecture": "gru", "heads": 4}, "train": {"steps": 1}}, "r.toml")
+    with pytest.raises(RecipeError, match=r"train.weight_dropout: only lstm, gru and rnn"):
+        check_recipe({"corpus": {"source": "a"}, "train": {"steps": 1, "weight_dropout": 0.1}}, "r.toml")

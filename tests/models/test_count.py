@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from textmill.models.architectures import ARCHITECTURES
 from textmill.models.count import activation_bytes, count, state_bytes
-from textmill.models.settings import PRESETS, ModelSettings
+from textmill.models.settings import PRESETS, ModelSettings, resized
 
 SHAPES = [{}, {"tied_embeddings": True}, {"key_value_heads": 1, "heads": 2, "head_dim": 32}, {"layers": 1, "width": 64}]
 
@@ -49,6 +49,16 @@ def test_presets_have_the_size_they_are_named_by(name: str) -> None:
     assert in_layers == pytest.approx(named, rel=0.25)
     assert config.head_dim in (64, 128)
     assert named < 10e6 or config.width % 256 == 0
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "gru", "rnn"])
+def test_presets_have_the_same_size_as_recurrent_models(architecture: str) -> None:
+    for name in PRESETS:
+        config = ModelSettings(architecture=architecture, preset=name).config(vocabulary_size=1024)
+        cost = count(config)
+        named = float(name[:-1]) * {"m": 1e6, "b": 1e9}[name[-1]]
+        assert cost.parameters - 2 * cost.embedding_parameters == pytest.approx(named, rel=0.25)
+        assert resized(ModelSettings(architecture=architecture).config(1024), name) == config
 
 
 @pytest.mark.parametrize("changes", [{}, ARCHITECTURES["gpt2"].differs], ids=["qwen3", "gpt2"])
