@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from textmill.errors import RecipeError
 from textmill.recipe import Recipe, check_recipe, describe_fields, load_recipe
 
-RECIPES = sorted(Path(__file__).parents[1].glob("recipes/*.toml"))
+RECIPES = sorted(Path(__file__).parents[1].glob("recipes/**/*.toml"))
 SECTIONS = {name: field.annotation.model_fields for name, field in Recipe.model_fields.items()}  # type: ignore[union-attr]
 SMALL = {"corpus": {"source": "a.txt"}, "train": {"steps": 1}}
 

@@ -46,7 +46,7 @@ def test_the_schema_knows_every_key_and_no_other() -> None:
     assert texts == {key: meaning for key, _, _, meaning in describe_fields()}
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("recipes/*.toml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("recipes/**/*.toml")), ids=lambda path: str(path.relative_to(ROOT)))
 def test_recipes_name_a_schema_that_is_there(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     sections = definitions(json.loads((ROOT / "docs" / "recipe.schema.json").read_text(encoding="utf-8")))

@@ -177,3 +177,11 @@ def test_equal_operations_are_tokens_by_what_one_costs(there: Path) -> None:
     assert own.recipe.train.steps == 20 and own.recipe.train.seed == 1
     with pytest.raises(RecipeError, match="given together"):
         plan_comparison([Path("narrow.toml")], limit=Limit(flops=1e10, steps=3))
+
+
+def test_the_shipped_recipes_can_be_compared_and_are_alike_in_size() -> None:
+    plan = plan_comparison(sorted((Path(__file__).parents[2] / "recipes" / "compare").glob("*.toml")), limit=Limit(time="2m"))
+    assert list(plan.recipes) == ["gpt2", "lstm", "qwen3"]
+    for name, recipe in plan.recipes.items():
+        assert recipe.model.architecture == name
+        assert 6.5e6 < count(recipe.model.config(recipe.tokenizer.vocabulary_size)).parameters < 7.5e6

@@ -64,7 +64,7 @@ def test_a_run_whose_text_has_moved_is_not_called_stale(textmill, tiny_run: Path
     assert result.code == 0 and "done, its source isn't here" in result.out
 
 
-@pytest.mark.parametrize("recipe", sorted(ROOT.glob("recipes/*.toml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("recipe", sorted(ROOT.glob("recipes/**/*.toml")), ids=lambda path: path.name)
 def test_recipes(textmill, recipe: Path) -> None:
     card = json.loads(textmill("inspect", recipe, "--json").out)
     train, model = card["recipe"]["train"], card["recipe"]["model"]
