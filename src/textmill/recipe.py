@@ -18,6 +18,7 @@ import tomli_w
 from .corpus.settings import CorpusSettings
 from .errors import ModelError, RecipeError, nearest
 from .evaluation.settings import EvaluationSettings
+from .formats.settings import ExportSettings, export_problems
 from .ledger import LedgerSettings
 from .models.settings import ModelSettings
 from .settings import Settings
@@ -42,6 +43,9 @@ class Recipe(Settings):
 
     evaluate: EvaluationSettings = EvaluationSettings()
     """How it is judged."""
+
+    export: ExportSettings = ExportSettings()
+    """What it is written as."""
 
     ledger: LedgerSettings = LedgerSettings()
     """What energy and the machine cost."""
@@ -94,10 +98,11 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
     except pydantic.ValidationError as error:
         raise RecipeError(*dict.fromkeys(f"{where}: {_explain(mistake)}" for mistake in error.errors())) from None
     try:
-        recipe.model.config(recipe.tokenizer.vocabulary_size)  # a shape that doesn't fit is told now
+        config = recipe.model.config(recipe.tokenizer.vocabulary_size)  # a shape that doesn't fit is told now
     except ModelError as error:
         raise RecipeError(*(f"{where}: [model] {problem}" for problem in error.problems)) from None
     problems = unfit_contexts(recipe.train, recipe.model.context_length) + unfit_family(recipe.train, recipe.model.family)
+    problems += export_problems(recipe.export, config, recipe.model.architecture)
     if problems:
         raise RecipeError(*(f"{where}: {problem}" for problem in problems))
     return recipe

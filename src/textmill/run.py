@@ -24,7 +24,7 @@ from .progress import format_seconds
 from .recipe import Recipe
 from .stages.corpus import corpus_identity, make_corpus
 from .stages.evaluate import make_evaluation
-from .stages.model import make_model
+from .stages.model import make_model, other_exports
 from .stages.report import make_report, report_inputs
 from .stages.tokens import make_tokenizer, make_tokens, special_tokens
 from .stages.train import goes_on_training, make_checkpoints, refuse_unfit_training, trained_long_enough
@@ -63,7 +63,7 @@ STAGES = (
         "train", ("model", "train"), ("tokens",), ("checkpoints", "choices.json"), make_checkpoints,
         kept_because=trained_long_enough, goes_on=goes_on_training,
     ),
-    Stage("model", (), ("train", "tokenizer"), MODEL_FILES, make_model),
+    Stage("model", (), ("train", "tokenizer"), MODEL_FILES, make_model, other_exports),
     Stage("evaluate", ("evaluate",), ("model", "corpus"), ("evaluation.json", "scores.jsonl"), make_evaluation),
     Stage("report", tuple(Recipe.model_fields), (), ("report.html",), make_report, report_inputs),
 )  # fmt: skip

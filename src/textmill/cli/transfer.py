@@ -36,30 +36,37 @@ def import_(
 def export(
     model: Annotated[str, typer.Argument(help="A model folder, a run folder, or sample:smollm2.")],
     out: Annotated[Path, typer.Option("--out", help="The folder, or the .gguf file, to write.")],
-    to: Annotated[str, typer.Option("--to", help="What for: huggingface or gguf.")] = "huggingface",
+    to: Annotated[str, typer.Option("--to", help="What for: huggingface, gguf or onnx.")] = "huggingface",
     dtype: Annotated[
         str | None,
         typer.Option(help="Numbers: same (default), float32, bfloat16, float16; gguf: F16 (default), F32, BF16, Q8_0, Q4_0."),
     ] = None,
     shard_size: Annotated[float, typer.Option(min=0.001, help="GB; a larger file of weights is written as several.")] = 5.0,
 ) -> None:
-    """Write a model for elsewhere: for transformers and all that reads its folders, or for llama.cpp."""
+    """Write a model for elsewhere: for transformers and all that reads its folders, for llama.cpp, or as ONNX."""
     from ..errors import ModelError, nearest
     from ..formats.gguf import save_gguf
+    from ..formats.model_folder import load_model_folder
+    from ..formats.onnx_export import save_onnx
     from ..formats.sources import model_path
     from ..formats.transfer import SAME, export_folder, refuse_existing
     from ..interruption import stoppable
     from ..progress import Progress
 
-    kinds = ("huggingface", "gguf")
+    kinds = ("huggingface", "gguf", "onnx")
     if to not in kinds:
         raise ModelError(f"--to {to!r} is unknown{nearest(to, kinds)}; write one of {', '.join(kinds)}")
+    if to == "onnx" and dtype not in (None, "float32"):
+        raise ModelError(f"--dtype {dtype}: ONNX is written in float32; leave it out")
     path = model_path(model)
     with stoppable(), Progress("exporting", None, "bytes", sys.stderr) as progress:
         if to == "huggingface":
             export_folder(path, out, dtype or SAME, int(shard_size * 1e9), progress.advance)
-        else:
+        elif to == "gguf":
             refuse_existing(out)
             for note in save_gguf(out, path, dtype or "F16"):
-                print(note)
+                progress.say(note)
+        else:
+            refuse_existing(out)
+            save_onnx(out, load_model_folder(path), progress.say)
     print(f"Written: {out}")

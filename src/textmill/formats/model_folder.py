@@ -4,6 +4,7 @@
 and `textmill.json` with the model's lineage and the other files' hashes. Nothing is pickled.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Contents:
 def save_model_folder(
     path: str | Path, model: LanguageModel, tokenizer: Tokenizer, lineage: dict[str, Any], architecture: str | None = None
 ) -> None:
-    """Write a model's whole folder, atomically, its weights in float32.
+    """Write a model's whole folder, atomically, its weights in float32 and in one file.
 
     Where several stock classes hold the model, `architecture` names the one to write for; where none does, the folder is in
     textmill's own layout.
@@ -61,7 +62,7 @@ def save_model_folder(
     layout = layout_to_keep(model.config, architecture)
     stored = {name: ("F32", shape) for name, shape in layout.stock_shapes(model.config).items()}
     read = layout.to_stock(model.state_dict(), model.config)
-    write_model_folder(path, Contents(layout, model.config, stored, read, tokenizer, lineage))
+    write_model_folder(path, Contents(layout, model.config, stored, read, tokenizer, lineage), sys.maxsize)
 
 
 def write_model_folder(

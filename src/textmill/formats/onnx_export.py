@@ -134,7 +134,7 @@ def save_onnx(path: str | Path, folder: ModelFolder, say: Callable[[str], None] 
 
     Raises ModelError where a package is missing, and where ONNX Runtime computes something else than the model.
     """
-    _refuse_missing_packages()
+    refuse_missing_packages()
     model = folder.model.float().cpu().eval()
     graphs = graphs_of(model)
     with atomic_folder(path) as target:
@@ -165,7 +165,8 @@ def _card(model: LanguageModel, graphs: Sequence[Graph]) -> dict[str, Any]:
     }
 
 
-def _refuse_missing_packages() -> None:
+def refuse_missing_packages() -> None:
+    """Raise ModelError, with the command that installs it, where a package that ONNX needs isn't there."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401

@@ -8,6 +8,7 @@ from typing import Any
 from ..corpus.document import Document
 from ..errors import RecipeError, RunError, TrainingError
 from ..files import fingerprint, sha256_of_file
+from ..formats.onnx_export import refuse_missing_packages
 from ..machine.device import best_device
 from ..models.architectures import build
 from ..models.language_model import LanguageModel
@@ -64,6 +65,8 @@ def refuse_unfit_training(place: Workplace) -> None:
     where the training would miss a package, word vectors that fit (RecipeError, ModelError) or memory (TrainingError)."""
     recipe = place.recipe
     refuse_missing_tensorboard(recipe.train)
+    if "onnx" in recipe.export.formats:
+        refuse_missing_packages()
     config = recipe.model.config(recipe.tokenizer.vocabulary_size)
     if problems := list(FAMILIES[recipe.model.family].problems(config, recipe.train)):
         raise RecipeError(*problems)
