@@ -33,12 +33,14 @@ class LlamaCpp:
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)["tokens"]
 
-    def top(self, ids: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The 50 likeliest tokens after these, and the logarithms of their probabilities."""
+    def top(self, ids: list[int]) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """The 50 likeliest tokens after these, and the logarithms of their probabilities; None, for it shows none, where the
+        likeliest one ends the text or is a piece of a character."""
         question = {"prompt": ids, "n_predict": 1, "n_probs": 50, "temperature": -1.0, "cache_prompt": False}
-        answer = self._server.handle_completions(question)
-        # It has none where the likeliest token ends the text, or is a piece of a character.
-        listed = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        probabilities = self._server.handle_completions(question)["choices"][0]["logprobs"]
+        if probabilities is None:
+            return None
+        listed = probabilities["content"][0]["top_logprobs"]
         return torch.tensor([one["id"] for one in listed]), torch.tensor([one["logprob"] for one in listed]).double()
 
     def embedding(self, text: str) -> torch.Tensor:

@@ -56,7 +56,7 @@ def test_a_folder_comes_back_to_the_bit(make_folder: MakeFolder, tokenizer: Toke
     assert loaded.architecture == ("llama" if name == "mistral" else opened.layout.model_type)
     for text in ("Hello, world! 12", "中文 é"):
         assert loaded.tokenizer.encode_whole(text) == tokenizer.encode_whole(text)
-    assert loaded.tokenizer.special == tokenizer.special and loaded.chat_template is None
+    assert loaded.tokenizer.special == tokenizer.special and loaded.tokenizer.chat_template is None
 
 
 def test_the_same_folder_gives_the_same_bytes(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -83,7 +83,8 @@ def test_a_chat_template_goes_along(changed: Callable[..., Path], tmp_path: Path
     folder = changed("llama")
     (folder / "chat_template.jinja").write_text("{{ messages }} 短", encoding="utf-8")
     save_gguf(tmp_path / "model.gguf", folder)
-    assert load_gguf(tmp_path / "model.gguf").chat_template == "{{ messages }} 短"
+    template = load_gguf(tmp_path / "model.gguf").tokenizer.chat_template
+    assert template is not None and template.source == "{{ messages }} 短"
     assert gguf.GGUFReader(tmp_path / "model.gguf").fields["tokenizer.chat_template"].contents() == "{{ messages }} 短"
 
 

@@ -82,7 +82,9 @@ def test_llama_cpp_finds_the_same_tokens(
     peer = LlamaCpp(path)
     for text in [*texts[:3], "Prices rose 12.5% in 2024.\n\n\tIt's  naïve: 東京 🙂", ""]:
         assert peer.tokens(text, whole=True) == loaded.tokenizer.encode_whole(text)
-    likeliest, logarithms = peer.top(ids)
+    answer = peer.top(ids)
+    assert answer is not None
+    likeliest, logarithms = answer
     with torch.no_grad():
         expected = model(torch.tensor([ids]))[0, -1].double().log_softmax(-1)[likeliest]
     assert (expected.exp() * (expected - logarithms)).sum().abs() < LARGEST_DIVERGENCE
@@ -91,5 +93,6 @@ def test_llama_cpp_finds_the_same_tokens(
 def test_what_is_around_its_text(loaded: LoadedGguf) -> None:
     tokenizer = loaded.tokenizer
     assert [tokenizer.special.bos, tokenizer.special.eos, tokenizer.prefix] == ["<|im_start|>", "<|im_end|>", []]
-    assert loaded.chat_template is not None and "You are a helpful AI assistant named SmolLM" in loaded.chat_template
+    assert tokenizer.chat_template is not None
+    assert "You are a helpful AI assistant named SmolLM" in tokenizer.chat_template.source
     assert loaded.config.layers == 30 and loaded.config.tied_embeddings

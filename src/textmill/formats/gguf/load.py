@@ -29,7 +29,6 @@ class LoadedGguf:
     config: ModelConfig
     tensors: Mapping[str, Tensor]
     tokenizer: Tokenizer
-    chat_template: str | None
     metadata: dict[str, Any]
 
 
@@ -63,8 +62,7 @@ def _load(file: GgufFile) -> LoadedGguf:
             f"the tokenizer has {tokenizer.vocabulary_size:,} tokens, the model {config.vocabulary_size:,} rows; "
             "they don't belong together"
         )
-    template = None if tokenizer.chat_template is None else tokenizer.chat_template.source
-    return LoadedGguf(architecture, config, _Tensors(file, layout, config), tokenizer, template, file.metadata)
+    return LoadedGguf(architecture, config, _Tensors(file, layout, config), tokenizer, file.metadata)
 
 
 class _Tensors(Mapping[str, Tensor]):
