@@ -1,7 +1,9 @@
 """What leaves as ONNX is what ONNX Runtime computes: any batch, any length, padding or not, sources read once."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -93,6 +95,15 @@ def test_an_encoder_decoder_as_two_graphs(tokenizer: Tokenizer, tmp_path: Path) 
     found = run(tmp_path / "out" / "decoder.onnx", tokens=tokens(2, 5), memory=memory, lengths=lengths)
     expected = folder.model(tokens(2, 5), source=tokens(2, 24), lengths=lengths)
     torch.testing.assert_close(found["logits"], expected, **TOLERANCE)
+
+
+def test_the_command_writes_a_run_s_model(textmill: Callable[..., Any], tiny_run: Path, tmp_path: Path) -> None:
+    refused = textmill("export", tiny_run, "--to", "onnx", "--out", tmp_path / "out", "--dtype", "bfloat16")
+    assert refused.code == 2 and "float32" in refused.err and not list(tmp_path.iterdir())
+    written = textmill("export", tiny_run, "--to", "onnx", "--out", tmp_path / "out")
+    assert written.code == 0 and "differ from the model's by at most" in written.err
+    card = json.loads((tmp_path / "out" / "onnx.json").read_text(encoding="utf-8"))
+    assert card["graphs"]["model.onnx"]["inputs"] == {"tokens": ["batch", "length"]}
 
 
 def test_what_runs_otherwise_is_not_written(tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

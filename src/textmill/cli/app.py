@@ -62,6 +62,7 @@ EXAMPLES = {
     "export": [
         "export runs/wikipedia-sample --out wikipedia-model --dtype bfloat16",
         "export runs/wikipedia-sample --to gguf --out wikipedia.gguf --dtype Q8_0",
+        "export runs/wikipedia-sample --to onnx --out my-model-onnx",
     ],
     "vectors": [
         "vectors sample:wikipedia --out vectors.txt",
