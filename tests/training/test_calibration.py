@@ -71,24 +71,31 @@ def test_compiling_is_weighed_with_what_was_measured(expected: float, wanted: bo
     plan, settings, reasons = BlockPlan(32, 4), TrainSettings(steps=1), []
     key = compiling.profile_key(KERNELS, CONFIG, plan)
     remember(key, {"plain": 0.5, "compiled": 0.4, "cost": 90.0}, noisy=False)
-    kernels, seconds = consider_compiling(KERNELS, 0.5, expected, settings, plan, CONFIG, reasons)
+    kernels, seconds = consider_compiling(KERNELS, 0.5, expected, settings, plan, CONFIG, CausalObjective(), reasons)
     assert kernels.compile == wanted and seconds == pytest.approx(0.4 if wanted else 0.5)
     assert f"saves {0.2 * expected:.0f} s" in reasons[-1] and "90 s of compiling" in reasons[-1]
 
 
 def test_a_short_run_does_not_try() -> None:
     reasons: list[str] = []
-    kernels, _ = consider_compiling(KERNELS, 0.5, 60.0, TrainSettings(steps=1), BlockPlan(32, 8), CONFIG, reasons)
+    kernels, _ = consider_compiling(
+        KERNELS, 0.5, 60.0, TrainSettings(steps=1), BlockPlan(32, 8), CONFIG, CausalObjective(), reasons
+    )
     assert not kernels.compile and reasons[-1].startswith("compile: not tried")
 
 
 def test_a_compiler_that_fails_or_never_answers_is_left_behind(monkeypatch) -> None:
     failed = measure_apart(
-        Kernels("no-such-device", 1, "float32", "fused", 4, False), TrainSettings(steps=1), CONFIG, BlockPlan(32, 4), 120
+        Kernels("no-such-device", 1, "float32", "fused", 4, False),
+        TrainSettings(steps=1),
+        CONFIG,
+        BlockPlan(32, 4),
+        CausalObjective(),
+        120,
     )
     assert "failed" in failed and "no-such-device" in failed["failed"]
     assert "waited" not in failed
-    late = measure_apart(KERNELS, TrainSettings(steps=1), CONFIG, BlockPlan(32, 4), timeout=0.01)
+    late = measure_apart(KERNELS, TrainSettings(steps=1), CONFIG, BlockPlan(32, 4), CausalObjective(), timeout=0.01)
     assert "no answer" in late["failed"] and late["waited"] == 0.01
 
 

@@ -90,7 +90,7 @@ def calibrate(
         reasons.append("compile: off, each recurrent layer is one kernel already")
     elif settings.compile == "auto":
         expected = budget or fastest * steps_wanted(settings, loader.plan.context)
-        best, fastest = consider_compiling(best, fastest, expected, settings, loader.plan, trial.config, reasons)
+        best, fastest = consider_compiling(best, fastest, expected, settings, loader.plan, trial.config, objective, reasons)
     if budget is None or 6 * fastest < PROBE_SHARE * budget:
         fastest = trial.seconds(best, steps=5)  # once more, warm and over more steps
     choices = Choices(

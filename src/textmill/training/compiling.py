@@ -23,7 +23,7 @@ from ..models.config import ModelConfig
 from ..progress import format_seconds
 from ..tokens.loader import Batch
 from ..tokens.plans import Plan
-from .objectives import CausalObjective
+from .objectives import Objective
 from .optimizers import Optimizer
 from .settings import TrainSettings
 from .step import Kernels, run_step
@@ -41,6 +41,7 @@ def consider_compiling(
     settings: TrainSettings,
     plan: Plan,
     config: ModelConfig,
+    objective: Objective,
     reasons: list[str],
 ) -> tuple[Kernels, float]:
     """The kernels for a run of `expected` seconds, compiled where that saves more than it costs; and the seconds of a step."""
@@ -58,7 +59,7 @@ def consider_compiling(
             )
             return best, fastest
         neighbours = Neighbours()
-        known = measure_apart(best, settings, config, plan, timeout=affordable / 2)
+        known = measure_apart(best, settings, config, plan, objective, timeout=affordable / 2)
         remember(key, known, neighbours.crowded())
     if "failed" in known:
         reasons.append(f"compile: off, it failed here ({known['failed']})")
@@ -79,12 +80,14 @@ def profile_key(kernels: Kernels, config: ModelConfig, plan: Plan) -> str:
     return f"compile/{kernels.device}/{kernels.dtype}/{fingerprint(shape)[:16]}"
 
 
-def measure_apart(kernels: Kernels, settings: TrainSettings, config: ModelConfig, plan: Plan, timeout: float) -> dict[str, Any]:
+def measure_apart(
+    kernels: Kernels, settings: TrainSettings, config: ModelConfig, plan: Plan, objective: Objective, timeout: float
+) -> dict[str, Any]:
     """`plain` and `compiled` seconds of a step and the `cost` of compiling, or why it `failed`; by a process of its own, which
     is ended, with all that it started, after `timeout` seconds."""
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(sending, kernels, settings, config, plan), daemon=True)
+    process = context.Process(target=_measure, args=(sending, kernels, settings, config, plan, objective), daemon=True)
     process.start()
     sending.close()  # so that its end is seen here
     try:
@@ -98,7 +101,9 @@ def measure_apart(kernels: Kernels, settings: TrainSettings, config: ModelConfig
         process.join()
 
 
-def _measure(sending: Connection, kernels: Kernels, settings: TrainSettings, config: ModelConfig, plan: Plan) -> None:
+def _measure(
+    sending: Connection, kernels: Kernels, settings: TrainSettings, config: ModelConfig, plan: Plan, objective: Objective
+) -> None:
     """Runs in the other process: random tokens cost what real ones do."""
     try:
         model = build(config)
@@ -115,7 +120,7 @@ def _measure(sending: Connection, kernels: Kernels, settings: TrainSettings, con
 
         def seconds(runner: torch.nn.Module) -> float:
             before = time.perf_counter()
-            run_step(runner, optimizer, CausalObjective(), batch, None, kernels, 0, rate=0.1)
+            run_step(runner, optimizer, objective, batch, None, kernels, 0, rate=0.1)
             synchronize(torch.device(kernels.device))
             return time.perf_counter() - before
 
