@@ -197,5 +197,8 @@ def test_what_a_family_has_not_is_refused_all_together() -> None:
     ]  # fmt: skip
     with pytest.raises(RecipeError, match=r"model.heads: gru has no such part"):
         check_recipe({"corpus": {"source": "a"}, "model": {"architecture": "gru", "heads": 4}, "train": {"steps": 1}}, "r.toml")
-    with pytest.raises(RecipeError, match=r"train.weight_dropout: only lstm, gru and rnn"):
-        check_recipe({"corpus": {"source": "a"}, "train": {"steps": 1, "weight_dropout": 0.1}}, "r.toml")
+    with pytest.raises(RecipeError, match=r"train.weight_dropout: only lstm, gru and rnn") as error:
+        check_recipe({"corpus": {"source": "a"}, "train": {"steps": 1, "weight_dropout": 0.1, "plan": "streams"}}, "r.toml")
+    assert len(error.value.problems) == 2
+    shuffled = {"steps": 1, "plan": "blocks", "batch_schedule": [[0.5, 4]], "context_schedule": [[0.5, 128]]}
+    check_recipe({"corpus": {"source": "a"}, "model": {"architecture": "lstm"}, "train": shuffled}, "r.toml")

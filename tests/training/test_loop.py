@@ -72,7 +72,8 @@ def run(make_decoder, make_recurrent, data, tmp_path: Path) -> Callable[..., Tra
         model = make_recurrent(width=32) if recurrent else make_decoder(layers=1, width=32, heads=2, key_value_heads=1)
         settings = TrainSettings(**{"steps": 40, "embedding_learning_rate": learning_rate, **EVERYTHING, **changes})
         model.set_dropout(settings.dropout, settings.weight_dropout)
-        plan = StreamPlan(16, settings.batch_size) if recurrent else BlockPlan(64, settings.batch_size)
+        streams = recurrent and settings.plan != "blocks"
+        plan = StreamPlan(16, settings.batch_size) if streams else BlockPlan(64, settings.batch_size)
         loader = Loader(data, plan, settings.seed)
         held_out = loader.batch(10_000)
 
@@ -148,6 +149,11 @@ def test_recurrent_rows_remember_across_a_kill(run, tmp_path: Path) -> None:
     write_sealed(newest / "state.json", state)
     run("forgetful", **changes)
     assert last_tensors(tmp_path / "forgetful") != tensors
+
+
+def test_recurrent_rows_of_changing_sizes_begin_anew(run, tmp_path: Path) -> None:
+    summary = run("blocks", recurrent=True, attention="auto", plan="blocks")
+    assert summary.steps == 40 and summary.skipped_steps == 0
 
 
 def test_prolonged_is_long_from_the_start(run, tmp_path: Path) -> None:

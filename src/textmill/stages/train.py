@@ -15,6 +15,7 @@ from ..models.language_model import LanguageModel
 from ..progress import format_count
 from ..tokens.data import TokenData
 from ..tokens.loader import Loader
+from ..tokens.plans import PLANS
 from ..tokens.tokenizer import Tokenizer
 from ..training.checkpoints import checkpoint_folder, differences, list_checkpoints, refuse_other_training
 from ..training.choices import load_choices, plan_steps
@@ -114,8 +115,9 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
     with written_by("tokens"):
         data = TokenData.open(place.folder / "tokens")
     family = FAMILIES[recipe.model.family]
-    plan = family.plan(config.context_length, settings.batch_size, settings.document_attention)
-    loader = Loader(data, plan, settings.seed)
+    plan = family.plan if settings.plan == "auto" else PLANS[settings.plan]
+    sizes = config.context_length, settings.batch_size, settings.document_attention
+    loader = Loader(data, plan(*sizes), settings.seed)
     _check_prompts(place, tokenizer)
     model = build(config)
     model.initialise(settings.seed)

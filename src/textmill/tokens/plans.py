@@ -144,3 +144,6 @@ class StreamPlan(Plan):
         epoch, here = divmod(step, steps)
         begins = np.array([mix(seed, epoch, row) % steps for row in range(self.batch_size)], dtype=np.int64)
         return epoch, (begins + here) % steps
+
+
+PLANS: dict[str, type[Plan]] = {"blocks": BlockPlan, "streams": StreamPlan}

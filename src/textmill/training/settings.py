@@ -112,6 +112,10 @@ class TrainSettings(Settings):
     """Shorter rows first: pairs [share, tokens], such as [[0.5, 128]]: rows of 128 tokens up to half of the steps, then of
     model.context_length, which must be a multiple. A step has as many tokens: its rows are cut in pieces."""
 
+    plan: Literal["auto", "blocks", "streams"] = "auto"
+    """Order in which the text is read. blocks: stretches in shuffled order; streams: each row reads on and on, and a recurrent
+    model remembers across batches. auto: streams for recurrent models, blocks for all others."""
+
     document_attention: bool = False
     """Keep attention inside each document of a packed row. Costs speed; matters where documents are short."""
 
@@ -194,10 +198,17 @@ def unfit_contexts(settings: TrainSettings, context: int) -> list[str]:
 def unfit_family(settings: TrainSettings, family: str) -> list[str]:
     """What of these settings says something that models of this family don't have."""
     if family != "recurrent":
-        wrong = ["weight_dropout"] if settings.weight_dropout else []
-        return [f"train.{name}: only lstm, gru and rnn have hidden-to-hidden weights; leave it out" for name in wrong]
-    streams = "each row of a recurrent model reads its own stream on and on, so all steps have the same rows; leave it out"
-    problems = [f"train.{name}: {streams}" for name in ("batch_schedule", "context_schedule") if getattr(settings, name)]
+        only = "only lstm, gru and rnn"
+        problems = (
+            [f"train.weight_dropout: {only} have hidden-to-hidden weights; leave it out"] if settings.weight_dropout else []
+        )
+        streams = settings.plan == "streams"
+        return problems + [f"train.plan: {only} remember across batches; leave it out, or write blocks"] * streams
+    schedules = ("batch_schedule", "context_schedule") if settings.plan != "blocks" else ()
+    why = (
+        "each row reads its own stream on and on, so all steps have the same rows; leave it out, or write train.plan = 'blocks'"
+    )
+    problems = [f"train.{name}: {why}" for name in schedules if getattr(settings, name)]
     if settings.compile == "on":
         problems.append(
             "train.compile: each recurrent layer is one kernel already, which compiling leaves as it is; leave it out"

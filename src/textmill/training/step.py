@@ -84,6 +84,8 @@ def run_step(
     nats = torch.zeros((), device=kernels.device)
     rows = kernels.micro_batch * batch.pieces
     starts = range(0, len(batch.inputs), rows)
+    if carry is not None and len(carry) != len(batch.inputs):
+        carry = None  # another size of batch begins, in which no row goes on
     carried = []
     for start in starts:
         micro_batch = batch.rows(start, start + rows).to(kernels.device)
