@@ -15,7 +15,7 @@ from .. import __version__
 from ..errors import ModelError, nearest
 from ..files import sha256_of_file
 from .gguf import load_gguf
-from .layouts import OWN, layout_for
+from .layouts import OWN, layout_for, layout_to_keep
 from .model_folder import Contents, load_tokenizer, write_model_folder
 from .opened_folder import OpenedFolder, open_model_folder, read_json
 from .weights import DTYPES, SHARD_BYTES, Advance
@@ -43,7 +43,7 @@ def import_folder(source: Path, target: Path, origin: Mapping[str, Any], advance
 def import_gguf(source: Path, target: Path, origin: Mapping[str, Any], advance: Advance | None = None) -> Contents:
     """Write a GGUF file as the model folder `target`, its numbers, whatever they are packed as, in float32."""
     loaded = load_gguf(source)
-    layout = layout_for(loaded.config, loaded.architecture)
+    layout = layout_to_keep(loaded.config, loaded.architecture)
     contents = Contents(
         layout,
         loaded.config,

@@ -67,8 +67,9 @@ def model_card(path: str | Path) -> Card:
 def headline(contents: Contents) -> str:
     """A model in one line."""
     config, tokenizer = contents.config, contents.tokenizer
+    family = FAMILIES[type(config)].family
     return (
-        f"a {FAMILIES[type(config)].family} of {format_count(count(config).parameters)} parameters, in the layout of "
+        f"{'an' if family[0] == 'e' else 'a'} {family} of {format_count(count(config).parameters)} parameters, in the layout of "
         f"{contents.layout.model_type}; context of {config.context_length:,} tokens; {tokenizer.kind} tokenizer of "
         f"{tokenizer.vocabulary_size:,} tokens; {'with a' if tokenizer.chat_template else 'no'} chat template"
     )

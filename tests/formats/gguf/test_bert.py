@@ -1,5 +1,7 @@
 """BERT as a GGUF file and back, and the embeddings that llama.cpp makes with it: a tiny model's, and the real MiniLM's."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,8 +37,6 @@ def tiny(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = transformers.BertConfig(**sizes, vocab_size=600, max_position_embeddings=256, initializer_range=0.2)
     transformers.BertModel(config).save_pretrained(folder)
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
     return folder
 
 
@@ -50,6 +50,16 @@ def test_the_body_comes_back_to_the_bit(tiny: Path, tmp_path: Path) -> None:
     assert not loaded.config.pooler and not loaded.config.masked_head
     for text in SENTENCES:
         assert loaded.tokenizer.encode_whole(text) == Tokenizer.load(tiny).encode_whole(text)
+
+
+@pytest.mark.parametrize(("told", "number"), [("mean_tokens", 1), ("cls_token", 2), ("max_tokens", None)])
+def test_how_an_embedding_is_made_goes_along(tiny: Path, tmp_path: Path, told: str, number: int | None) -> None:
+    shutil.copytree(tiny, tmp_path / "model")
+    (tmp_path / "model" / "1_Pooling").mkdir()
+    (tmp_path / "model" / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{told}": True}))
+    notes = save_gguf(tmp_path / "model.gguf", tmp_path / "model")
+    assert load_gguf(tmp_path / "model.gguf").metadata.get("bert.pooling_type") == number
+    assert ("--pooling" in notes[-1]) == (number is None)
 
 
 def assert_same_embeddings(folder: Path, path: Path) -> None:

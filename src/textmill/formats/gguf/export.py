@@ -72,11 +72,15 @@ def _kind_of(name: str, shape: tuple[int, ...], kind: str) -> TensorType:
 
 
 def _encoder_metadata(folder: Path, config: EncoderConfig, notes: list[str]) -> dict[str, Value]:
-    """What llama.cpp must know of an encoder beside its shape: how many types of tokens there are, and how an embedding is
-    made, where the folder says so as sentence-transformers does."""
+    """What llama.cpp must know of an encoder beside its shape: how many types of tokens there are, and how a text's embedding
+    is made of them: by their mean, as here, unless the folder says otherwise as sentence-transformers does."""
     if left_out := [part for part in ("masked_head", "pooler") if getattr(config, part)]:
         notes.append(f"llama.cpp's bert is for embeddings: {' and '.join(left_out)} is left out")
-    modes = read_config(folder / "1_Pooling" / "config.json")
+    modes = read_config(folder / "1_Pooling" / "config.json") or {"pooling_mode_mean_tokens": True}
     kinds = [number for mode, number in POOLING.items() if modes.get(mode) is True]
+    if len(kinds) != 1:
+        notes.append(
+            "its 1_Pooling asks for an embedding that llama.cpp doesn't make of its own accord; it will ask for --pooling"
+        )
     pooling: dict[str, Value] = {"bert.pooling_type": kinds[0]} if len(kinds) == 1 else {}
     return {"tokenizer.ggml.token_type_count": config.token_types, **pooling}
