@@ -35,6 +35,7 @@ def compare(
 
     plan = plan_comparison(recipes, seeds, Limit(time, flops, steps), overrides or [], out)
     result = compare_recipes(plan)
-    print(f"\n{terminal_tables(result)}\n\nIn {plan.folder}: comparison.svg (the picture), .md (to paste), .json")
+    pictures = " and ".join(table.measure.picture for table in result.tables)
+    print(f"\n{terminal_tables(result)}\n\nIn {plan.folder}: {pictures}, comparison.md (to paste), comparison.json")
     if result.failures:
         raise typer.Exit(1)
