@@ -68,10 +68,11 @@ def headline(contents: Contents) -> str:
     """A model in one line."""
     config, tokenizer = contents.config, contents.tokenizer
     family = FAMILIES[type(config)].family
+    template = "with a" if tokenizer.chat_template else "no"
     return (
-        f"{'an' if family[0] == 'e' else 'a'} {family} of {format_count(count(config).parameters)} parameters, in the layout of "
-        f"{contents.layout.model_type}; context of {config.context_length:,} tokens; {tokenizer.kind} tokenizer of "
-        f"{tokenizer.vocabulary_size:,} tokens; {'with a' if tokenizer.chat_template else 'no'} chat template"
+        f"{'an' if family[0] == 'e' else 'a'} {family} of {format_count(count(config).parameters)} parameters, "
+        f"in the layout of {contents.layout.model_type}; context of {config.context_length:,} tokens; "
+        f"{tokenizer.kind} tokenizer of {tokenizer.vocabulary_size:,} tokens; {template} chat template"
     )
 
 
