@@ -18,7 +18,7 @@ def closing_words(recipe: Path, folder: Path, whole: Recipe) -> str:
     training = manifest["stages"]["train"]["summary"]
     prompts = [sample["prompt"] for sample in read_json(folder / "evaluation.json")["samples"]]
     prompt = next(filter(None, prompts), commands.PROMPT)
-    fills = whole.model.family in commands.BLANKS
+    fills = whole.model.family in commands.FILLING
     model, program = folder / "model", _program()
     expectation = (
         "Minutes of training give spelling, names and the tone of the text; not facts, nor sense beyond a sentence.\n"

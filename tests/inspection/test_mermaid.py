@@ -53,6 +53,21 @@ def test_presets(preset: str) -> None:
     assert f"B × T × {config.feed_forward_width:,}" in text and "B × T × 8,192" in text
 
 
+def test_both_halves_of_an_encoder_decoder_with_both_their_inputs() -> None:
+    text = model_picture(ModelSettings(architecture="mbart", preset="12m").config(8192))
+    nodes, arrows = check_grammar(text)
+    named = {id: label.split("<br/>")[0] for id, label in nodes.items()}
+    joined = {(named[source], named[target]) for source, target in arrows}
+    assert {
+        ("source ids", "embedding"),
+        ("target ids", "embedding"),
+        ("norm", "key"),
+        ("cross_attention_norm", "query"),
+    } <= joined
+    assert text.count('["Block × 2"]') == 2 and '["cross_attention"]' in text
+    assert "B × S × 512" in text and "B × T × 512" in text and "B × T × 8,192" in text
+
+
 def test_layers_that_differ_are_drawn_apart(make_decoder) -> None:
     model: Decoder = make_decoder(layers=4)
     model.blocks[2].feed_forward.gate = torch.nn.Sequential(model.blocks[2].feed_forward.gate, torch.nn.Tanh())

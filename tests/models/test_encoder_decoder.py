@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from textmill.errors import ModelError
+from textmill.errors import ModelError, RecipeError
 from textmill.models.architectures import ARCHITECTURES
-from textmill.models.count import activation_bytes, count, state_bytes
+from textmill.models.count import activation_bytes, count, count_spans, state_bytes
 from textmill.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from textmill.models.hooks import hook_points, recorded
 from textmill.models.loss import LossTerms
+from textmill.models.settings import PRESETS, ModelSettings, resized
 from textmill.models.state import EncoderDecoderState
 from textmill.tokens.loader import IGNORED
 
@@ -97,6 +98,31 @@ def test_counted_as_the_live_module(model: EncoderDecoder) -> None:
     model(tokens(1, 64), state=state)
     held = sum(buffer.numel() for buffer in [*state._keys, *state._values, *(part for pair in state.memory for part in pair)])
     assert 4 * held == state_bytes(model.config, 64) == state.bytes(64)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_have_the_size_they_are_named_by(name: str) -> None:
+    config = ModelSettings(architecture="marian", preset=name).config(vocabulary_size=32_768)
+    named = float(name[:-1]) * {"m": 1e6, "b": 1e9}[name[-1]]
+    cost = count(config)
+    assert cost.parameters - cost.embedding_parameters == pytest.approx(named, rel=0.25)
+    assert resized(config, "3m") == ModelSettings(architecture="marian", preset="3m").config(vocabulary_size=32_768)
+
+
+def test_halves_may_differ_and_one_stack_has_none() -> None:
+    settings = ModelSettings(architecture="mbart", preset="0.5m", layers=6, decoder_layers=2)
+    first, second = settings.config(300).halves
+    assert (first.layers, second.layers) == (6, 2)
+    with pytest.raises(RecipeError, match="gpt2 has one stack of layers"):
+        ModelSettings(architecture="gpt2", decoder_layers=2).config(300)
+
+
+def test_a_token_of_pretraining_costs_what_its_source_and_its_target_do(model: EncoderDecoder) -> None:
+    """A row of 64 tokens of which 16 are cut out, in 5 spans."""
+    model.set_eager_attention(True)
+    with FlopCounterMode(display=False) as counter:
+        model(tokens(2, 16 + 5 + 1), source=tokens(2, 64 - 16 + 5))
+    assert 2 * 64 * count_spans(model.config, share=0.25).forward_flops == pytest.approx(counter.get_total_flops(), rel=1e-4)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])

@@ -1,19 +1,27 @@
 """An encoder–decoder learns what was cut out of a text, whatever the micro-batch, and from its own initial weights."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 
+from textmill.corpus.document import Document
 from textmill.models.architectures import ARCHITECTURES
+from textmill.models.count import count_spans
 from textmill.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from textmill.tokens.loader import IGNORED, Batch
+from textmill.score import BITS_PER_SPAN_TOKEN
+from textmill.tokens.data import TokenData
+from textmill.tokens.loader import IGNORED, Batch, Loader
 from textmill.tokens.pairs import PairBatch
+from textmill.tokens.plans import BlockPlan
 from textmill.tokens.settings import TokenizerSettings
+from textmill.tokens.shards import write_shards
 from textmill.tokens.spans import MARKS, SpanCorruption
 from textmill.tokens.special_tokens import PAD
 from textmill.tokens.tokenizer import Tokenizer
 from textmill.tokens.training import train_tokenizer
+from textmill.training.loop import Training, train
 from textmill.training.optimizers import Optimizer
 from textmill.training.sequence_to_sequence import SequenceToSequenceObjective, SpanCorruptionObjective
 from textmill.training.settings import TrainSettings
@@ -94,3 +102,50 @@ def test_a_fresh_model_learns_pairs_by_heart(marked: Tokenizer, texts: list[str]
         result = run_step(model, optimizer, SequenceToSequenceObjective(), pairs, None, KERNELS, step, rate=0.3)
         losses.append(result.loss)
     assert losses[-1] < 0.3 * losses[0] and losses[0] < 1.3 * torch.tensor(marked.vocabulary_size).log()
+
+
+class PowerCut(Exception):
+    """Ends a training without a word, as a kill does."""
+
+
+class CutOff(SpanCorruptionObjective):
+    """The real one, cut off after so many calls."""
+
+    calls = 0
+
+    def __call__(self, *arguments):
+        self.calls -= 1
+        if self.calls == 0:
+            raise PowerCut
+        return super().__call__(*arguments)
+
+
+def test_broken_off_it_ends_with_the_same_bits(marked: Tokenizer, texts: list[str], tmp_path: Path) -> None:
+    (tmp_path / "tokens").mkdir()
+    write_shards(tmp_path / "tokens", marked, (Document(text, str(n), "topics") for n, text in enumerate(texts[:30])))
+    data = TokenData.open(tmp_path / "tokens")
+    settings = TrainSettings(
+        steps=8, batch_size=4, micro_batch=2, checkpoint_steps=3, dropout=0.1, warmup_steps=2, validations=0, threads=1,
+        dtype="float32", attention="fused", compile="off", activation_checkpointing="on",
+    )  # fmt: skip
+
+    def run(name: str, calls: int = 0) -> bytes:
+        (tmp_path / name).mkdir(exist_ok=True)
+        model, task = tiny("marian", marked), SpanCorruption(marked)
+        model.set_dropout(settings.dropout)
+        learn = CutOff(task, task.pad_id, 0.15, settings.seed)
+        learn.calls = calls
+        loader = Loader(data, BlockPlan(60, settings.batch_size), settings.seed)
+        train(
+            Training(
+                settings, model, learn, loader, count_spans(model.config, 0.15), "guesses", BITS_PER_SPAN_TOKEN, 1.0,
+                lambda model: 0.0, lambda model: 0.01, lambda model: "", tmp_path / name, lineage={},
+            )
+        )  # fmt: skip
+        return (sorted((tmp_path / name / "checkpoints").glob("step-*"))[-1] / "model.safetensors").read_bytes()
+
+    whole = run("whole")
+    for calls in (10 + 9, 10 + 5):  # those of calibration come first
+        with pytest.raises(PowerCut):
+            run("broken", calls)
+    assert run("broken") == whole

@@ -14,10 +14,10 @@ from .models import Model, standard_input
 @app.command()
 def fill(
     model: Model,
-    text: Annotated[
-        str, typer.Argument(help="A text with <|mask|> where a word is missing; for an encoder–decoder <|span_0|>, <|span_1|>.")
-    ],
-    top: Annotated[int, typer.Option(min=1, help="How many guesses of an encoder to show for each mask.")] = 5,
+    text: Annotated[str, typer.Argument(help="A text with <|mask|> wherever something is missing.")],
+    top: Annotated[
+        int | None, typer.Option(min=1, help="How many guesses of an encoder to show for each mask; default: 5.")
+    ] = None,
 ) -> None:
     """Let an encoder guess the masked words of a text, or an encoder–decoder what is missing from it."""
     from .. import load
@@ -28,9 +28,11 @@ def fill(
     folder = load(model)
     folder.model.to(best_device())
     if folder.model.family == "encoder-decoder":
+        if top is not None:
+            raise GenerationError("--top is for encoders: an encoder-decoder writes one answer for each mask; leave it out")
         print(filled_spans(folder.model, folder.tokenizer, text))
         return
-    found = guesses(folder.model, folder.tokenizer, text, top)
+    found = guesses(folder.model, folder.tokenizer, text, top or 5)
     for number, candidates in enumerate(found, start=1):
         if len(found) > 1:
             print(f"mask {number}")

@@ -23,7 +23,7 @@ Model = Annotated[Path, typer.Argument(help="A model folder, or a run folder suc
 @app.command()
 def generate(
     model: Model,
-    prompt: Annotated[str, typer.Argument(help="The text to go on from; - reads standard input.")] = "",
+    prompt: Annotated[str, typer.Argument(help="The text to go on from, or to make another of; - reads standard input.")] = "",
     max_tokens: MaxTokens = 200,
     temperature: Temperature = 0.8,
     top_k: TopK = None,
@@ -32,20 +32,32 @@ def generate(
     repetition_penalty: RepetitionPenalty = 1.0,
     stop: Stop = None,
     seed: Seed = 0,
+    beams: Annotated[int, typer.Option(min=1, help="Above 1: the likeliest whole answer that so many beams find.")] = 1,
 ) -> None:
-    """Let a model write on from a prompt, streaming."""
+    """Let a model write on from a prompt, streaming; an encoder–decoder writes what it makes of the text."""
     from .. import load
+    from ..inference.beam import BeamSearch
     from ..inference.chat import write
     from ..inference.generate import generate as write_on
+    from ..inference.likeliest import likeliest
     from ..inference.sampling import Sampling
     from ..machine.device import best_device
 
     sampling = Sampling(repetition_penalty, temperature, top_k, top_p, min_p, seed)
+    if beams > 1 and (stop or sampling != Sampling()):
+        raise GenerationError(
+            "--beams looks for the likeliest answer, so nothing is drawn or stopped at; leave the other options"
+        )
     folder = load(model)
     folder.model.to(best_device())
     text = standard_input() if prompt == "-" else prompt
+    beginning = "" if folder.model.family == "encoder-decoder" else text
+    if beams > 1:
+        [[best, *_]] = likeliest(folder.model, folder.tokenizer, [text], BeamSearch(beams), max_tokens)
+        write(beginning + best + "\n")
+        return
     pieces = write_on(folder.model, folder.tokenizer, text, sampling, max_tokens, stop or [])
-    write(text)
+    write(beginning)
     for piece in pieces:
         write(piece.text)
     write("\n")

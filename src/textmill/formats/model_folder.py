@@ -75,7 +75,7 @@ def write_model_folder(
     with atomic_folder(path, total_bytes(contents.stored)) as folder:
         write_weights(folder, contents.stored, contents.read, shard_bytes, advance)
         write_json(folder / "config.json", contents.layout.stock_config(config, tokenizer, dtype))
-        write_json(folder / "generation_config.json", _generation(tokenizer, contents.generation))
+        write_json(folder / "generation_config.json", _generation(contents))
         tokenizer.save(folder, model_max_length=config.context_length)
         write_lineage(folder, contents.lineage)
 
@@ -103,11 +103,13 @@ def load_tokenizer(folder: Path, config: ModelConfig) -> Tokenizer:
     return tokenizer
 
 
-def _generation(tokenizer: Tokenizer, sampling: Mapping[str, Any] | None) -> dict[str, Any]:
-    """generation_config.json: where a text ends, and how tokens are drawn."""
+def _generation(contents: Contents) -> dict[str, Any]:
+    """generation_config.json: where a text begins and ends, and how tokens are drawn."""
+    tokenizer = contents.tokenizer
     ends = sorted(tokenizer.end_ids)
     return {
-        **(SAMPLING if sampling is None else sampling),
+        **contents.layout.generation_settings(contents.config, tokenizer),
+        **(SAMPLING if contents.generation is None else contents.generation),
         "bos_token_id": tokenizer.bos_id,
         "eos_token_id": ends[0] if len(ends) == 1 else ends or None,
         "pad_token_id": tokenizer.eos_id if tokenizer.pad_id is None else tokenizer.pad_id,

@@ -62,6 +62,10 @@ class Chat:
         system: str | None = None,
     ):
         refuse_encoder(model)
+        if model.family == "encoder-decoder":
+            raise GenerationError(
+                "an encoder-decoder makes one text of another, which `textmill generate` takes; it doesn't chat"
+            )
         self.model, self.tokenizer = model, tokenizer
         self.sampling, self.max_tokens, self.stop = sampling, max_tokens, stop or []
         self.answers = tokenizer.chat_template is not None

@@ -8,18 +8,18 @@ import torch
 from ..errors import GenerationError
 from ..models.encoder_decoder import EncoderDecoder
 from ..models.language_model import LanguageModel
-from ..tokens.special_tokens import SPAN
+from ..tokens.special_tokens import MASK, SPAN
 from ..tokens.tokenizer import Tokenizer
 from .beam import BeamSearch, beam_search
-from .generate import start_of_target
+from .generate import start_of_target, unwritable
 
-MARK = re.compile(re.escape(SPAN).replace(re.escape("{}"), r"\d+"))
+MARK = re.compile(re.escape(MASK) + "|" + re.escape(SPAN).replace(re.escape("{}"), r"\d+"))
 MOST_TOKENS = 20  # of an answer, on average, for each mark
 
 
 def filled_spans(model: LanguageModel, tokenizer: Tokenizer, text: str) -> str:
-    """The text with the likeliest answer in each mark's place, in brackets. Marks are written as the tokenizer spells them,
-    `<|span_0|>`, whatever their numbers.
+    """The text with the likeliest answer in each mark's place, in brackets. A mark is written `<|mask|>`, or as the tokenizer
+    spells one.
 
     Raises GenerationError where there is no mark or too many, the text is too long, or the model is none that fills.
     """
@@ -29,9 +29,9 @@ def filled_spans(model: LanguageModel, tokenizer: Tokenizer, text: str) -> str:
     if not 1 < len(parts) <= 1 + len(tokenizer.span_ids):
         raise GenerationError(
             f"there must be 1 to {len(tokenizer.span_ids)} marks in the text to be filled in, found {len(parts) - 1}; write "
-            f"{SPAN.format(0)} where something is missing"
+            f"{MASK} where something is missing"
         )
-    # The space before a word belongs to the word, and so to the mask.
+    # The space before a word belongs to the word, and so to the mark.
     ids = tokenizer.encode(parts[0].rstrip())
     for number, part in enumerate(parts[1:], start=1):
         ids += [tokenizer.span_ids[number - 1], *tokenizer.encode(part.rstrip() if number < len(parts) - 1 else part)]
@@ -64,8 +64,8 @@ def _answers(model: EncoderDecoder, tokenizer: Tokenizer, source: list[int]) -> 
     state = model.encode(torch.tensor([source], device=model.device))
     start = torch.tensor([[start_of_target(model, tokenizer)]], device=model.device)
     most = min(MOST_TOKENS * len(answers), model.config.context_length)
-    forbidden = {token for token in (tokenizer.pad_id, tokenizer.unknown_id) if token is not None}
-    [[best]] = beam_search(model, state, start, BeamSearch(beams=1), most, tokenizer.end_ids, forbidden)
+    one_beam = BeamSearch(beams=1)
+    [[best]] = beam_search(model, state, start, one_beam, most, tokenizer.end_ids, unwritable(model, tokenizer))
     mark = None
     for token in best.tokens:
         if token in tokenizer.span_ids:

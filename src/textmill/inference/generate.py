@@ -143,12 +143,14 @@ def _next_logits(model: LanguageModel, tokens: list[int], state: GenerationState
     """Logits (V,) after the last of `tokens`; only that position passes through the head."""
     hidden = model.hidden(torch.tensor([tokens], device=model.device), state=state)
     logits = model.head(hidden[0, -1]).float().cpu()  # tokens are picked in float64, which not every device has
-    if tokenizer.unknown_id is not None:
-        logits[tokenizer.unknown_id] = -torch.inf  # it stands for text that the tokenizer can't spell, so it can't be written
-    if tokenizer.pad_id is not None and tokenizer.pad_id not in tokenizer.end_ids:
-        logits[tokenizer.pad_id] = -torch.inf
-    logits[tokenizer.vocabulary_size :] = -torch.inf  # rows that round a table up, and that no token has
+    logits[sorted(unwritable(model, tokenizer))] = -torch.inf
     return logits
+
+
+def unwritable(model: LanguageModel, tokenizer: Tokenizer) -> set[int]:
+    """Tokens that aren't text: padding, what can't be spelt, and rows of the head that no token has."""
+    named = {id for id in (tokenizer.pad_id, tokenizer.unknown_id) if id is not None and id not in tokenizer.end_ids}
+    return {*named, *range(tokenizer.vocabulary_size, model.config.vocabulary_size)}
 
 
 def complete(

@@ -10,7 +10,8 @@ from ..formats.model_folder import Contents
 from ..formats.opened_folder import open_model_folder
 from ..models.architectures import FAMILIES, build_empty
 from ..models.config import ModelConfig, TransformerConfig
-from ..models.count import Count, count, state_bytes
+from ..models.count import Count, count, count_spans, state_bytes
+from ..models.encoder import EncoderConfig
 from ..models.encoder_decoder import EncoderDecoderConfig
 from ..models.recurrent import RecurrentConfig
 from ..progress import format_bytes, format_count, format_seconds
@@ -31,8 +32,7 @@ def model_card(path: str | Path) -> Card:
     formats = sorted(opened.formats)
     tokenizer = Tokenizer.load(folder)
     family = FAMILIES[type(config)].family
-    head_share = lineage.get("recipe", {}).get("train", {}).get("masking", 1.0) if family == "encoder" else 1.0
-    costs = cost_values(config, count(config, head_share=head_share))
+    costs = cost_values(config, _cost(config, lineage))
     about_tokenizer = _tokenizer_values(folder, tokenizer)
     parameters = parameters_by_part(config)
     values = {
@@ -131,6 +131,14 @@ def parameter_rows(config: ModelConfig) -> list[tuple[str, str]]:
         for part, size in parts.items()
         if size
     ]
+
+
+def _cost(config: ModelConfig, lineage: dict[str, Any]) -> Count:
+    """What a token costs, in training as the model was trained."""
+    masking = lineage.get("recipe", {}).get("train", {}).get("masking")
+    if masking is not None and isinstance(config, EncoderDecoderConfig):
+        return count_spans(config, masking)
+    return count(config, head_share=masking or 1.0) if isinstance(config, EncoderConfig) else count(config)
 
 
 def cost_values(config: ModelConfig, cost: Count) -> dict[str, Any]:

@@ -4,12 +4,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from ..tokens.special_tokens import MASK, SPAN
+from ..tokens.special_tokens import MASK
 from ..training.settings import TrainSettings, seconds_of
 
 PROMPT = "The history of"
-MISSING = "The history of the {} is long."
-BLANKS = {"encoder": MASK, "encoder-decoder": SPAN.format(0)}  # how the families that fill in are told where
+MASKED = f"The history of the {MASK} is long."
+FILLING = ("encoder", "encoder-decoder")  # families that fill in what is missing
 
 
 def generate(program: list[str], folder: Path, prompt: str = PROMPT) -> str:
@@ -19,12 +19,12 @@ def generate(program: list[str], folder: Path, prompt: str = PROMPT) -> str:
 
 def try_out(program: list[str], folder: Path, family: str, prompt: str = PROMPT) -> str:
     """What a model of that family does first."""
-    return fill(program, folder, family) if family in BLANKS else generate(program, folder, prompt)
+    return fill(program, folder) if family in FILLING else generate(program, folder, prompt)
 
 
-def fill(program: list[str], folder: Path, family: str) -> str:
+def fill(program: list[str], folder: Path, text: str = MASKED) -> str:
     """Let the model of a run guess what is missing from a text."""
-    return command([*program, "fill", folder / "model", MISSING.format(BLANKS[family])])
+    return command([*program, "fill", folder / "model", text])
 
 
 def go_on(program: list[str], folder: Path, settings: TrainSettings | None = None) -> str:

@@ -164,8 +164,7 @@ def _next(facts: Facts) -> list[Command]:
     prompt = facts.recipe.get("train", {}).get("sample_prompt") or commands.PROMPT
     result = [Command(phrase("next.generate"), commands.generate(PROGRAM, facts.folder, prompt))]
     if facts.guesses:
-        family = "encoder-decoder" if facts.fills_spans else "encoder"
-        result = [Command(phrase("next.fill"), commands.fill(PROGRAM, facts.folder, family))]
+        result = [Command(phrase("next.fill"), commands.fill(PROGRAM, facts.folder))]
     try:
         settings = TrainSettings(**facts.recipe.get("train", {}))
         result.append(Command(phrase("next.prolong"), commands.go_on(PROGRAM, facts.folder, settings)))

@@ -19,7 +19,7 @@ from ..evaluation.spans import SpanScorer, without_hidden_words
 from ..evaluation.stream_scorer import scorer_of
 from ..evaluation.table import render_evaluation, render_masked_evaluation
 from ..inference.fill import filled
-from ..inference.fill_spans import filled_row, filled_spans
+from ..inference.fill_spans import MARK, filled_row, filled_spans
 from ..inference.generate import complete
 from ..inference.sampling import Sampling
 from ..models.count import Count, count, count_spans
@@ -221,7 +221,7 @@ class Masked:
 
 
 class Spans(Masked):
-    """Models that write what was cut out of a text, judged by the words that encoders are judged by. A prompt without a mark is
+    """Models that write what was cut out of a text, judged by the words that encoders are judged by. A prompt without a mask is
     given one at its end."""
 
     special_tokens: tuple[str, ...] = (PAD, *MARKS)
@@ -249,11 +249,14 @@ class Spans(Masked):
 
     def sample(self, model: Any, tokenizer: Tokenizer, prompt: str, held_out: Document, seed: int, tokens: int) -> Sample:
         if prompt:
-            return Sample("", filled_spans(model, tokenizer, prompt if MARKS[0] in prompt else f"{prompt.rstrip()} {MARKS[0]}"))
-        return Sample("", filled_row(model, tokenizer, without_hidden_words(tokenizer, beginning(held_out, SHOWN_CHARACTERS))))
+            return Sample("", filled_spans(model, tokenizer, prompt if MARK.search(prompt) else f"{prompt.rstrip()} {MASK}"))
+        room = model.config.context_length - len(tokenizer.prefix) - len(tokenizer.suffix)
+        kept = without_hidden_words(tokenizer, beginning(held_out, SHOWN_CHARACTERS))[:room]
+        return Sample("", filled_row(model, tokenizer, kept))
 
     def prompt_problem(self, prompt: str, tokenizer: Tokenizer, context: int) -> str | None:
-        length, room = len(tokenizer.encode(prompt)) + 1, context - len(tokenizer.prefix) - len(tokenizer.suffix)
+        parts, room = MARK.split(prompt), context - len(tokenizer.prefix) - len(tokenizer.suffix)
+        length = len(tokenizer.encode("".join(parts))) + max(1, len(parts) - 1)
         return (
             f"is {length} tokens long, and model.context_length leaves room for {room}; shorten it" if length > room else None
         )

@@ -78,6 +78,12 @@ class EncoderDecoderLayout(Layout):
         start = whole["pad_token_id"] if config.decoder_start == "pad" else whole["eos_token_id"]
         return {**whole, "decoder_start_token_id": start, "forced_eos_token_id": None}
 
+    def generation_settings(self, config: EncoderDecoderConfig, tokenizer: Tokenizer) -> dict[str, Any]:
+        """Where the decoder starts; and that padding is no text, where it isn't the end."""
+        stock = self.stock_config(config, tokenizer)
+        padding = {"bad_words_ids": [[tokenizer.pad_id]]} if tokenizer.pad_id not in {None, *tokenizer.end_ids} else {}
+        return {"decoder_start_token_id": stock["decoder_start_token_id"], **padding}
+
     def settings(self, config: EncoderDecoderConfig) -> dict[str, Any]:
         """The shape as config.json spells it."""
         sizes = {"ffn_dim": config.feed_forward_width, "attention_heads": config.heads, "layerdrop": 0.0}

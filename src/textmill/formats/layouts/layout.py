@@ -81,6 +81,10 @@ class Layout:
             "dtype": dtype,
         }
 
+    def generation_settings(self, config: Any, tokenizer: Tokenizer) -> dict[str, Any]:
+        """What `generation_config.json` says beyond what every model's does."""
+        return {}
+
     def copies(self, config: Any) -> dict[str, str]:
         """Names under which some files hold one of the tensors again, and its name: a tied head, for one."""
         return {}
