@@ -264,6 +264,20 @@ class TestRefusals:
     def test_a_normaliser_that_swells_the_text(self, folder: Path) -> None:
         self.change(folder, normalizer={"type": "Prepend", "prepend": "x" * 100_000})
         assert "puts 100,000 characters in the place of one" in self.refusal(folder)
+        step = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 60}
+        self.change(folder, normalizer={"type": "Sequence", "normalizers": [step] * 6})
+        assert "puts 46,656,000,000 characters in the place of one" in self.refusal(folder)
+
+    @pytest.mark.parametrize(
+        "single", [[{"Sequence": {"id": "A", "type_id": 0}}] * 2, [{"SpecialToken": {"id": "z", "type_id": 0}}]]
+    )
+    def test_a_template_that_does_more_than_stand_round_a_text(self, folder: Path, single: list) -> None:
+        special = {"z": {"id": "z", "ids": [99_999], "tokens": ["z"]}}
+        both = [{"Sequence": {"id": id, "type_id": 0}} for id in "AB"]
+        parts = {"single": [*single, both[0]], "pair": both, "special_tokens": special}
+        self.change(folder, post_processor={"type": "TemplateProcessing", **parts})
+        refusal = self.refusal(folder)
+        assert "writes a text not once" in refusal or "puts other things round a text" in refusal
 
     def test_a_way_of_joining_that_is_not_known(self, folder: Path) -> None:
         self.change(folder, decoder={"type": "BPEDecoder", "suffix": "</w>"})
@@ -279,6 +293,11 @@ class TestRefusals:
         with open(folder / "tokenizer.json", "r+b") as stream:
             stream.truncate(10**12)  # a hole: it takes no room
         assert "isn't opened" in self.refusal(folder)
+
+    @pytest.mark.parametrize("filler", ["[" + ",".join(["{}"] * 200_001) + "]", "[" + "0," * 3_000_000 + "0]"])
+    def test_a_file_of_endless_values_is_not_opened(self, folder: Path, filler: str) -> None:
+        (folder / "tokenizer.json").write_text(filler)
+        assert "values, and a tokenizer of more than 200,000 or 3,000,000 isn't opened" in self.refusal(folder)
 
     def test_depth_without_end(self, folder: Path) -> None:
         (folder / "tokenizer.json").write_text("[" * 1_000_000)

@@ -254,10 +254,13 @@ class Tokenizer:
 
     def _surroundings(self) -> tuple[list[int], list[int]]:
         """What the post-processor puts before and after a whole input."""
-        encoding = without_panic(self._backend.encode, "a")
-        added = encoding.special_tokens_mask
-        count = added.index(0) if 0 in added else len(added)
-        return encoding.ids[:count], [id for id, by_template in zip(encoding.ids[count:], added[count:]) if by_template]
+        plain, encoding = self.encode("a"), without_panic(self._backend.encode, "a")
+        ids, added = encoding.ids, encoding.special_tokens_mask
+        count = added.index(0) if 0 in added else len(ids)
+        prefix, suffix = ids[:count], ids[count + len(plain) :]
+        if ids != [*prefix, *plain, *suffix] or not all(0 <= id < self.vocabulary_size for id in ids):
+            raise TokenizerError("the tokenizer's post-processor puts other things round a text than tokens of its vocabulary")
+        return prefix, suffix
 
     def _lost(self, text: str, ids: list[int], spans: list[tuple[int, int]]) -> int:
         return 0 if self.decode(ids) == text else max(1, unrestored_bytes(text, ids, spans, self._pieces))

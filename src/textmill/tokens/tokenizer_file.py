@@ -19,8 +19,13 @@ from .special_tokens import END_OF_TEXT, MASK, PAD, SPAN, UNKNOWN
 TOKENIZER_FILE = "tokenizer.json"
 OLDER_FILES = ("tokenizer.model", "source.spm", "sentencepiece.bpe.model", "spiece.model", "vocab.txt", "merges.txt")
 CONVERT = "transformers' AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) writes the new one beside it"
-LARGEST_FILE = 128_000_000  # bytes; the largest ones in use, of 256,000 tokens, have 35 million
-LONGEST_INSERTION = 64  # characters that a normaliser puts in the place of one
+# The largest ones in use, of 256,000 tokens and 580,000 merges, have 35 million bytes and two million values. What is within
+# these bounds is opened in a few seconds and a gigabyte or two.
+LARGEST_FILE = 64_000_000  # bytes
+MOST_VALUES = 3_000_000
+MOST_OBJECTS = 200_000  # which take more memory than the rest
+MOST_TOKENS = 1_000_000
+MOST_GROWTH = 64  # characters that the steps of a normaliser together put in the place of one
 KNOWN_MODELS = ("BPE", "WordPiece", "Unigram", "WordLevel")
 
 
@@ -55,7 +60,14 @@ def _read_json(path: Path) -> Any:
     try:
         if path.is_file() and (size := path.stat().st_size) > LARGEST_FILE:
             raise TokenizerError(f"{path} has {size:,} bytes, and a tokenizer of more than {LARGEST_FILE:,} isn't opened")
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        objects, values = text.count("{"), text.count("{") + text.count("[") + text.count(",")
+        if objects > MOST_OBJECTS or values > MOST_VALUES:
+            raise TokenizerError(
+                f"{path} has {objects:,} objects and {values:,} values, and a tokenizer of more than {MOST_OBJECTS:,} or "
+                f"{MOST_VALUES:,} isn't opened"
+            )
+        return json.loads(text)
     except FileNotFoundError as error:
         older = next((name for name in OLDER_FILES if (path.parent / name).is_file()), None)
         advice = f"it holds {older}, the older form: {CONVERT}" if older else "give the folder that holds it"
@@ -76,9 +88,14 @@ def _problems_in(content: Any) -> Iterator[str]:
     for component in _objects({key: value for key, value in content.items() if key not in ("model", "added_tokens")}):
         if isinstance(pattern := component.get("Regex"), str) and (problem := pattern_problem(pattern)):
             yield f"has a regular expression that could take any time: {problem}"
-        inserted = component.get("content") if component.get("type") in ("Replace", None) else component.get("prepend")
-        if isinstance(inserted, str) and len(inserted) > LONGEST_INSERTION:
-            yield f"puts {len(inserted):,} characters in the place of one"
+    growth = 1.0
+    for step in _objects(content.get("normalizer")):
+        inserted, pattern = step.get("content", step.get("prepend")), step.get("pattern")
+        replaced = pattern.get("String") if isinstance(pattern, dict) else None
+        if isinstance(inserted, str):
+            growth *= max(1, len(inserted) / (len(replaced) if isinstance(replaced, str) and replaced else 1))
+    if growth > MOST_GROWTH:
+        yield f"puts {growth:,.0f} characters in the place of one"
     yield from _wrong_numbers(content)
     if content["model"].get("dropout"):
         yield f"drops merges at random (dropout = {content['model']['dropout']}), so that a text has no one encoding"
@@ -94,7 +111,9 @@ def _wrong_numbers(content: dict[str, Any]) -> Iterator[str]:
         pairs = list(vocabulary.items()) if isinstance(vocabulary, dict) else [(None, None)]
     written = added if isinstance(added, list) else [added]
     pairs += [(one.get("content"), one.get("id")) if isinstance(one, dict) else (None, None) for one in written]
-    if not all(isinstance(text, str) and type(number) is int for text, number in pairs):
+    if len(pairs) > MOST_TOKENS:
+        yield f"has {len(pairs):,} tokens, more than {MOST_TOKENS:,}"
+    elif not all(isinstance(text, str) and type(number) is int for text, number in pairs):
         yield "has tokens that are no tokens: a text and its number"
     elif set((numbers := dict(pairs)).values()) != set(range(len(numbers))):
         yield f"its {len(numbers):,} tokens don't have the numbers 0 to {len(numbers) - 1:,}"
@@ -118,6 +137,9 @@ def _strangeness(content: dict[str, Any], backend: tokenizers.Tokenizer) -> list
         problems.append(f"is of a kind that isn't known here ({model})")
     if spelling_of(opened) is None:
         problems.append(f"joins its pieces in a way that isn't known here (decoder {opened['decoder']['type']})")
+    single = [step["single"] for step in _objects(opened["post_processor"]) if "single" in step]
+    if any(sum("Sequence" in part for part in template) != 1 for template in single):
+        problems.append("its post-processor writes a text not once, but more often or never")
     lying = [
         f"says that {token['content']!r} has the number {token['id']}, and it has {vocabulary.get(token['content'])}"
         for token in content.get("added_tokens") or []
