@@ -1,15 +1,22 @@
 """What save_gguf writes, llama.cpp loads: the same next tokens as transformers from the same weights, and the same tokens of a
 text."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tokenizers
 import torch
+from tokenizers import models, pre_tokenizers, trainers
 
 from textmill.formats.gguf import load_gguf, save_gguf
+from textmill.formats.gguf.reader import read_gguf
+from textmill.formats.gguf.splitting import SPLITTINGS
 from textmill.formats.gguf.tokenizer import read_tokenizer
+from textmill.formats.gguf.writer import write_gguf
 from textmill.models.architectures import build
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
@@ -118,3 +125,42 @@ def test_sentencepiece_is_the_same_there(assert_same_tokens: Callable[[Tokenizer
     tokenizer = read_tokenizer(SENTENCEPIECE)
     tokenizer.save(tmp_path)
     assert_same_tokens(tokenizer, tmp_path)
+
+
+CUT_VARIOUSLY = "x==1234567 && $5+3^2|~a...b IT'S it's don't 12 345 a  b\n\n\tc ₂½ é東京 "
+
+
+@pytest.fixture(scope="module")
+def greedy() -> dict[str, Any]:
+    """A vocabulary whose merges reach across everything, so that only the way to cut keeps them from it."""
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    trainer = trainers.BpeTrainer(vocab_size=512, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    parts = CUT_VARIOUSLY.split(" ")
+    backend.train_from_iterator([CUT_VARIOUSLY, *(" ".join(parts[n:]) for n in range(len(parts)))] * 3, trainer)
+    model = json.loads(backend.to_str())["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    fillers = [f"[PAD{number}]" for number in range(len(tokens), 512)]
+    return {
+        "tokenizer.ggml.tokens": tokens + fillers,
+        "tokenizer.ggml.token_type": [1] * len(tokens) + [5] * len(fillers),
+        "tokenizer.ggml.merges": [" ".join(pair) for pair in model["merges"]],
+    }
+
+
+@pytest.mark.parametrize("name", ["", *SPLITTINGS])
+def test_every_named_way_to_cut_is_the_one_there(
+    make_folder: Callable[[str], tuple[Path, Any]], greedy: dict[str, Any], texts: list[str], tmp_path: Path, name: str
+) -> None:
+    """The same merges behind each of the names, and behind none."""
+    save_gguf(tmp_path / "model.gguf", make_folder("llama")[0], "F16")
+    file = read_gguf(tmp_path / "model.gguf")
+    values = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in file.metadata.items()}
+    values |= {**greedy, "tokenizer.ggml.pre": name}
+    if not name:
+        del values["tokenizer.ggml.pre"]
+    stored = {place.name: (place.kind, place.shape) for place in file.places.values()}
+    write_gguf(tmp_path / "named.gguf", values, stored, file.tensor)
+    tokenizer, peer = load_gguf(tmp_path / "named.gguf").tokenizer, LlamaCpp(tmp_path / "named.gguf")
+    for text in [*TEXTS, CUT_VARIOUSLY, CUT_VARIOUSLY * 2, *texts[:3]]:
+        assert peer.tokens(text) == tokenizer.encode(text)
