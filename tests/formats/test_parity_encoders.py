@@ -11,6 +11,7 @@ from textmill.errors import ModelError
 from textmill.formats.layouts import layout_for
 from textmill.formats.model_folder import load_model_folder, save_model_folder
 from textmill.models.encoder import Encoder
+from textmill.models.settings import PRESETS, ModelSettings
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.special_tokens import MASK, PAD
 from textmill.tokens.tokenizer import Tokenizer
@@ -103,6 +104,12 @@ def test_the_pre_training_of_both_heads_is_read(make_encoder, masking_tokenizer,
     with torch.no_grad():
         logits = load_model_folder(tmp_path / "theirs").model(inputs)
         torch.testing.assert_close(logits, theirs(inputs).prediction_logits, **TOLERANCE)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "bert", "modernbert", "marian", "mbart"])
+def test_every_preset_has_its_class(architecture: str) -> None:
+    for preset in PRESETS:
+        assert layout_for(ModelSettings(architecture=architecture, preset=preset).config(1000)).model_type == architecture
 
 
 def test_shapes_without_a_class_are_told_why(make_encoder) -> None:

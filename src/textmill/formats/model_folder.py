@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import ModelError
 from ..files import atomic_folder, sha256_of_file, write_json, write_sealed
-from ..models.architectures import build
+from ..models.architectures import FAMILIES, build
 from ..models.config import ModelConfig
 from ..models.language_model import LanguageModel
 from ..tokens.tokenizer import Tokenizer
@@ -75,7 +75,8 @@ def write_model_folder(
     with atomic_folder(path, total_bytes(contents.stored)) as folder:
         write_weights(folder, contents.stored, contents.read, shard_bytes, advance)
         write_json(folder / "config.json", contents.layout.stock_config(config, tokenizer, dtype))
-        write_json(folder / "generation_config.json", _generation(contents))
+        if FAMILIES[type(config)].writes:
+            write_json(folder / "generation_config.json", _generation(contents))
         tokenizer.save(folder, model_max_length=config.context_length)
         write_lineage(folder, contents.lineage)
 

@@ -67,10 +67,9 @@ def model_card(path: str | Path) -> Card:
 def headline(contents: Contents) -> str:
     """A model in one line."""
     config, tokenizer = contents.config, contents.tokenizer
-    family = FAMILIES[type(config)].family
     template = "with a" if tokenizer.chat_template else "no"
     return (
-        f"{'an' if family[0] == 'e' else 'a'} {family} of {format_count(count(config).parameters)} parameters, "
+        f"{family_of(config)} of {format_count(count(config).parameters)} parameters, "
         f"in the layout of {contents.layout.model_type}; context of {config.context_length:,} tokens; "
         f"{tokenizer.kind} tokenizer of {tokenizer.vocabulary_size:,} tokens; {template} chat template"
     )
@@ -78,13 +77,15 @@ def headline(contents: Contents) -> str:
 
 def shape_rows(config: ModelConfig) -> list[tuple[str, str]]:
     """The shape in words."""
-    tied = "tied" if config.tied_embeddings else "apart"
+    head = f"embedding and head {'tied' if config.tied_embeddings else 'apart'}"
+    if isinstance(config, EncoderConfig) and not config.masked_head:
+        head = "no head"
     reach = " to learn from, without a limit to read" if isinstance(config, RecurrentConfig) else ""
     return [
         ("layers", f"{_layers(config)} of width {config.width:,}"),
         *(_transformer_rows(config) if isinstance(config, TransformerConfig) else []),
         *([("cells", config.cell.upper())] if isinstance(config, RecurrentConfig) else []),
-        ("vocabulary", f"{config.vocabulary_size:,} tokens, embedding and head {tied}"),
+        ("vocabulary", f"{config.vocabulary_size:,} tokens, {head}"),
         ("context", f"{config.context_length:,} tokens{reach}"),
     ]
 

@@ -9,6 +9,7 @@ from ..errors import RecipeError, nearest
 from ..settings import Settings
 from .architectures import ARCHITECTURES, Architecture
 from .config import ModelConfig, Positions
+from .decoder import DecoderConfig
 from .encoder_decoder import EncoderDecoderConfig
 from .recurrent import CELLS, RecurrentConfig
 
@@ -29,13 +30,15 @@ PRESETS: dict[str, tuple[int, int, int, float]] = {
 }
 
 
-def preset_sizes(name: str, gated: bool = True, halves: bool = False) -> dict[str, int]:
-    """The sizes that a preset stands for, by the names of the shape's fields. Of two `halves` each has so many layers, and a
-    key for each head."""
+def preset_sizes(name: str, kind: type[Any] = DecoderConfig, gated: bool = True) -> dict[str, int]:
+    """The sizes that a preset stands for, by the names of the shape's fields. Of two halves each has so many layers; only
+    decoders with a gate share keys and values between heads: no stock class of others does."""
     layers, width, head_dim, share = PRESETS[name]
     heads = max(1, width // head_dim)
-    if halves:  # a layer has 12 widths squared, and 4 more where it looks a memory up
-        layers, share = max(1, round(layers * 12 / (12 + 16))), 1.0
+    if kind is EncoderDecoderConfig:  # a layer has 12 widths squared, and 4 more where it looks a memory up
+        layers = max(1, round(layers * 12 / (12 + 16)))
+    if kind is not DecoderConfig or not gated:
+        share = 1.0
     return {
         "layers": layers,
         "width": width,
@@ -65,7 +68,7 @@ def resized(config: Any, preset: str) -> Any:
     if isinstance(config, RecurrentConfig):
         sizes = recurrent_sizes(preset, config.cell)
     else:
-        sizes = preset_sizes(preset, getattr(config, "gated", True), isinstance(config, EncoderDecoderConfig))
+        sizes = preset_sizes(preset, type(config), config.gated)
     fields = {field.name for field in dataclasses.fields(config)}
     changes: dict[str, Any] = {name: size for name, size in sizes.items() if name in fields}
     if getattr(config, "windows", ()):
@@ -139,13 +142,12 @@ class ModelSettings(Settings):
             raise RecipeError(
                 f"model.preset: {self.preset!r} is unknown{nearest(self.preset, PRESETS)}; write one of {', '.join(PRESETS)}"
             )
-        halves = architecture.config is EncoderDecoderConfig
-        if self.decoder_layers is not None and not halves:
+        if self.decoder_layers is not None and architecture.config is not EncoderDecoderConfig:
             raise RecipeError(f"model.decoder_layers: {self.architecture} has one stack of layers; write model.layers instead")
         if architecture.config is RecurrentConfig:
             return self._recurrent_config(vocabulary_size, architecture)
         gated = architecture.differs.get("gated", True)
-        sizes = preset_sizes(self.preset, gated, halves)
+        sizes = preset_sizes(self.preset, architecture.config, gated)
         layers, width, head_dim = (
             self.layers or sizes["layers"],
             self.width or sizes["width"],
