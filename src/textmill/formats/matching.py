@@ -24,10 +24,7 @@ def match_weights(where: Path, tensors: Mapping[str, StoredTensor], layout: Layo
     Raises ModelError for every tensor that is missing, unknown, of another shape or no floating-point numbers. Nothing is
     allocated by a shape that the weights don't bear out.
     """
-    layers = sum(getattr(config, field.name) or 0 for field in dataclasses.fields(config) if field.name.endswith("layers"))
-    if layers > len(tensors):
-        raise ModelError(f"{where}: config.json says {layers:,} layers, and the weights are {len(tensors):,} tensors")
-    _refuse_other_vocabulary(where, tensors, config)
+    _refuse_larger(where, tensors, config)
     shapes = layout.stock_shapes(config)
     copies = layout.copies(config)
     known = {**shapes, **{copy: shapes[name] for copy, name in copies.items()}}
@@ -50,14 +47,21 @@ def match_weights(where: Path, tensors: Mapping[str, StoredTensor], layout: Layo
     return places
 
 
-def _refuse_other_vocabulary(where: Path, tensors: Mapping[str, StoredTensor], config: ModelConfig) -> None:
-    """Before a model of that size is even counted."""
+def _refuse_larger(where: Path, tensors: Mapping[str, StoredTensor], config: ModelConfig) -> None:
+    """Refuse sizes that no weight bears out, before a model of that size is even counted."""
+    sizes = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    layers = sum(size or 0 for name, size in sizes.items() if name.endswith("layers"))
+    if layers > len(tensors):
+        raise ModelError(f"{where}: config.json says {layers:,} layers, and the weights are {len(tensors):,} tensors")
     largest = max((max(tensor.shape, default=0) for tensor in tensors.values()), default=0)
-    if max(config.vocabulary_size, config.width) > largest:
-        raise ModelError(
-            f"{where}: config.json says {config.vocabulary_size:,} tokens and a width of {config.width:,}, and no weight is as "
-            f"large as that; the two files don't belong together"
-        )
+    sizes |= {"heads times head_dim": sizes.get("heads", 0) * sizes.get("head_dim", 0), "context_length": 0}
+    problems = [
+        f"{where}: by config.json {name.replace('_', ' ')} is {size:,}, and no weight is as large as that"
+        for name, size in sizes.items()
+        if type(size) is int and size > largest
+    ]
+    if problems:
+        raise ModelError(*problems)
 
 
 def _unfit(

@@ -35,6 +35,9 @@ def read_rope(stock: StockConfig, context: int) -> tuple[float, RopeScaling | No
     section = stock.section("rope_parameters" if stock.given("rope_parameters") else "rope_scaling")
     section.must_be("partial_rotary_factor", 1.0, 1)
     theta = section.number("rope_theta", stock.number("rope_theta", DEFAULT_THETA))
+    if theta <= 1:
+        section.wrong(f"rope_theta must be above 1, found {theta:g}")
+        theta = DEFAULT_THETA
     kind = section.one_of("rope_type" if section.given("rope_type") is not None else "type", KINDS, "default")
     if section.given("full_attention") is not None:
         section.wrong("has other rotary positions for each kind of layer, which isn't held")
