@@ -1,11 +1,10 @@
 """Models on the Hugging Face hub, for whoever writes hf:owner/name: configuration, tokenizer, safetensors; never a pickle."""
 
-import re
 from pathlib import Path
 
 from ..errors import ModelError
 from ..progress import Progress
-from .recognise import PICKLES
+from .recognise import PICKLES, looks_like_hub_name
 
 PREFIX = "hf:"
 WANTED = (
@@ -19,12 +18,6 @@ WANTED = (
     "model.safetensors.index.json",
     "model-*-of-*.safetensors",
 )
-_NAME = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,96})?")
-
-
-def looks_like_hub_name(text: str) -> bool:
-    """Whether this is what one would write for a model on the hub."""
-    return _NAME.fullmatch(text) is not None
 
 
 def fetch_from_hub(source: str, progress: Progress | None = None) -> tuple[Path, str]:
@@ -38,12 +31,7 @@ def fetch_from_hub(source: str, progress: Progress | None = None) -> tuple[Path,
         raise ModelError(f"{source}: write hf:owner/name, or hf:owner/name@revision with a branch, tag or commit")
     try:
         import huggingface_hub
-        from huggingface_hub.errors import (
-            HfHubHTTPError,
-            LocalEntryNotFoundError,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
+        from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
     except ImportError as error:
         raise ModelError(
             f"{source} needs the library of the hub: pip install huggingface_hub; or fetch the folder in another way, and give "
@@ -62,10 +50,11 @@ def fetch_from_hub(source: str, progress: Progress | None = None) -> tuple[Path,
         raise ModelError(
             f"{source}: the hub has no such model or revision, or shows it only to those who are logged in (`hf auth login`)"
         ) from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelError(
-            f"{source} can't be fetched: {error!s:.200}; try again, or fetch it elsewhere and give its path"
-        ) from error
+    except ModelError:
+        raise
+    except Exception as error:  # those of whichever HTTP library the hub's own is built on
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{source} can't be fetched: {reason}; try again, or fetch it elsewhere and give its path") from error
     return Path(folder), str(info.sha)
 
 

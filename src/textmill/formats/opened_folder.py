@@ -11,7 +11,6 @@ from torch import Tensor
 from ..errors import ModelError, RunError, nearest
 from ..files import read_sealed, sha256_of_file
 from ..models.config import ModelConfig
-from .hub import looks_like_hub_name
 from .layouts import Layout, read_stock_config
 from .matching import match_weights, stock_tensors
 from .recognise import Recognised, find_model_folder, recognise
@@ -93,9 +92,6 @@ def _no_model(path: Path, found: Recognised) -> str:
         go_on = f"textmill run {path / 'recipe.toml'} --out {path}"
         return f"{path} is a run folder whose model isn't made yet; finish it with: {go_on}"
     if found.kind == "missing":
-        if looks_like_hub_name(str(path)) and not path.parent.exists():
-            get = f"textmill import hf:{path.as_posix()} {path.name}"
-            return f"{found.what} ({found.advice}); to fetch it from the Hugging Face hub, write hf: before it: {get}"
         near = nearest(path.name, [inner.parent.name for inner in path.parent.glob("*/*.json")])
         return f"{found.what} ({found.advice}){near}; give a model folder or a run folder, such as runs/wikipedia-sample"
     return str(found)

@@ -1,5 +1,6 @@
 """What a file or folder is, from its first bytes and its names, and what its owner can do with it here."""
 
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,9 @@ def recognise(path: str | Path) -> Recognised:
     if path.is_dir():
         return _folder(path)
     if not path.exists():
-        return Recognised("missing", f"{path} does not exist", f"looked from {Path.cwd()}")
+        fetch = f"textmill import hf:{path.as_posix()} {path.name}"
+        elsewhere = f"; to fetch it from the Hugging Face hub, write {fetch}" if _may_be_on_hub(path) else ""
+        return Recognised("missing", f"{path} does not exist", f"looked from {Path.cwd()}{elsewhere}")
     if not path.is_file():
         return Recognised("foreign", f"{path} is no file and no folder", "give a model folder, a run folder or a recipe")
     try:
@@ -36,6 +39,15 @@ def recognise(path: str | Path) -> Recognised:
             return _file(path, stream.read(FIRST_BYTES))
     except OSError as error:
         return Recognised("foreign", f"{path} can't be read: {error.strerror}", "check its permissions")
+
+
+def looks_like_hub_name(text: str) -> bool:
+    """Whether this is what one would write for a model on the Hugging Face hub: owner/name, perhaps @revision."""
+    return re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,96})?", text) is not None
+
+
+def _may_be_on_hub(path: Path) -> bool:
+    return looks_like_hub_name(path.as_posix()) and not path.parent.exists()
 
 
 def _folder(path: Path) -> Recognised:
