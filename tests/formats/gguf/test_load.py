@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from textmill.errors import ModelError
 from textmill.formats.gguf import load_gguf, save_gguf
-from textmill.formats.gguf.reader import read_gguf
+from textmill.formats.gguf.reader import GgufFile, read_gguf
 from textmill.formats.gguf.writer import write_gguf
 from textmill.formats.opened_folder import open_model_folder
 from textmill.models.architectures import build_empty
@@ -126,20 +126,65 @@ def test_an_unknown_type_is_refused(make_folder: MakeFolder, tmp_path: Path) -> 
         ("llama.attention.head_count", 3, r"head_count \(3\) must be a multiple of attention\.head_count_kv \(2\)"),
         ("llama.rope.scaling.type", "longrope", r"rope\.scaling\.type is 'longrope'; held are none, linear, yarn"),
         ("llama.rope.textmill_llama3_scaling", [8.0, 1.0, 4.0, 64.0], "slows rotary positions otherwise than Llama 3.1"),
+        ("llama.rope.scaling.type", "linear", r"factor is missing"),
         ("llama.rope.textmill_llama3_scaling", [0.0, 4.0, 1.0, 0.0], r"rope_freqs\.weight: rope scaling's factor must be"),
     ],
 )
-def test_what_textmill_does_not_hold_is_refused(
-    make_folder: MakeFolder, tmp_path: Path, key: str, value: Any, message: str
-) -> None:
+def test_what_textmill_does_not_hold_is_refused(sound: GgufFile, tmp_path: Path, key: str, value: Any, message: str) -> None:
     """A sound file with another value."""
-    save_gguf(tmp_path / "model.gguf", make_folder("llama 3.1")[0], "F32")
-    file = read_gguf(tmp_path / "model.gguf")
-    stored = {name: (place.kind, place.shape) for name, place in file.places.items()}
-    values = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in file.metadata.items()}
-    write_gguf(tmp_path / "changed.gguf", {**values, key: value}, stored, file.tensor)
     with pytest.raises(ModelError, match=message):
-        load_gguf(tmp_path / "changed.gguf")
+        load_gguf(rewritten(sound, tmp_path / "changed.gguf", {key: value}))
+
+
+@pytest.fixture(scope="module")
+def sound(make_folder: MakeFolder, tmp_path_factory: pytest.TempPathFactory) -> GgufFile:
+    """A file of which nothing is wrong."""
+    path = tmp_path_factory.mktemp("sound") / "model.gguf"
+    save_gguf(path, make_folder("llama 3.1")[0], "F32")
+    return read_gguf(path)
+
+
+def rewritten(file: GgufFile, path: Path, values: dict[str, Any]) -> Path:
+    """The same file with other values in its metadata."""
+    stored = {name: (place.kind, place.shape) for name, place in file.places.items()}
+    kept = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in file.metadata.items()}
+    write_gguf(path, {**kept, **values}, stored, file.tensor)
+    return path
+
+
+any_value = st.one_of(
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+    st.floats(width=32),
+    st.text(max_size=8),
+    st.lists(st.integers(-3, 700), max_size=3),
+    st.lists(st.floats(width=32), min_size=1, max_size=5),
+    st.lists(st.text(max_size=4), max_size=3),
+    st.just([float("nan")] * 512),
+    st.just([1] * 512),
+    st.just([""] * 512),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), value=any_value)
+def test_whatever_a_key_says_it_is_an_error_or_a_model(
+    sound: GgufFile, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, value: Any
+) -> None:
+    further = [
+        "tokenizer.chat_template",
+        "tokenizer.ggml.scores",
+        "general.alignment",
+        "split.count",
+        "tokenizer.ggml.cls_token_id",
+    ]
+    key = data.draw(st.sampled_from([*sound.metadata, *further]))
+    path = rewritten(sound, tmp_path_factory.getbasetemp() / "any.gguf", {key: value})
+    try:
+        loaded = load_gguf(path)
+        assert loaded.tokenizer.vocabulary_size <= loaded.config.vocabulary_size
+    except ModelError as error:
+        assert all(str(path) in problem for problem in error.problems)
 
 
 @pytest.fixture(scope="module")

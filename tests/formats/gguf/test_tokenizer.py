@@ -149,7 +149,7 @@ def test_a_normaliser_that_seldom_matters_is_noted(made: Callable[..., Path]) ->
         ({"tokenizer.ggml.tokens": ["a", "a"]}, r"token_type has 276 entries, tokenizer.ggml.tokens 2"),
         ({"tokenizer.ggml.scores": None}, "tokenizer.ggml.scores is missing"),
         ({"tokenizer.ggml.tokens": ["x" * 10_000, *SENTENCEPIECE["tokenizer.ggml.tokens"][1:]],
-            "tokenizer.ggml.token_type": np.ones(276)}, "has 10,000 characters; 64 are the most"),
+            "tokenizer.ggml.token_type": np.ones(276, int)}, "has 10,000 characters; 64 are the most"),
         ({"tokenizer.ggml.bos_token_id": 276}, "bos_token_id is 276; the tokens have the numbers 0 to 275"),
         ({"tokenizer.ggml.bos_token_id": None, "tokenizer.ggml.add_bos_token": True}, "add_bos_token is True, and the file"),
         ({"tokenizer.ggml.model": "bert"}, "is no vocabulary of the kind 'bert'"),

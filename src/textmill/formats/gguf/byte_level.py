@@ -7,6 +7,7 @@ import tokenizers
 from tokenizers import decoders, models
 
 from ...errors import ModelError
+from .metadata import told
 from .splitting import name_of, splitting_of
 from .values import Value
 from .vocabulary import Vocabulary
@@ -23,7 +24,7 @@ def read_byte_level(metadata: Mapping[str, Any], vocabulary: Vocabulary) -> toke
         if missing := next((token for token in (left, right, left + right) if token not in numbers), None):
             raise ModelError(f"tokenizer.ggml.merges names {missing[:64]!r}, which is no token")
         pairs.append((left, right))
-    splitter, whole_words = splitting_of(metadata.get("tokenizer.ggml.pre", ""))
+    splitter, whole_words = splitting_of(told(metadata, "tokenizer.ggml.pre", ""))
     backend = tokenizers.Tokenizer(models.BPE(vocab=numbers, merges=pairs, ignore_merges=whole_words))
     backend.pre_tokenizer = splitter
     backend.decoder = decoders.ByteLevel()

@@ -172,6 +172,8 @@ class LlamaGguf(DecoderLayout):
     def slowed(self, config: DecoderConfig, factors: Tensor, told: Any) -> DecoderConfig:
         """The shape with the scaling of which the `factors` of SLOWING come. Raises ModelError where they come of none that is
         held."""
+        if config.rope_scaling is not None:
+            raise ModelError(f"{SLOWING} slows rotary positions that are slowed already, which isn't held")
         numbers = [round(factors.max().item(), 3), *LLAMA3]
         if isinstance(told, np.ndarray) and told.shape == (4,) and np.isfinite(told).all():
             numbers = told.tolist()
@@ -220,7 +222,8 @@ def _scaling_of(metadata: Metadata, context: int) -> RopeScaling | None:
     kinds = {"none": None, "linear": "linear", "yarn": "yarn"}
     kind = metadata.one_of("rope.scaling.type", kinds, "none")
     metadata.given("rope.scaling.finetuned")  # which changes nothing
-    metadata.given(TOLD)  # at which `slowed` looks
+    if metadata.given(TOLD) is not None and SLOWING not in metadata.shapes:
+        metadata.wrong(f"{TOLD} is told, and there is no {SLOWING}")
     original = metadata.size("rope.scaling.original_context_length", context, LONGEST_CONTEXT)
     metadata.must_be("rope.scaling.attn_factor", 1.0)
     if kind is None:

@@ -15,7 +15,7 @@ from ...tokens.tokenizer import Tokenizer
 from ..layouts.layout import Layout
 from .architectures import ARCHITECTURES
 from .llama import SLOWING, TOLD, LlamaGguf
-from .metadata import Metadata, Shapes
+from .metadata import Metadata, Shapes, told
 from .reader import GgufFile, read_gguf
 from .tokenizer import read_tokenizer
 
@@ -44,12 +44,12 @@ def load_gguf(path: str | Path) -> LoadedGguf:
 
 def _load(file: GgufFile) -> LoadedGguf:
     shapes = {name: place.shape for name, place in file.places.items()}
-    architecture = file.metadata.get("general.architecture")
-    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
+    architecture = told(file.metadata, "general.architecture", "")
+    if architecture not in ARCHITECTURES:
         raise ModelError(f"general.architecture is {architecture!r:.80}; {', '.join(ARCHITECTURES)} are read")
-    if (parts := file.metadata.get("split.count", 1)) not in (0, 1):
+    if (parts := told(file.metadata, "split.count", 1)) > 1:
         raise ModelError(f"it is one of {parts} files of a model; join them by llama.cpp's `llama-gguf-split --merge`")
-    if (kind := file.metadata.get("general.type", "model")) != "model":
+    if (kind := told(file.metadata, "general.type", "model")) != "model":
         raise ModelError(f"general.type is {kind!r:.80}; whole models are read")
     layout = ARCHITECTURES[architecture]
     config = layout.shape_of(Metadata(file.metadata, architecture, shapes))

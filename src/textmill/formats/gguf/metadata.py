@@ -1,13 +1,23 @@
 """A model's shape out of a file's metadata: a config.json by other names, of which nothing is passed over in silence."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from ...errors import ModelError
 from ..layouts.stock_config import StockConfig
 
 Shapes = Mapping[str, tuple[int, ...]]
+Told = TypeVar("Told", str, bool, int)
+
+
+def told(metadata: Mapping[str, Any], key: str, usual: Told) -> Told:
+    """What a key says; the `usual` where it is missing. Raises ModelError where it is of another type."""
+    value = metadata.get(key, usual)
+    if type(value) is not type(usual):
+        raise ModelError(f"{key} is {value!s:.80}; a value such as {usual!r} is wanted")
+    return value
 
 
 class Metadata(StockConfig):
@@ -19,7 +29,7 @@ class Metadata(StockConfig):
             key.removeprefix(f"{architecture}."): value for key, value in metadata.items() if key.startswith(f"{architecture}.")
         }
         super().__init__(own, architecture)
-        self.everything, self.shapes = metadata, shapes
+        self.shapes = shapes
         self._asked: set[str] = set()
 
     def given(self, key: str) -> Any:

@@ -15,6 +15,7 @@ from ...tokens.pieces import BYTE_PIECE
 from ...tokens.special_tokens import SpecialTokens
 from ...tokens.tokenizer import Tokenizer
 from .byte_level import byte_level_metadata, read_byte_level
+from .metadata import told
 from .sentencepiece import read_sentencepiece, sentencepiece_metadata
 from .splitting import ALIASES
 from .values import Value
@@ -39,7 +40,7 @@ TEMPLATE_KEY = "tokenizer.chat_template"
 def read_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer that the metadata tell. Raises ModelError where they are inconsistent or of a kind that isn't read."""
     vocabulary = read_vocabulary(metadata)
-    kind = metadata.get("tokenizer.ggml.model")
+    kind = told(metadata, "tokenizer.ggml.model", "")
     texts = vocabulary.tokens
     if kind == "bert":
         texts = [from_gguf(token, of_type) for token, of_type in zip(vocabulary.tokens, vocabulary.types)]
@@ -48,7 +49,7 @@ def read_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
     if kind == "gpt2":
         backend = read_byte_level(metadata, vocabulary)
     elif kind == "llama":
-        backend = read_sentencepiece(vocabulary, bool(metadata.get("tokenizer.ggml.add_space_prefix", True)))
+        backend = read_sentencepiece(vocabulary, told(metadata, "tokenizer.ggml.add_space_prefix", True))
     elif kind == "bert":
         parts |= {part: text for part, text in BERT_PARTS.items() if parts[part] is None and text in texts}
         parts |= {"bos": None, "eos": None}  # llama.cpp's other names for [CLS] and [SEP]
@@ -61,8 +62,8 @@ def read_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
     if before or after:
         backend.post_processor = _template(before, after, numbers)
     special = SpecialTokens(**parts, ends=frozenset(numbers[text] for text in ends if text is not None))
-    template = metadata.get(TEMPLATE_KEY)
-    return Tokenizer(backend, special, ChatTemplate(template) if isinstance(template, str) else None)
+    template = told(metadata, TEMPLATE_KEY, "")
+    return Tokenizer(backend, special, ChatTemplate(template) if template else None)
 
 
 def _token(metadata: Mapping[str, Any], key: str, texts: Sequence[str]) -> str | None:
@@ -70,8 +71,8 @@ def _token(metadata: Mapping[str, Any], key: str, texts: Sequence[str]) -> str |
     number = metadata.get(f"tokenizer.ggml.{key}")
     if number is None:
         return None
-    if not isinstance(number, int) or not 0 <= number < len(texts):
-        raise ModelError(f"tokenizer.ggml.{key} is {number!r}; the tokens have the numbers 0 to {len(texts) - 1:,}")
+    if type(number) is not int or not 0 <= number < len(texts):
+        raise ModelError(f"tokenizer.ggml.{key} is {number!s:.80}; the tokens have the numbers 0 to {len(texts) - 1:,}")
     return texts[number]
 
 
@@ -82,12 +83,12 @@ def _around(kind: str, metadata: Mapping[str, Any], parts: Mapping[str, str | No
         if before is None or after is None:
             raise ModelError("tokenizer.ggml.cls_token_id or seperator_token_id is missing, which stand around a BERT's texts")
         return [before], [after]
-    name = metadata.get("tokenizer.ggml.pre", "")
+    name = told(metadata, "tokenizer.ggml.pre", "")
     begins = parts["bos"] is not None and (kind == "llama" or ALIASES.get(name, name) == "llama-bpe")
     around = []
     for part, usually in (("bos", begins), ("eos", False)):
         text = parts[part]
-        wanted = metadata.get(f"tokenizer.ggml.add_{part}_token", usually)
+        wanted = told(metadata, f"tokenizer.ggml.add_{part}_token", usually)
         if wanted and text is None:
             raise ModelError(f"tokenizer.ggml.add_{part}_token is {wanted}, and the file numbers no such token")
         around.append([text] if wanted and text is not None else [])

@@ -46,8 +46,8 @@ def read_vocabulary(metadata: Mapping[str, Any]) -> Vocabulary:
     tokens = metadata.get("tokenizer.ggml.tokens")
     if not isinstance(tokens, list) or not tokens:
         raise ModelError("tokenizer.ggml.tokens is missing or no list of texts, so there is no tokenizer in it")
-    types = _numbers(metadata, "token_type", len(tokens))
-    scores = _numbers(metadata, "scores", len(tokens))
+    types = _numbers(metadata, "token_type", len(tokens), "iu")
+    scores = _numbers(metadata, "scores", len(tokens), "f")
     kinds = [int(TokenType.NORMAL)] * len(tokens) if types is None else [int(kind) for kind in types]
     count = len(tokens)
     while count and kinds[count - 1] == TokenType.UNUSED:
@@ -58,11 +58,14 @@ def read_vocabulary(metadata: Mapping[str, Any]) -> Vocabulary:
     return Vocabulary(tokens[:count], kinds[:count], None if scores is None else [float(score) for score in scores[:count]])
 
 
-def _numbers(metadata: Mapping[str, Any], key: str, count: int) -> np.ndarray | None:
+def _numbers(metadata: Mapping[str, Any], key: str, count: int, sorts: str) -> np.ndarray | None:
+    """A list of as many numbers as there are tokens, whose numpy type is one of the `sorts`."""
     found = metadata.get(f"tokenizer.ggml.{key}")
     if found is None:
         return None
     if not isinstance(found, np.ndarray) or len(found) != count:
         length = f"{len(found):,}" if isinstance(found, np.ndarray | list) else "no list"
         raise ModelError(f"tokenizer.ggml.{key} has {length} entries, tokenizer.ggml.tokens {count:,}")
+    if found.dtype.kind not in sorts or not np.isfinite(found).all():
+        raise ModelError(f"tokenizer.ggml.{key} holds numbers of another type ({found.dtype}), or infinite ones")
     return found
