@@ -8,7 +8,7 @@ from ..files import fingerprint, write_json
 from ..formats.model_folder import load_model_folder, write_lineage
 from ..machine.device import best_device
 from .families import FAMILIES
-from .workplace import Workplace, written_by
+from .workplace import Workplace, longest, written_by
 
 SAMPLE_TOKENS = 100
 
@@ -28,7 +28,7 @@ def make_evaluation(place: Workplace) -> dict[str, Any]:
     evaluation = judged.evaluation
     print(judged.text)
     samples = [
-        family.sample(model, tokenizer, prompt, documents[0], seed, SAMPLE_TOKENS)._asdict()
+        family.sample(model, tokenizer, prompt, longest(documents), seed, SAMPLE_TOKENS)._asdict()
         for seed, prompt in enumerate(settings.prompts)
     ]
     for sample in samples:

@@ -25,7 +25,7 @@ from ..training.metrics import refuse_missing_tensorboard
 from ..training.pretrained_embeddings import begin_with_word_vectors, refuse_unfit_vectors
 from .corpus import changed_sources, corpus_identity
 from .families import FAMILIES
-from .workplace import Workplace, written_by
+from .workplace import Workplace, longest, written_by
 
 # Held-out text looked at during training: the beginning of some documents, sixteen long ones or hundreds of short ones.
 # The final score reads all of more of them.
@@ -142,7 +142,7 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
         return (time.perf_counter() - started) * _characters(excerpts) / _characters(part)
 
     def sample(model: LanguageModel) -> str:
-        return "".join(family.sample(model, tokenizer, settings.sample_prompt, excerpts[0], settings.seed, SAMPLE_TOKENS))
+        return "".join(family.sample(model, tokenizer, settings.sample_prompt, longest(excerpts), settings.seed, SAMPLE_TOKENS))
 
     summary = train(
         Training(

@@ -1,7 +1,7 @@
 """Where a stage works: the recipe, the run folder, and what earlier stages have left in it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,3 +68,8 @@ def written_by(stage: str) -> Iterator[None]:
         yield
     except TextmillError as error:
         raise DamagedOutput(stage, *error.problems) from error
+
+
+def longest(documents: Sequence[Document]) -> Document:
+    """The document with the most text, to show something by."""
+    return max(documents, key=lambda document: len(document.text))
