@@ -42,8 +42,10 @@ Trained for {format_seconds(training["seconds"])} on {training["machine"]}.
 The model is in {model}: {holder}. What was dropped, and why: {folder / "corpus"}.
 All of it to look at, in a browser: {folder / "report.html"}
 Next:
+  {commands.converse(program)}
+      converse with a real model of 135 million parameters, trained at length (93 MB, fetched once)
   {commands.try_out(program, folder, whole.model.family, prompt)}
-      let it {"fill in" if fills else "write on"}
+      let yours {"fill in" if fills else "write on"}
   {commands.go_on(program, folder, whole.train)}
       go on training: twice as long in all
 {start}"""

@@ -62,16 +62,17 @@ def test_quickstart_leaves_what_the_readme_promises(quickstart: tuple[Path, str]
     assert spent["steps"] > 1
 
 
-def test_the_three_next_commands_work(quickstart: tuple[Path, str], tmp_path: Path) -> None:
+def test_the_next_commands_work(quickstart: tuple[Path, str], tmp_path: Path) -> None:
     _, output = quickstart
     shown = output.rpartition("Next:")[2].splitlines()
     lines = [line.strip() for line in shown if line.startswith("  ") and not line.startswith("      ")]
-    assert len(lines) == 3
+    assert len(lines) == 4
     notes = tmp_path / "my-notes"
     notes.mkdir()
     for page in [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"]:
         (notes / page.name).write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
-    generate, prolong, own = (shlex.split(line) for line in lines)
+    converse, generate, prolong, own = (shlex.split(line) for line in lines)
+    assert converse[-2:] == ["chat", "sample:smollm2"]  # which tests/cli/test_transfer.py does
     assert own[-3:] == ["corpus.source=my-notes/", "--out", "runs/my-notes"]
     small = ["--set", "tokenizer.vocabulary_size=600", "--set", "model.preset=0.5m", "--set", "train.steps=2",
              "--set", "model.context_length=32"]  # fmt: skip

@@ -187,3 +187,13 @@ def test_what_no_stock_class_holds_is_kept_in_our_own_layout_and_not_exported(ma
         with pytest.raises(ModelError, match=told):
             load(tmp_path / "own")
     assert dataclasses.asdict(model.config)["positions"] == "alibi"
+
+
+def test_what_makes_vectors_of_texts_comes_along(make_decoder, tokenizer, tmp_path: Path) -> None:
+    save_model_folder(tmp_path / "source", make_decoder(), tokenizer, {})
+    (tmp_path / "source" / "1_Pooling").mkdir()
+    pooling = {"pooling_mode_mean_tokens": True, "word_embedding_dimension": 48}
+    (tmp_path / "source" / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    take_in(tmp_path / "source", tmp_path / "in")
+    export_folder(tmp_path / "in", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "1_Pooling" / "config.json").read_text()) == pooling

@@ -27,8 +27,8 @@ def import_(
     with stoppable(), Progress("importing", None, "bytes", sys.stderr) as progress:
         contents = import_model(source, folder, progress)
     print(f"{folder}: {headline(contents)}")
-    writes = FAMILIES[type(contents.config)].family != "encoder"
-    verb = "inspect" if not writes else "chat" if contents.tokenizer.chat_template else "generate"
+    family = FAMILIES[type(contents.config)].family
+    verb = "chat" if contents.tokenizer.chat_template else "generate" if family in ("decoder", "recurrent") else "inspect"
     print(f"Next: textmill {verb} {folder}")
 
 

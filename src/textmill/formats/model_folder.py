@@ -7,7 +7,7 @@ and `textmill.json` with the model's lineage and the other files' hashes. Nothin
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class ModelFolder:
 class Contents:
     """What a model folder is written from. `stored`: number format (F32, …) and shape of each of the layout's tensors, which
     `read` gives one by one; `lineage` says what the model was made of: recipe, data hashes, scores; `generation` is what
-    generation_config.json says of sampling."""
+    generation_config.json says of sampling, `companions` further JSON files by their names."""
 
     layout: Layout
     config: ModelConfig
@@ -49,6 +49,7 @@ class Contents:
     tokenizer: Tokenizer
     lineage: Mapping[str, Any]
     generation: Mapping[str, Any] | None = None
+    companions: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save_model_folder(
@@ -78,6 +79,9 @@ def write_model_folder(
         if FAMILIES[type(config)].writes:
             write_json(folder / "generation_config.json", _generation(contents))
         tokenizer.save(folder, model_max_length=config.context_length)
+        for name, value in contents.companions.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            write_json(folder / name, value)
         write_lineage(folder, contents.lineage)
 
 

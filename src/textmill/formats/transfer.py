@@ -28,6 +28,9 @@ OF_TOKENIZER = (
     "pad_token_id",
 )  # in generation_config.json, which is written from the tokenizer
 
+# How sentence-transformers makes one vector of a text's.
+COMPANIONS = ("modules.json", "sentence_bert_config.json", "1_Pooling/config.json")
+
 
 def import_folder(source: Path, target: Path, origin: Mapping[str, Any], advance: Advance | None = None) -> Contents:
     """Write the model folder `source`, anyone's, as `target`. `origin` says where it comes from."""
@@ -93,6 +96,7 @@ def contents_of(opened: OpenedFolder, lineage: Mapping[str, Any]) -> Contents:
         load_tokenizer(opened.path, opened.config),
         lineage,
         {key: value for key, value in sampling.items() if key not in OF_TOKENIZER},
+        {name: read_json(opened.path / name) for name in COMPANIONS if (opened.path / name).is_file()},
     )
 
 

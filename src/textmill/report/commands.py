@@ -17,6 +17,11 @@ def generate(program: list[str], folder: Path, prompt: str = PROMPT) -> str:
     return command([*program, "generate", folder / "model", prompt])
 
 
+def converse(program: list[str]) -> str:
+    """Converse with the small real model that comes as a sample."""
+    return command([*program, "chat", "sample:smollm2"])
+
+
 def try_out(program: list[str], folder: Path, family: str, prompt: str = PROMPT) -> str:
     """What a model of that family does first."""
     return fill(program, folder) if family in FILLING else generate(program, folder, prompt)
