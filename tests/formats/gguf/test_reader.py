@@ -17,6 +17,8 @@ from textmill.formats.gguf.reader import MAGIC, GgufFile, read_gguf
 from textmill.formats.gguf.tensor_types import READ
 from textmill.formats.gguf.writer import write_gguf
 
+from .test_blocks import random_blocks
+
 METADATA = {
     "general.architecture": "llama",
     "llama.block_count": 2,
@@ -92,6 +94,9 @@ def test_what_another_writer_wrote_is_read(tmp_path: Path) -> None:
     matrix = np.random.default_rng(0).standard_normal((3, 7)).astype(np.float16)
     writer.add_tensor("a.weight", matrix)
     writer.add_tensor("b.weight", matrix.astype(np.float32)[0])
+    blocks = {name: random_blocks(name, 6).reshape(3, -1) for name in ("Q4_K", "Q6_K")}  # three rows of two blocks
+    for name, raw in blocks.items():
+        writer.add_tensor(name, raw, raw_dtype=gguf.GGMLQuantizationType[name])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -101,6 +106,9 @@ def test_what_another_writer_wrote_is_read(tmp_path: Path) -> None:
     assert file.metadata["float64"] == 0.1 and file.metadata["booleans"].tolist() == [True, False]
     assert np.array_equal(file.tensor("a.weight").numpy(), matrix.astype(np.float32))
     assert file.places["b.weight"].start % 64 == 0
+    for name, raw in blocks.items():
+        assert file.tensor(name).shape == (3, 512)
+        assert np.array_equal(file.tensor(name).numpy(), gguf.quants.dequantize(raw, gguf.GGMLQuantizationType[name]))
     path.write_bytes(path.read_bytes().replace(MAGIC + u32(3), MAGIC + u32(2)))
     assert read_gguf(path).metadata.keys() == file.metadata.keys()  # version 2 is laid out alike
 
