@@ -10,9 +10,13 @@ import torch
 import typer
 
 from textmill.cli import app
+from textmill.formats.layouts.gpt2 import GPT2Layout
+from textmill.formats.layouts.stock_config import StockConfig
+from textmill.models.architectures import build
 from textmill.recipe import check_recipe
 from textmill.tokens.loader import IGNORED, Batch
 
+GPT2 = {"vocab_size": 96, "n_positions": 32, "n_embd": 24, "n_layer": 2, "n_head": 2}
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(ROOT.glob("docs/*.md"))
 WRITTEN = [page for page in PAGES if page.name != "reference.md"]  # which is generated: tests/test_reference.py
@@ -83,3 +87,15 @@ def test_the_family_shown_is_judged(extensions, tokenizer) -> None:
     symbols = len(tokenizer.encode(text)) + 1
     expected = symbols * torch.log2(torch.tensor(float(tokenizer.vocabulary_size))).item() / (len(text) + 1)
     assert extensions["bits_per_byte_of_knowing_nothing"](tokenizer, text) == pytest.approx(expected)
+
+
+def test_the_layout_shown_is_one(extensions) -> None:
+    layout = extensions["TinyGPTLayout"]()
+    config = GPT2Layout().shape_of(StockConfig(GPT2, "GPT-2"))
+    assert not list(layout.reasons(config))
+    values = {"vocab_size": 96, **layout.settings(config), "tie_word_embeddings": True}
+    assert layout.shape_of(StockConfig(values, "config.json")) == config
+    model = build(config)
+    read = layout.to_stock(model.state_dict(), config)
+    back = dict(layout.from_stock([(name, read(name)) for name in layout.stock_shapes(config)], config))
+    assert all(torch.equal(back[name], tensor) for name, tensor in model.named_parameters())

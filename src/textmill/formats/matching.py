@@ -80,22 +80,29 @@ def _told(problems: list[str]) -> list[str]:
     return problems if more <= 0 else [*problems[:MOST_TOLD], f"and {more:,} more like these"]
 
 
+def check_copies(weights: Weights, places: Mapping[str, str], layout: Layout, config: ModelConfig) -> None:
+    """Raise ModelError where a copy isn't like what it is a copy of, or a constant isn't what we hold."""
+    problems = []
+    for copy, original in layout.copies(config).items():
+        if copy in places and not torch.equal(weights.read(places[copy]), weights.read(places[original])):
+            problems.append(
+                f"{weights.folder}: weights {places[copy]} and {places[original]} differ, and config.json says that they are "
+                "tied; set tie_word_embeddings to false, or fetch the folder anew"
+            )
+    for name, value in layout.constants(config).items():
+        if name in places and not torch.equal(weights.read(places[name]).to(value.dtype), value):
+            problems.append(f"{weights.folder}: weight {places[name]} isn't what {layout.model_type} has there")
+    if problems:
+        raise ModelError(*problems)
+
+
 def stock_tensors(
     weights: Weights, places: Mapping[str, str], layout: Layout, config: ModelConfig
 ) -> Iterator[tuple[str, Tensor]]:
-    """The layout's tensors, one after the other, as they are stored. Raises ModelError where a copy isn't like what it is a
-    copy of, or a constant isn't what we hold."""
-    copies, constants = layout.copies(config), layout.constants(config)
+    """The layout's tensors, one after the other, as they are stored; copies and constants, which are checked, aren't among
+    them."""
+    check_copies(weights, places, layout, config)
+    left_out = layout.copies(config).keys() | layout.constants(config).keys()
     for name, stored in places.items():
-        tensor = weights.read(stored)
-        if name in copies:
-            original = places[copies[name]]
-            if not torch.equal(tensor, weights.read(original)):
-                raise ModelError(
-                    f"{weights.folder}: weights {stored} and {original} differ, and config.json says that they are tied; set "
-                    "tie_word_embeddings to false, or fetch the folder anew"
-                )
-        elif name not in constants:
-            yield name, tensor
-        elif not torch.equal(tensor.to(constants[name].dtype), constants[name]):
-            raise ModelError(f"{weights.folder}: weight {stored} isn't what {layout.model_type} has there; it can't be held")
+        if name not in left_out:
+            yield name, weights.read(stored)

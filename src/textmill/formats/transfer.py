@@ -16,6 +16,7 @@ from ..errors import ModelError, nearest
 from ..files import sha256_of_file
 from .gguf import load_gguf
 from .layouts import OWN, layout_for, layout_to_keep
+from .matching import check_copies
 from .model_folder import Contents, load_tokenizer, write_model_folder
 from .opened_folder import OpenedFolder, open_model_folder, read_json
 from .weights import DTYPES, SHARD_BYTES, Advance
@@ -35,8 +36,7 @@ COMPANIONS = ("modules.json", "sentence_bert_config.json", "1_Pooling/config.jso
 def import_folder(source: Path, target: Path, origin: Mapping[str, Any], advance: Advance | None = None) -> Contents:
     """Write the model folder `source`, anyone's, as `target`. `origin` says where it comes from."""
     opened = open_model_folder(source)
-    for _ in opened.stock_tensors():
-        pass  # a copy that isn't like its original is told before anything is written
+    check_copies(opened.weights, opened.places, opened.layout, opened.config)
     files = {path.name: sha256_of_file(path) for path in sorted(opened.path.iterdir()) if path.is_file()}
     contents = contents_of(opened, {**opened.lineage, **_imported(origin, files)})
     write_model_folder(target, contents, advance=advance)
