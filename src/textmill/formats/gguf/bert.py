@@ -8,8 +8,7 @@ from ..layouts.bert import BertLayout
 from ..layouts.decoders import refusals
 from ..layouts.encoders import both
 from ..layouts.layout import Piece
-from ..layouts.stock_config import LONGEST_CONTEXT
-from .metadata import Metadata
+from .metadata import EMBEDDING, Metadata, size_settings
 from .values import Value
 
 OUTER = {"embedding": "token_embd", "position_embedding": "position_embd", "token_type_embedding": "token_types"}
@@ -29,7 +28,7 @@ LAYER = {
 class BertGguf(BertLayout):
     """`bert`: what the stock class holds, by other names, without head and pooler; GELU is computed by tanh."""
 
-    embedding = "token_embd.weight"
+    embedding = EMBEDDING
 
     def reasons(self, config: EncoderConfig) -> Iterator[str]:
         """Why llama.cpp can't compute this shape."""
@@ -53,11 +52,7 @@ class BertGguf(BertLayout):
     def settings(self, config: EncoderConfig) -> dict[str, Value]:
         """The shape as the metadata spell it."""
         return {
-            "context_length": config.context_length,
-            "embedding_length": config.width,
-            "block_count": config.layers,
-            "feed_forward_length": config.feed_forward_width,
-            "attention.head_count": config.heads,
+            **size_settings(config),
             "attention.layer_norm_epsilon": config.norm_epsilon,
             "attention.causal": False,
         }
@@ -67,20 +62,8 @@ class BertGguf(BertLayout):
         metadata: Metadata = stock
         metadata.must_be("attention.causal", False)
         metadata.given("pooling_type")  # how a text's embedding is made of its tokens', which is for those who make it
-        width, heads = metadata.size("embedding_length"), metadata.size("attention.head_count")
-        if width % heads:
-            metadata.wrong(f"embedding_length ({width}) must be a multiple of attention.head_count ({heads})")
-        metadata.must_be("attention.head_count_kv", heads)
-        metadata.must_be("vocab_size", metadata.rows(self.embedding))
         found = {
-            "vocabulary_size": metadata.rows(self.embedding),
-            "context_length": metadata.size("context_length", largest=LONGEST_CONTEXT),
-            "layers": metadata.size("block_count", largest=len(metadata.shapes)),
-            "width": width,
-            "heads": heads,
-            "key_value_heads": heads,
-            "head_dim": max(1, width // heads),
-            "feed_forward_width": metadata.size("feed_forward_length"),
+            **metadata.plain_sizes(),
             "token_types": metadata.rows("token_types.weight"),
             "norm_epsilon": metadata.number("attention.layer_norm_epsilon"),
             "activation": "gelu",

@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 from ...models.decoder import DecoderConfig
 from ..layouts.gpt2 import GPT2Layout
 from ..layouts.layout import Piece
-from ..layouts.stock_config import LONGEST_CONTEXT
-from .metadata import Metadata
+from .metadata import EMBEDDING, Metadata, size_settings
 from .values import Value
 
 # theirs -> ours, within one layer
@@ -24,7 +23,7 @@ LAYER = {
 class GPT2Gguf(GPT2Layout):
     """`gpt2`: what the stock class holds, by other names; the activation is GELU by tanh."""
 
-    embedding = "token_embd.weight"
+    embedding = EMBEDDING
     head: ClassVar = "output.weight"
 
     def further_reasons(self, config: DecoderConfig) -> Iterator[str]:
@@ -36,7 +35,7 @@ class GPT2Gguf(GPT2Layout):
     def pieces(self, config: DecoderConfig) -> list[Piece]:
         """Every tensor of the file."""
         names: dict[str, tuple[str, ...]] = {
-            "token_embd.weight": ("embedding.weight",),
+            EMBEDDING: ("embedding.weight",),
             "position_embd.weight": ("position_embedding.weight",),
         }
         names |= {f"output_norm.{part}": (f"norm.{part}",) for part in ("weight", "bias")}
@@ -53,31 +52,15 @@ class GPT2Gguf(GPT2Layout):
     def settings(self, config: DecoderConfig) -> dict[str, Value]:
         """The shape as the metadata spell it."""
         return {
-            "context_length": config.context_length,
-            "embedding_length": config.width,
-            "block_count": config.layers,
-            "feed_forward_length": config.feed_forward_width,
-            "attention.head_count": config.heads,
+            **size_settings(config),
             "attention.layer_norm_epsilon": config.norm_epsilon,
         }
 
     def shape_of(self, stock: Any) -> DecoderConfig:
         """Our shape."""
         metadata: Metadata = stock
-        width, heads = metadata.size("embedding_length"), metadata.size("attention.head_count")
-        if width % heads:
-            metadata.wrong(f"embedding_length ({width}) must be a multiple of attention.head_count ({heads})")
-        metadata.must_be("attention.head_count_kv", heads)
-        metadata.must_be("vocab_size", metadata.rows(self.embedding))
         found = {
-            "vocabulary_size": metadata.rows(self.embedding),
-            "context_length": metadata.size("context_length", largest=LONGEST_CONTEXT),
-            "layers": metadata.size("block_count", largest=len(metadata.shapes)),
-            "width": width,
-            "heads": heads,
-            "key_value_heads": heads,
-            "head_dim": max(1, width // heads),
-            "feed_forward_width": metadata.size("feed_forward_length"),
+            **metadata.plain_sizes(),
             "tied_embeddings": self.head not in metadata.shapes,
             "norm_epsilon": metadata.number("attention.layer_norm_epsilon"),
             "activation": "gelu_tanh",

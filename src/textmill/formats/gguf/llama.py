@@ -15,7 +15,7 @@ from ...models.rotary import rotary_frequencies
 from ..layouts.decoders import DecoderLayout
 from ..layouts.layout import Piece
 from ..layouts.stock_config import LONGEST_CONTEXT
-from .metadata import Metadata
+from .metadata import EMBEDDING, Metadata, size_settings
 from .values import Value
 
 # ours -> theirs, within one layer
@@ -57,7 +57,7 @@ class LlamaGguf(DecoderLayout):
     """`llama`: Llama and Mistral, each matrix with a bias or without."""
 
     model_type = "llama"
-    embedding = "token_embd.weight"
+    embedding = EMBEDDING
     head = "output.weight"
     holds: ClassVar = {
         "rope_scaling": (),
@@ -113,11 +113,7 @@ class LlamaGguf(DecoderLayout):
         """The shape as the metadata spell it."""
         return {
             "vocab_size": config.vocabulary_size,
-            "context_length": config.context_length,
-            "embedding_length": config.width,
-            "block_count": config.layers,
-            "feed_forward_length": config.feed_forward_width,
-            "attention.head_count": config.heads,
+            **size_settings(config),
             "attention.head_count_kv": config.key_value_heads,
             "attention.key_length": config.head_dim,
             "attention.value_length": config.head_dim,

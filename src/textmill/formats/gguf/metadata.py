@@ -6,8 +6,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ...errors import ModelError
-from ..layouts.stock_config import StockConfig
+from ...models.config import TransformerConfig
+from ..layouts.stock_config import LONGEST_CONTEXT, StockConfig
+from .values import Value
 
+EMBEDDING = "token_embd.weight"
 Shapes = Mapping[str, tuple[int, ...]]
 Told = TypeVar("Told", str, bool, int)
 
@@ -50,3 +53,32 @@ class Metadata(StockConfig):
     def rows(self, name: str) -> int:
         """How many rows a tensor has; 1 where it is missing, of which those who look at the tensors have a word."""
         return self.shapes.get(name, (1,))[0]
+
+    def plain_sizes(self) -> dict[str, Any]:
+        """What `size_settings` writes, read: the sizes of a model whose heads are together as wide as it is."""
+        width, heads = self.size("embedding_length"), self.size("attention.head_count")
+        if width % heads:
+            self.wrong(f"embedding_length ({width}) must be a multiple of attention.head_count ({heads})")
+        self.must_be("attention.head_count_kv", heads)
+        self.must_be("vocab_size", self.rows(EMBEDDING))
+        return {
+            "vocabulary_size": self.rows(EMBEDDING),
+            "context_length": self.size("context_length", largest=LONGEST_CONTEXT),
+            "layers": self.size("block_count", largest=len(self.shapes)),
+            "width": width,
+            "heads": heads,
+            "key_value_heads": heads,
+            "head_dim": max(1, width // heads),
+            "feed_forward_width": self.size("feed_forward_length"),
+        }
+
+
+def size_settings(config: TransformerConfig) -> dict[str, Value]:
+    """The sizes that every architecture spells alike."""
+    return {
+        "context_length": config.context_length,
+        "embedding_length": config.width,
+        "block_count": config.layers,
+        "feed_forward_length": config.feed_forward_width,
+        "attention.head_count": config.heads,
+    }
