@@ -31,6 +31,14 @@ GPT2 = {
     "key_value_heads": 4,
     "head_dim": 12,
 }
+MPT = {
+    "positions": "alibi",
+    "norm": "layer",
+    "query_key_norm": False,
+    "activation": "gelu",
+    "gated": False,
+    "feed_forward_width": 192,
+}
 YARN = RopeScaling("yarn", 4.0, 16)
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2": ("gpt2", {**GPT2, "tied_embeddings": True}),
@@ -44,6 +52,8 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "mistral, no window": ("mistral", LLAMA),
     "qwen2": ("qwen2", {**QWEN2, "tied_embeddings": True}),
     "qwen2, windows": ("qwen2", {**QWEN2, "windows": (0, 7, 7)}),
+    "mpt": ("mpt", {**MPT, "heads": 4, "key_value_heads": 4, "head_dim": 12, "tied_embeddings": True}),
+    "mpt, six heads": ("mpt", {**MPT, "heads": 6, "key_value_heads": 6, "head_dim": 8, "norm_epsilon": 1e-5}),
     "qwen3": ("qwen3", {}),
     "qwen3, biases, yarn": ("qwen3", {**BIASES, "rope_scaling": dataclasses.replace(YARN, attention_factor=1.3)}),
     "qwen3, windows": ("qwen3", {"windows": (9, 0, 9), "tied_embeddings": True}),

@@ -14,6 +14,7 @@ from .gpt2 import GPT2Layout
 from .layout import Layout
 from .llama import LlamaLayout, MistralLayout, Qwen2Layout, Qwen3Layout
 from .modernbert import ModernBertLayout
+from .mpt import MptLayout
 from .own import OwnLayout
 from .stock_config import StockConfig
 
@@ -23,6 +24,7 @@ STOCK: tuple[Layout, ...] = (
     MistralLayout(),
     Qwen2Layout(),
     Qwen3Layout(),
+    MptLayout(),
     MarianLayout(),
     MBartLayout(),
     BertLayout(),
