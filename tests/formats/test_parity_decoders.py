@@ -39,6 +39,7 @@ MPT = {
     "gated": False,
     "feed_forward_width": 192,
 }
+STARCODER2 = {**GPT2, "positions": "rotary", "key_value_heads": 2}
 YARN = RopeScaling("yarn", 4.0, 16)
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2": ("gpt2", {**GPT2, "tied_embeddings": True}),
@@ -52,6 +53,8 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "mistral, no window": ("mistral", LLAMA),
     "qwen2": ("qwen2", {**QWEN2, "tied_embeddings": True}),
     "qwen2, windows": ("qwen2", {**QWEN2, "windows": (0, 7, 7)}),
+    "starcoder2": ("starcoder2", {**STARCODER2, "windows": (6, 6, 6), "tied_embeddings": True}),
+    "starcoder2, untied": ("starcoder2", {**STARCODER2, "activation": "relu", "norm_epsilon": 1e-3, "rope_theta": 500.0}),
     "mpt": ("mpt", {**MPT, "heads": 4, "key_value_heads": 4, "head_dim": 12, "tied_embeddings": True}),
     "mpt, six heads": ("mpt", {**MPT, "heads": 6, "key_value_heads": 6, "head_dim": 8, "norm_epsilon": 1e-5}),
     "qwen3": ("qwen3", {}),

@@ -12,7 +12,7 @@ from .bert import BertLayout
 from .encoder_decoders import MarianLayout, MBartLayout
 from .gpt2 import GPT2Layout
 from .layout import Layout
-from .llama import LlamaLayout, MistralLayout, Qwen2Layout, Qwen3Layout
+from .llama import LlamaLayout, MistralLayout, Qwen2Layout, Qwen3Layout, Starcoder2Layout
 from .modernbert import ModernBertLayout
 from .mpt import MptLayout
 from .own import OwnLayout
@@ -24,6 +24,7 @@ STOCK: tuple[Layout, ...] = (
     MistralLayout(),
     Qwen2Layout(),
     Qwen3Layout(),
+    Starcoder2Layout(),
     MptLayout(),
     MarianLayout(),
     MBartLayout(),

@@ -1,4 +1,4 @@
-"""`LlamaForCausalLM` and its kin, which differ in biases, windows and normalised queries: Mistral, Qwen2 and Qwen3."""
+"""`LlamaForCausalLM` and its kin, which differ in biases, windows and norms: Mistral, Qwen2, Qwen3 and Starcoder2."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -22,30 +22,37 @@ FEED_FORWARD = {"feed_forward.gate": "mlp.gate_proj", "feed_forward.up": "mlp.up
 
 
 class LlamaLikeLayout(DecoderLayout):
-    """What the classes have in common. `bias_keys`: flags of a config.json, and which of our settings each of them sets."""
+    """What the classes have in common. `bias_keys`: flags of a config.json, and which of our settings each of them sets;
+    `norm_key`: its name for the norms' epsilon; `defaults`: what holds where it doesn't say."""
 
     prefix = "model."
     embedding = "model.embed_tokens.weight"
     passed_over = (r"(.*\.)?rotary_emb\.inv_freq",)
     holds: ClassVar = {"rope_scaling": ()}
     bias_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    feed_forward: ClassVar[Mapping[str, str]] = FEED_FORWARD
+    norm_key = "rms_norm_eps"
+    defaults: ClassVar[Mapping[str, Any]] = {"flags": False, "hidden_act": "silu", "epsilon": 1e-6}
 
     def further_reasons(self, config: DecoderConfig) -> Iterator[str]:
         """What can't be told setting by setting."""
         for key, names in self.bias_keys.items():
             if len({getattr(config, name) for name in names}) > 1:
-                yield f"{' and '.join(names)} differ, and {self.model_type} has one {key} for both"
+                yield f"{' and '.join(names)} differ, and {self.model_type} has one {key} for them"
 
     def pieces(self, config: DecoderConfig) -> list[Piece]:
         """Every tensor of the class."""
         outer = {"embedding.weight": self.embedding, "norm.weight": "model.norm.weight"}
+        if config.norm_bias:
+            outer["norm.bias"] = "model.norm.bias"
         if not config.tied_embeddings:
             outer["head.weight"] = self.head
-        weights = NORMS | QUERY_KEY_VALUE | OUTPUT | FEED_FORWARD | (HEAD_NORMS if config.query_key_norm else {})
+        weights = {**NORMS, **QUERY_KEY_VALUE, **OUTPUT, **self.feed_forward, **(HEAD_NORMS if config.query_key_norm else {})}
         biases = {
             **(QUERY_KEY_VALUE if config.query_key_value_bias else {}),
             **(OUTPUT if config.attention_output_bias else {}),
-            **(FEED_FORWARD if config.feed_forward_bias else {}),
+            **(self.feed_forward if config.feed_forward_bias else {}),
+            **(NORMS if config.norm_bias else {}),
         }
         inner = {f"{ours}.weight": f"{theirs}.weight" for ours, theirs in weights.items()}
         inner |= {f"{ours}.bias": f"{theirs}.bias" for ours, theirs in biases.items()}
@@ -68,7 +75,7 @@ class LlamaLikeLayout(DecoderLayout):
             "hidden_act": STOCK_ACTIVATIONS[config.activation],
             "max_position_embeddings": config.context_length,
             "initializer_range": 0.02,
-            "rms_norm_eps": config.norm_epsilon,
+            self.norm_key: config.norm_epsilon,
             **rope_settings(config),
             **{key: getattr(config, names[0]) for key, names in self.bias_keys.items()},
             **self.window_settings(config),
@@ -82,6 +89,7 @@ class LlamaLikeLayout(DecoderLayout):
 
     def shape_of(self, stock: StockConfig) -> DecoderConfig:
         """Our shape."""
+        default = self.defaults
         width, heads = stock.size("hidden_size"), stock.size("num_attention_heads")
         layers = stock.size("num_hidden_layers", largest=MOST_LAYERS)
         key_value_heads = stock.size("num_key_value_heads", heads)
@@ -94,7 +102,7 @@ class LlamaLikeLayout(DecoderLayout):
             stock.wrong(f"head_dim must be even, since rotary positions turn pairs; found {head_dim}")
         context = stock.size("max_position_embeddings", largest=LONGEST_CONTEXT)
         theta, scaling = read_rope(stock, context)
-        biases = {name: stock.flag(key, False) for key, names in self.bias_keys.items() for name in names}
+        biases = {name: stock.flag(key, default["flags"]) for key, names in self.bias_keys.items() for name in names}
         values = {
             "vocabulary_size": stock.size("vocab_size"),
             "context_length": context,
@@ -104,11 +112,11 @@ class LlamaLikeLayout(DecoderLayout):
             "key_value_heads": key_value_heads,
             "head_dim": head_dim,
             "feed_forward_width": stock.size("intermediate_size"),
-            "tied_embeddings": stock.flag("tie_word_embeddings", False),
+            "tied_embeddings": stock.flag("tie_word_embeddings", default["flags"]),
             "rope_theta": theta,
             "rope_scaling": scaling,
-            "norm_epsilon": stock.number("rms_norm_eps", 1e-6),
-            "activation": stock.one_of("hidden_act", ACTIVATIONS, "silu"),
+            "norm_epsilon": stock.number(self.norm_key, default["epsilon"]),
+            "activation": stock.one_of("hidden_act", ACTIVATIONS, default["hidden_act"]),
             "windows": self.read_windows(stock, layers),
         }
         stock.check()
@@ -147,22 +155,22 @@ class MistralLayout(LlamaLikeLayout):
 
     model_type = "mistral"
     architectures = ("MistralForCausalLM",)
+    usual_window: ClassVar[int | None] = 4096
 
     def window_reasons(self, config: DecoderConfig) -> Iterator[str]:
         """Why the class can't hold this shape's windows."""
         if len(set(config.windows)) > 1:
-            yield "the layers have different windows, and mistral has one for all"
+            yield f"the layers have different windows, and {self.model_type} has one for all"
 
     def window_settings(self, config: DecoderConfig) -> dict[str, Any]:
         """One for all layers."""
         return {"sliding_window": config.window(0) or None}
 
     def read_windows(self, stock: StockConfig, layers: int) -> tuple[int, ...]:
-        """One for all layers. A file without the key means the class's own 4,096."""
+        """One for all layers."""
         stock.must_be("layer_types")
-        if "sliding_window" in stock.values and stock.given("sliding_window") is None:
-            return ()
-        return (stock.size("sliding_window", 4096),) * layers
+        window = stock.values.get("sliding_window", self.usual_window)
+        return () if window is None else (stock.size("sliding_window", self.usual_window),) * layers
 
 
 class Qwen2Layout(LlamaLikeLayout):
@@ -215,3 +223,24 @@ class Qwen3Layout(Qwen2Layout):
         "attention_output_bias": (False, True),
     }
     bias_keys: ClassVar = {"attention_bias": ("query_key_value_bias", "attention_output_bias")}
+
+
+class Starcoder2Layout(MistralLayout):
+    """Starcoder2 (Lozhkov et al. 2024): rotary positions with what else is GPT-2's: LayerNorm, no gate, biases or none."""
+
+    model_type = "starcoder2"
+    architectures = ("Starcoder2ForCausalLM",)
+    usual_window = None
+    holds: ClassVar = {
+        "rope_scaling": (),
+        "norm": ("layer",),
+        "norm_bias": (True,),
+        "gated": (False,),
+        "query_key_value_bias": (False, True),
+        "attention_output_bias": (False, True),
+        "feed_forward_bias": (False, True),
+    }
+    bias_keys: ClassVar = {"use_bias": ("query_key_value_bias", "attention_output_bias", "feed_forward_bias")}
+    feed_forward: ClassVar = {"feed_forward.up": "mlp.c_fc", "feed_forward.down": "mlp.c_proj"}
+    norm_key = "norm_epsilon"
+    defaults: ClassVar = {"flags": True, "hidden_act": "gelu_pytorch_tanh", "epsilon": 1e-5}
