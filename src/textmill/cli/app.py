@@ -30,6 +30,7 @@ EXAMPLES = {
         "generate runs/wikipedia-sample --temperature 0 --max-tokens 50 - < prompt.txt",
     ],
     "chat": [
+        "chat sample:smollm2",
         "chat runs/wikipedia-sample",
         "chat runs/wikipedia-sample --max-tokens 40 < lines.txt",
         'chat models/smollm2 --system "Answer in one sentence."',

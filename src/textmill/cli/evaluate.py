@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .app import app
+from .models import Model
 
 Format = Annotated[
     str | None, typer.Option(help="How the files are read: txt, md, jsonl or mediawiki; default: by their endings.")
@@ -17,7 +18,7 @@ TextField = Annotated[str | None, typer.Option(help="The field of a .jsonl line 
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model folder, or a run folder such as runs/wikipedia-sample.")],
+    model: Model,
     texts: Annotated[
         list[str],
         typer.Argument(

@@ -17,7 +17,7 @@ MinP = Annotated[float, typer.Option(help="Leave out tokens less likely than thi
 RepetitionPenalty = Annotated[float, typer.Option(help="Above 1: tokens of the text so far become less likely.")]
 Stop = Annotated[list[str] | None, typer.Option(help="End before this text; may be given many times.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same text.")]
-Model = Annotated[Path, typer.Argument(help="A model folder, or a run folder such as runs/wikipedia-sample.")]
+Model = Annotated[Path, typer.Argument(help="A model folder, a run folder such as runs/wikipedia-sample, or sample:smollm2.")]
 
 
 @app.command()

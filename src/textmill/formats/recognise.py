@@ -5,9 +5,10 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from .safetensors_header import LARGEST_HEADER
+
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 FIRST_BYTES = 512
-LARGEST_HEADER = 100_000_000  # what safetensors itself takes at most
 
 
 @dataclass(frozen=True)
