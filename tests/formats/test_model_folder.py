@@ -108,5 +108,8 @@ def test_a_folder_changed_on_purpose_is_loaded_once_its_lineage_is_gone(folder) 
     (path / "generation_config.json").write_text(json.dumps({**generation, "temperature": 0.5}))
     with pytest.raises(ModelError, match=r"generation_config\.json is not as textmill wrote it.*delete its textmill\.json"):
         load(path)
+    (path / "generation_config.json").unlink()
+    with pytest.raises(ModelError, match=r"generation_config\.json is missing"):
+        load(path)
     (path / "textmill.json").unlink()
     assert load(path).lineage == {}

@@ -45,6 +45,12 @@ def export(
 ) -> None:
     """Write a model for elsewhere: for transformers and all that reads its folders, for llama.cpp, or as ONNX."""
     from ..errors import ModelError, nearest
+
+    kinds = ("huggingface", "gguf", "onnx")
+    if to not in kinds:
+        raise ModelError(f"--to {to!r} is unknown{nearest(to, kinds)}; write one of {', '.join(kinds)}")
+    if to == "onnx" and dtype not in (None, "float32"):
+        raise ModelError(f"--dtype {dtype}: ONNX is written in float32; leave it out")
     from ..formats.gguf import save_gguf
     from ..formats.model_folder import load_model_folder
     from ..formats.onnx_export import save_onnx
@@ -53,11 +59,6 @@ def export(
     from ..interruption import stoppable
     from ..progress import Progress
 
-    kinds = ("huggingface", "gguf", "onnx")
-    if to not in kinds:
-        raise ModelError(f"--to {to!r} is unknown{nearest(to, kinds)}; write one of {', '.join(kinds)}")
-    if to == "onnx" and dtype not in (None, "float32"):
-        raise ModelError(f"--dtype {dtype}: ONNX is written in float32; leave it out")
     path = model_path(model)
     with stoppable(), Progress("exporting", None, "bytes", sys.stderr) as progress:
         if to == "huggingface":

@@ -66,7 +66,7 @@ def _read_lineage(folder: Path) -> dict[str, Any]:
         hashes = lineage.pop("sha256", {})
         del lineage["fingerprint"]
         problems = [
-            f"{folder / name} is not as textmill wrote it"
+            f"{folder / name} is {'not as textmill wrote it' if (folder / name).is_file() else 'missing'}"
             for name, digest in hashes.items()
             if not (folder / name).is_file() or sha256_of_file(folder / name) != digest
         ]

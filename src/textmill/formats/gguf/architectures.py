@@ -21,9 +21,7 @@ def architecture_for(config: Any, preferred: str) -> Layout:
     if fitting:
         return next((one for one in fitting if one.model_type == preferred), fitting[0])
     if not reasons:
-        raise ModelError(
-            f"llama.cpp has no architecture that computes what a {preferred} does; {', '.join(ARCHITECTURES)} it has"
-        )
+        raise ModelError(f"GGUF is written for {', '.join(ARCHITECTURES)}, and nothing of this model's family is among them")
     fewest = min(map(len, reasons.values()))
     near = [f"{one.model_type}: {', '.join(found)}" for one, found in reasons.items() if len(found) == fewest]
     raise ModelError(f"llama.cpp has no architecture that computes the same ({'; '.join(near)})")

@@ -43,7 +43,7 @@ def layout_for(config: ModelConfig, preferred: str | None = None) -> Layout:
     if fitting:
         return next((layout for layout in fitting if layout.model_type == preferred), fitting[0])
     if not reasons:
-        raise ModelError("no stock class of transformers holds a model of this family")
+        raise ModelError("no stock class of transformers holds a model of this family; textmill alone reads its folder")
     fewest = min(map(len, reasons.values()))
     near = [f"{layout.model_type}: {', '.join(found)}" for layout, found in reasons.items() if len(found) == fewest]
     raise ModelError(f"no stock class of transformers holds this shape ({'; '.join(near)})")
