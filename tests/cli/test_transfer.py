@@ -111,6 +111,8 @@ def test_a_model_on_the_hub_comes_without_its_pickles_and_code(hub, folder: Path
     assert not {"pytorch_model.bin", "modeling_tiny.py"} & set(asked)
     assert load(tmp_path / "in").lineage["imported"]["from"] == "hf:someone/tiny"
     assert load(tmp_path / "in").lineage["imported"]["commit"] == COMMIT
+    lineage = run("inspect", str(tmp_path / "in")).stdout.partition("Lineage")[2]
+    assert "hf:someone/tiny" in lineage and COMMIT in lineage and "model.safetensors" in lineage
     names = ["someone/else", "someone/pickled", "someone/teapot"]
     program = [sys.executable, "-c", REFUSED, *names]
     refused = subprocess.run(program, capture_output=True, text=True, env={**os.environ, **environment})

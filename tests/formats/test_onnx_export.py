@@ -14,10 +14,15 @@ from textmill.errors import ModelError
 from textmill.formats import onnx_export
 from textmill.formats.model_folder import ModelFolder
 from textmill.formats.onnx_export import save_onnx
+from textmill.inference.generate import start_of_target
 from textmill.models.architectures import build
 from textmill.models.language_model import LanguageModel
 from textmill.models.settings import ModelSettings
+from textmill.tokens.settings import TokenizerSettings
+from textmill.tokens.spans import MARKS
+from textmill.tokens.special_tokens import PAD
 from textmill.tokens.tokenizer import Tokenizer
+from textmill.tokens.training import train_tokenizer
 
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}
 SHAPE = {"preset": "0.5m", "layers": 2, "width": 32, "head_dim": 16, "context_length": 24}
@@ -86,10 +91,13 @@ def test_a_recurrent_model_beyond_its_training_context(
 
 
 @torch.no_grad()
-def test_an_encoder_decoder_as_two_graphs(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_an_encoder_decoder_as_two_graphs(texts: list[str], tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(TokenizerSettings(vocabulary_size=512), texts, special=[PAD, *MARKS])
     folder = folder_of(tokenizer, "marian")
     save_onnx(tmp_path / "out", folder)
     check_card(tmp_path / "out", folder.model, {"encoder.onnx", "decoder.onnx"})
+    card = json.loads((tmp_path / "out" / "onnx.json").read_text(encoding="utf-8"))
+    assert card["decoder_start_token_id"] == start_of_target(folder.model, tokenizer)
     lengths = torch.tensor([24, 3])
     memory = run(tmp_path / "out" / "encoder.onnx", source=tokens(2, 24), lengths=lengths)["memory"]
     found = run(tmp_path / "out" / "decoder.onnx", tokens=tokens(2, 5), memory=memory, lengths=lengths)

@@ -144,15 +144,22 @@ def save_onnx(path: str | Path, folder: ModelFolder, say: Callable[[str], None] 
             difference = _compare(graph, target / f"{graph.name}.onnx", model)
             say(f"{graph.name}.onnx: ONNX Runtime's numbers differ from the model's by at most {difference:.1e}")
         folder.tokenizer.save(target, model_max_length=model.config.context_length)
-        write_json(target / "onnx.json", _card(model, graphs))
+        write_json(target / "onnx.json", _card(folder, graphs))
 
 
-def _card(model: LanguageModel, graphs: Sequence[Graph]) -> dict[str, Any]:
+def _card(folder: ModelFolder, graphs: Sequence[Graph]) -> dict[str, Any]:
     """What someone needs to call the graphs."""
+    model = folder.model
+    start = {}
+    if isinstance(model, EncoderDecoder):
+        tokenizer = folder.tokenizer
+        first = tokenizer.pad_id if model.config.decoder_start == "pad" else tokenizer.eos_id
+        start = {"decoder_start_token_id": first}
     return {
         "family": model.family,
         "context_length": model.config.context_length,
         "opset": OPSET,
+        **start,
         "graphs": {
             f"{graph.name}.onnx": {
                 "inputs": {

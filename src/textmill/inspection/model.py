@@ -227,6 +227,9 @@ def _lineage_rows(lineage: dict[str, Any]) -> list[tuple[str, str]]:
     if not lineage:
         return [("textmill.json", "none: where this model comes from isn't known")]
     rows = [("textmill", str(lineage.get("textmill", "unknown")))]
-    rows += [(name, f"SHA-256 {digest[:12]}…") for name, digest in list(lineage.get("sources", {}).items())[:5]]
+    imported = lineage.get("imported", {})
+    rows += [(label, str(imported[key])) for label, key in (("imported from", "from"), ("commit", "commit")) if key in imported]
+    files = {**lineage.get("sources", {}), **imported.get("sha256", {})}
+    rows += [(name, f"SHA-256 {digest[:12]}…") for name, digest in list(files.items())[:5]]
     rows += [(f"{name} stage", f"{digest[:12]}…") for name, digest in lineage.get("hashes", {}).items()]
     return rows
