@@ -60,6 +60,16 @@ def test_a_deferred_one_is_noted_and_the_second_ends_at_once() -> None:
     assert ended(loop.format("True"), signals=(signal.SIGTERM, signal.SIGTERM))[0] == -signal.SIGTERM
 
 
+def test_a_signal_in_the_middle_of_a_print_is_noted_behind_it() -> None:
+    loop = """
+        with stop_deferred(lambda: print("noted", flush=True)) as request:
+            while request.number is None: print("line " * 1000, flush=True)
+            raise Stopped(request.number)
+"""
+    status, output, errors = ended(loop, signals=(signal.SIGTERM,))
+    assert (status, errors) == (143, "") and "noted\n" in output and output.endswith("orderly\n")
+
+
 def test_a_mistake_on_the_other_thread_is_raised_here() -> None:
     with pytest.raises(ZeroDivisionError):
         run_stoppably(lambda: 1 / 0)  # type: ignore[arg-type, return-value]

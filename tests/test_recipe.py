@@ -197,6 +197,10 @@ def test_what_a_family_has_not_is_refused_all_together() -> None:
     ]  # fmt: skip
     with pytest.raises(RecipeError, match=r"model.heads: gru has no such part"):
         check_recipe({"corpus": {"source": "a"}, "model": {"architecture": "gru", "heads": 4}, "train": {"steps": 1}}, "r.toml")
+    for architecture in ("gpt2", "lstm"):
+        values = {"corpus": {"source": "a"}, "model": {"architecture": architecture}, "train": {"steps": 1, "masking": 0.2}}
+        with pytest.raises(RecipeError, match=r"train.masking: only encoders"):
+            check_recipe(values, "r.toml")
     with pytest.raises(RecipeError, match=r"train.weight_dropout: only lstm, gru and rnn") as error:
         check_recipe({"corpus": {"source": "a"}, "train": {"steps": 1, "weight_dropout": 0.1, "plan": "streams"}}, "r.toml")
     assert len(error.value.problems) == 2

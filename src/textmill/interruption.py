@@ -45,14 +45,20 @@ def stoppable() -> Iterator[None]:
 def stop_deferred(say: Callable[[], None]) -> Iterator[StopRequest]:
     """Within this context the first signal is only noted, and said, for a loop that ends when it has saved its work."""
     request = StopRequest()
+    # On a thread of its own: the signal may have come in the middle of a print, and one print can't begin within another.
+    saying = threading.Thread(target=say, daemon=True)
 
     def note(number: int, _: Any) -> None:
         _default_handlers()
         request.number = number
-        say()
+        saying.start()
 
     with _handled_by(note):
-        yield request
+        try:
+            yield request
+        finally:
+            if request.number:
+                saying.join()
 
 
 def run_stoppably(action: Callable[[], None]) -> None:

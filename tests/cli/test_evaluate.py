@@ -23,6 +23,11 @@ def notes(tmp_path: Path, texts: list[str]) -> Path:
     return folder
 
 
+def test_a_model_among_the_texts_is_told(textmill, tiny_run: Path, notes: Path) -> None:
+    result = textmill("evaluate", tiny_run, notes, tiny_run / "model", tiny_run)
+    assert result.code == 2 and f"--against {tiny_run / 'model'}\n" in result.err and result.err.count("not a text") == 2
+
+
 def test_a_folder_of_notes_beside_another_model_and_an_n_gram(textmill, tiny_run: Path, notes: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(tiny_run / "model", other)

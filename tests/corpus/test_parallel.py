@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from textmill.corpus import blocks
 from textmill.corpus.build import build_corpus
 from textmill.corpus.document import Document, Drop
 from textmill.corpus.parallel import Batch, clean_in_order
@@ -98,6 +99,7 @@ def test_documents_come_back_as_they_were() -> None:
 
 BUILD = """
 import sys
+from textmill.corpus import blocks
 from textmill.corpus.build import build_corpus
 from textmill.corpus.settings import CorpusSettings
 build_corpus(CorpusSettings(source=sys.argv[1]), sys.argv[2], workers=int(sys.argv[3]), block_characters=5_000)
@@ -152,3 +154,22 @@ def test_a_killed_build_ends_with_the_bytes_of_one_that_was_not(tmp_path: Path) 
         taken.append(before)
     assert kills >= 3 and taken == sorted(taken)
     assert {path.name: sha256_of_file(path) for path in sorted(folder.iterdir())} == whole
+
+
+def test_a_build_that_ends_between_two_renames_is_published_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_dump(tmp_path / "d.xml", 40)
+    whole = build(source, tmp_path / "whole")
+    done = []
+
+    def replace_once(source: Path, target: Path) -> None:
+        if len(done) == 2:  # the card's, and one file's
+            raise OSError("no more")
+        done.append(target)
+        source.rename(target)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no more"):
+        patched.setattr(blocks.os, "replace", replace_once)
+        build(source, tmp_path / "broken")
+    assert build(source, tmp_path / "broken") == whole

@@ -47,10 +47,14 @@ def evaluate(
     """Bits per byte of a model on any text (of an encoder the hidden words that it guesses), with intervals, beside other
     models and baselines."""
     from .. import load
+    from ..errors import CorpusError
     from ..evaluation.side_by_side import evaluate_folders
     from ..evaluation.texts import read_texts, text_settings
+    from ..formats.recognise import recognise
     from ..machine.device import best_device
 
+    if models := [text for text in texts if recognise(text).kind in ("model", "run")]:
+        raise CorpusError(*(f"{each} is a model, not a text; put it beside the first by --against {each}" for each in models))
     folders = [load(path) for path in [model, *(against or [])]]
     changes = {"format": format, "encoding": encoding, "text_field": text_field}
     of_model = folders[0].lineage.get("recipe", {}).get("corpus", {})

@@ -83,9 +83,15 @@ class Blocks:
                     entry[name] for name in ("file", "taken", "lengths", "written")
                 )
             whole += len(line)
-        if any((self.folder / file).stat().st_size < self._lengths[name] for name, file in _FILES.items()):
+        published = (self.folder / "card.json").is_file()  # then some files may be in their place already
+        if not published and any(self._is_short(name) for name in _FILES):
             return 0  # someone took part of it away
         return whole
+
+    def _is_short(self, name: str) -> bool:
+        """Whether a file has lost something of the finished blocks."""
+        path = self.folder / _FILES[name]
+        return not path.is_file() or path.stat().st_size < self._lengths[name]
 
     def digests(self) -> Iterator[bytes]:
         """The digests of all documents that the finished blocks kept."""

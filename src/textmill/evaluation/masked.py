@@ -208,8 +208,11 @@ def with_guesses(scorer: EncoderScorer, document: Document) -> str:
     words = hidden_words(document)
     text = hide(scorer.tokenizer, document.text, words)
     [(_, guesses)] = scorer.guess([text])
+    [(_, spans)] = scorer.tokenizer.encode_with_spans([document.text])
     shown, reached = [], 0
     for (begin, end), (first, last) in zip(words, text.words, strict=True):
+        begin, end = min(begin, spans[first][0]), max(end, spans[last - 1][1])  # a piece may hold a hyphen beside the word
+        begin += len(document.text[begin:end]) - len(document.text[begin:end].lstrip())
         shown += [document.text[reached:begin], "[", scorer.tokenizer.decode(guesses[first:last].tolist()).strip(), "]"]
         reached = end
     return "".join([*shown, document.text[reached:]])

@@ -197,15 +197,18 @@ def unfit_contexts(settings: TrainSettings, context: int) -> list[str]:
 
 def unfit_family(settings: TrainSettings, family: str) -> list[str]:
     """What of these settings says something that models of this family don't have."""
+    problems = []
+    if "encoder" not in family and settings.masking != TrainSettings.model_fields["masking"].default:
+        problems.append("train.masking: only encoders and encoder–decoders learn from hidden words; leave it out")
     if family != "recurrent":
         lacking = {
             "weight_dropout: only lstm, gru and rnn have hidden-to-hidden weights; leave it out": settings.weight_dropout > 0,
             "plan: only lstm, gru and rnn remember across batches; leave it out, or write blocks": settings.plan == "streams",
         }
-        return [f"train.{problem}" for problem, found in lacking.items() if found]
+        return problems + [f"train.{problem}" for problem, found in lacking.items() if found]
     schedules = ("batch_schedule", "context_schedule") if settings.plan != "blocks" else ()
     why = "each row reads its own stream on and on, so all steps have the same rows; leave it out, or set train.plan to blocks"
-    problems = [f"train.{name}: {why}" for name in schedules if getattr(settings, name)]
+    problems += [f"train.{name}: {why}" for name in schedules if getattr(settings, name)]
     if settings.compile == "on":
         problems.append("train.compile: each recurrent layer is one kernel already, nothing to be compiled; leave it out")
     attention = ["document_attention"] if settings.document_attention else []

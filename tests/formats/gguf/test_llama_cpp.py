@@ -42,6 +42,9 @@ def divergence(expected: torch.Tensor, found: torch.Tensor) -> float:
     return float((expected.exp() * (expected - found)).sum().abs())
 
 
+NEARLY_AS_LIKELY = 0.01  # nats: of two tokens so near at the fiftieth place either may be the one that is told
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_the_next_tokens_are_as_likely(
     make_folder: Callable[[str], tuple[Path, Any]], tokenizer: Tokenizer, texts: list[str], tmp_path: Path, name: str
@@ -57,7 +60,7 @@ def test_the_next_tokens_are_as_likely(
         likeliest, found = answer
         with torch.no_grad():
             expected = model(torch.tensor([ids[:length]])).logits[0, -1].double().log_softmax(-1)
-        assert set(likeliest.tolist()) == set(expected.topk(50).indices.tolist())
+        assert expected[likeliest].min() > expected.topk(50).values[-1] - NEARLY_AS_LIKELY
         assert divergence(expected[likeliest], found) < LARGEST_DIVERGENCE.get(name, LARGEST_DIVERGENCE_ELSEWHERE)
         compared.append(length)
     assert len(compared) >= 3 and max(compared) > 64
