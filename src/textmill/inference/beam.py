@@ -104,7 +104,8 @@ def beam_search(
         if not any(improvable) or (search.early_stopping is True and all(full)):
             break
         flat = (parents + torch.arange(rows)[:, None] * beams).flatten()
-        state = state.select(flat.to(prompts.device))
+        if not torch.equal(flat, torch.arange(len(flat))):  # else each beam goes on in its own row, as a single one does
+            state = state.select(flat.to(prompts.device))
         log_probabilities = _next(model, written[:, :, -1].flatten()[:, None].to(prompts.device), state, forbidden)
     return finished
 

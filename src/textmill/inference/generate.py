@@ -117,7 +117,8 @@ def _write_on(
     max_tokens: int,
     stops: StopStrings,
 ) -> Iterator[Piece]:
-    logits = _next_logits(model, read, state, tokenizer)
+    forbidden = sorted(unwritable(model, tokenizer))
+    logits = _next_logits(model, read, state, forbidden)
     for written in range(1, max_tokens + 1):
         token = pick(logits, read, sampling, position=written - 1)
         if token in tokenizer.end_ids:
@@ -136,14 +137,14 @@ def _write_on(
             return
         if shown:
             yield Piece(shown, written)
-        logits = _next_logits(model, [token], state, tokenizer)
+        logits = _next_logits(model, [token], state, forbidden)
 
 
-def _next_logits(model: LanguageModel, tokens: list[int], state: GenerationState, tokenizer: Tokenizer) -> torch.Tensor:
-    """Logits (V,) after the last of `tokens`; only that position passes through the head."""
+def _next_logits(model: LanguageModel, tokens: list[int], state: GenerationState, forbidden: list[int]) -> torch.Tensor:
+    """Logits (V,) after the last of `tokens`, `forbidden` ones impossible; only that position passes through the head."""
     hidden = model.hidden(torch.tensor([tokens], device=model.device), state=state)
     logits = model.head(hidden[0, -1]).float().cpu()  # tokens are picked in float64, which not every device has
-    logits[sorted(unwritable(model, tokenizer))] = -torch.inf
+    logits[forbidden] = -torch.inf
     return logits
 
 
