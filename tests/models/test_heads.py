@@ -73,8 +73,11 @@ def test_outputs_and_loss_are_those_of_the_stock_class(pair: tuple[str, TaskMode
 
 
 @pytest.mark.parametrize("head", [SequenceHead, RegressionHead, TokenHead, SpanHead])
-def test_in_every_family_padding_changes_nothing(head, make_encoder, make_decoder) -> None:
-    for body in (make_decoder(), make_encoder("bert"), make_encoder("modernbert")):
+def test_in_every_family_padding_changes_nothing(
+    head, make_encoder, make_decoder, make_recurrent, make_encoder_decoder
+) -> None:
+    encoders = make_encoder("bert"), make_encoder("modernbert")
+    for body in (make_decoder(), *encoders, make_recurrent(), make_encoder_decoder("marian")):
         model = TaskModel(body, head(body.config, 2)).eval()
         outputs = model(INPUTS, lengths=LENGTHS)
         for row, length in enumerate(LENGTHS):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..tokens.loader import IGNORED
 from .config import ModelConfig
 from .encoder import EncoderConfig, Transform
+from .encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from .language_model import LanguageModel
 
 
@@ -25,7 +26,7 @@ class Head(nn.Module):
 
     def __init__(self, config: ModelConfig, outputs: int, dropout: float = 0.0):
         super().__init__()
-        self.is_encoder = isinstance(config, EncoderConfig)
+        self.sees_both_sides = isinstance(config, EncoderConfig | EncoderDecoderConfig)
         before = isinstance(config, EncoderConfig) and not config.post_norm
         self.transform = Transform(config) if before else nn.Identity()  # type: ignore[arg-type]
         self.drop = nn.Dropout(dropout)
@@ -51,8 +52,8 @@ class Head(nn.Module):
 class SequenceHead(Head):
     """One of `outputs` classes for each text: (B, outputs) logits, targets (B,), -100 doesn't count.
 
-    What stands for a text is an encoder's first token, through BERT's pooler where norms stand behind the layers, and
-    another model's last real token, the only one that has seen all.
+    What stands for a text is the first token where all tokens see all, through BERT's pooler in an encoder whose norms
+    stand behind its layers, and else the last real token, the only one that has seen all.
     """
 
     def __init__(self, config: ModelConfig, outputs: int, dropout: float = 0.0):
@@ -62,7 +63,7 @@ class SequenceHead(Head):
 
     def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D) -> (B, outputs)."""
-        places = torch.zeros_like(lengths) if self.is_encoder else lengths - 1
+        places = torch.zeros_like(lengths) if self.sees_both_sides else lengths - 1
         states = hidden[torch.arange(len(hidden), device=hidden.device), places]  # (B, D)
         return self.outputs(states if self.pooler is None else torch.tanh(self.pooler(states)))
 
@@ -124,7 +125,8 @@ HEADS: dict[str, type[Head]] = {
 
 
 class TaskModel(nn.Module):
-    """A body's hidden states under a head. An encoder's own pooler becomes the head's."""
+    """A body's hidden states under a head; of an encoder–decoder those of the half that reads. An encoder's own pooler becomes
+    the head's."""
 
     def __init__(self, body: LanguageModel, head: Head):
         super().__init__()
@@ -137,7 +139,12 @@ class TaskModel(nn.Module):
         """Token ids (B, T) -> the head's outputs; or, with targets, the sum of their loss."""
         if lengths is None:
             lengths = torch.full((len(inputs),), inputs.size(1), device=inputs.device)
-        if self.head.is_encoder:
-            more["lengths"] = lengths
-        outputs = self.head(self.body.hidden(inputs, **more), lengths)
+        outputs = self.head(self._states(inputs, lengths, **more), lengths)
         return outputs if targets is None else self.head.loss(outputs, targets)
+
+    def _states(self, inputs: Tensor, lengths: Tensor, **more: Any) -> Tensor:
+        """(B, T, D). Padding stands behind a text, where only tokens that see both sides could look at it."""
+        if isinstance(self.body, EncoderDecoder):
+            real = torch.arange(inputs.size(1), device=inputs.device) < lengths[:, None]
+            return self.body.encoder.run(inputs, real=real, **more)
+        return self.body.hidden(inputs, **({"lengths": lengths} if self.head.sees_both_sides else {}), **more)
