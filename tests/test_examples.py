@@ -26,6 +26,13 @@ def test_it_runs_in_few_steps(script: Path, real_sample: Callable[[str], Path]) 
     assert result.stdout.strip()
 
 
+def test_three_sentences_are_learnt_by_heart() -> None:
+    command = [sys.executable, str(ROOT / "examples" / "attention_in_sixty_seconds.py")]
+    result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert "all three by heart" in result.stdout and "the model computed the same" in result.stdout
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_its_notebook_is_the_same_and_ran_to_its_end(script: Path) -> None:
     notebook = json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))

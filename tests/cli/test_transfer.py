@@ -151,7 +151,7 @@ def test_in_and_out_by_the_verbs(textmill, folder: Path, tmp_path: Path) -> None
 
 
 def test_the_sample_stands_wherever_a_model_is_taken(textmill, real_sample, tmp_path: Path, monkeypatch) -> None:
-    """SmolLM2 itself: imported once, on its first use."""
+    """SmolLM2 itself: imported once, on its first use; it writes on, answers in its own template, and has its bits per byte."""
     file = real_sample("smollm2")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "textmill" / "samples").mkdir(parents=True)
@@ -162,3 +162,27 @@ def test_the_sample_stands_wherever_a_model_is_taken(textmill, real_sample, tmp_
     made = (folder / "textmill.json").stat().st_mtime_ns
     assert model_path("sample:smollm2") == folder
     assert (folder / "textmill.json").stat().st_mtime_ns == made
+    question = b"What is the capital of France?\n"
+    answer = textmill("chat", "sample:smollm2", "--max-tokens", 12, "--temperature", 0, typed=question)
+    assert answer.code == 0 and answer.out == "The capital of France is Paris.\n"
+    text = tmp_path / "text.txt"
+    text.write_text("The capital of France is Paris. It lies on the Seine, and some two million people live there.", "utf-8")
+    judged = json.loads(textmill("evaluate", "sample:smollm2", text, "--json").out)
+    assert 0.2 < judged["systems"][0]["bits_per_byte"]["value"] < judged["xz_alone"]["value"] / 2
+    folder = tmp_path / "imported"
+    assert textmill("import", "sample:smollm2", folder).code == 0
+    assert load(folder).model.config == load("sample:smollm2").model.config
+
+
+def test_the_sentence_encoder_gives_vectors(textmill, real_sample, tmp_path: Path, monkeypatch) -> None:
+    """MiniLM itself."""
+    source = real_sample("minilm")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "textmill" / "samples").mkdir(parents=True)
+    (tmp_path / "textmill" / "samples" / source.name).symlink_to(source)
+    texts = ["A man plays guitar.", "Someone makes music.", "Stocks fell today."]
+    made = textmill("embed", "sample:minilm", *texts)
+    vectors = torch.tensor([json.loads(line)["embedding"] for line in made.out.splitlines()])
+    assert made.code == 0 and vectors.shape == (3, 384)
+    alike = vectors @ vectors.T
+    assert alike[0, 1] > alike[0, 2] + 0.3

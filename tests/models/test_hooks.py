@@ -44,6 +44,24 @@ def test_an_edit_passes_on_and_ends_with_the_context(make_decoder) -> None:
     assert torch.equal(model(INPUTS), plain)
 
 
+@pytest.mark.parametrize("family", ["encoder", "recurrent", "encoder-decoder"])
+def test_every_family_s_residual_stream_can_be_edited(family: str, make_encoder, make_recurrent, make_encoder_decoder) -> None:
+    makers = {
+        "encoder": lambda: make_encoder("bert"),
+        "recurrent": make_recurrent,
+        "encoder-decoder": lambda: make_encoder_decoder("marian"),
+    }
+    model = makers[family]()
+    place = "decoder.blocks.0.residual" if family == "encoder-decoder" else "blocks.0.residual"
+    more = {"source": INPUTS[:, :5]} if family == "encoder-decoder" else {}
+    plain = model(INPUTS, **more)
+    with hooked(model, {place: lambda tensor: None}):
+        assert torch.equal(model(INPUTS, **more), plain)
+    with hooked(model, {place: lambda tensor: tensor.flip(1)}):
+        assert not torch.allclose(model(INPUTS, **more), plain, atol=1e-3)
+    assert torch.equal(model(INPUTS, **more), plain)
+
+
 def test_unknown_places_are_named(make_decoder) -> None:
     with pytest.raises(ModelError) as error, recorded(make_decoder(), ["block.0.residual"]):
         pass

@@ -1,6 +1,6 @@
 """Named places of a model at which what passes can be read and edited, by the same names in every family.
 
-They are modules that the model has anyway, reached by torch's own forward hooks: unused, they cost nothing. A recurrent
+They are modules that the model has anyway, reached by torch's own forward hooks: unused, they add nothing. A recurrent
 model has no attention and no feed-forward layers, and says so: its places are embeddings, blocks.N.residual and hidden.
 """
 

@@ -38,8 +38,9 @@ TEXTS = [
 
 
 def divergence(expected: torch.Tensor, found: torch.Tensor) -> float:
-    """The Kullback-Leibler divergence over some tokens, of the logarithms of their probabilities."""
-    return float((expected.exp() * (expected - found)).sum().abs())
+    """The Kullback-Leibler divergence over some tokens, given the logarithms of their probabilities."""
+    expected, found = expected.log_softmax(-1), found.log_softmax(-1)  # among these tokens
+    return float((expected.exp() * (expected - found)).sum())
 
 
 NEARLY_AS_LIKELY = 0.01  # nats: of two tokens so near at the fiftieth place either may be the one that is told
