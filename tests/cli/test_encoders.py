@@ -1,6 +1,7 @@
 """An encoder's whole life by the real commands: trained, judged by hidden words, loaded by its stock class, put to use."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,12 @@ import pytest
 import torch
 import transformers
 
+from textmill.comparison.outcome import read_outcome
+from textmill.comparison.plan import Limit
 from textmill.evaluation.document_scores import read_document_scores
+from textmill.models.count import count
+from textmill.progress import format_count
+from textmill.recipe import load_recipe
 
 RECIPE = """
 [corpus]
@@ -93,6 +99,21 @@ def test_a_whole_life(textmill: Command, place: Path, tiny_run: Path) -> None:
     ):
         refused = textmill(*words)
         assert refused.code == 2 and problem in refused.err
+
+
+@pytest.mark.parametrize("architecture", ["modernbert", "marian"])
+def test_a_comparison_counts_operations_as_training_does(textmill: Command, place: Path, architecture: str) -> None:
+    """Only hidden words pass through an encoder's head, and a text in part through each half of an encoder–decoder."""
+    changes = [f"model.architecture={architecture}", "train.steps=2", "train.masking=0.3"]
+    result = textmill("run", "life.toml", *(word for change in changes for word in ("--set", change)))
+    assert result.code == 0, result.err
+    [printed] = re.findall(r"([\d.]+ [kM])FLOP a token", result.out)
+    recipe = load_recipe("life.toml", changes)
+    tokens = Limit(flops=1e12).applied(recipe, 400).train.tokens
+    assert tokens is not None and format_count(1e12 / tokens) == printed
+    outcome = read_outcome("life", 0, place / "runs" / "life")
+    assert format_count(outcome.flops / outcome.tokens) == printed
+    assert format_count(count(recipe.model.config(400)).training_flops) != printed
 
 
 def test_gone_on_with_it_ends_with_the_same_bits(textmill: Command, place: Path) -> None:

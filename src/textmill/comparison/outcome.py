@@ -7,10 +7,10 @@ from typing import Any
 from ..errors import RunError
 from ..evaluation.document_scores import read_document_scores
 from ..files import read_json, read_sealed
-from ..models.count import count
 from ..recipe import load_recipe
 from ..report.curve import Curve, read_curve
 from ..run import MANIFEST
+from ..stages.families import FAMILIES
 from .measures import Documents, Measure, measure_of
 
 
@@ -67,7 +67,7 @@ def read_outcome(name: str, seed: int, folder: Path) -> Outcome:
             seed=seed,
             folder=folder,
             parameters=trained["parameters"],
-            flops=trained["tokens"] * count(config).training_flops,
+            flops=trained["tokens"] * FAMILIES[recipe.model.family].count(config, recipe.train).training_flops,
             steps=trained["steps"],
             tokens=trained["tokens"],
             seconds=trained["seconds"],

@@ -12,9 +12,9 @@ from typing import Any
 
 from ..errors import RecipeError, RunError
 from ..files import read_sealed, write_sealed
-from ..models.count import count
 from ..progress import format_count
 from ..recipe import Recipe, check_recipe, load_recipe
+from ..stages.families import FAMILIES
 from ..training.settings import seconds_of
 
 FILE = "plan.json"
@@ -50,7 +50,8 @@ class Limit:
             return recipe
         tokens = None
         if self.flops is not None:
-            cost, rows = count(recipe.model.config(vocabulary_size)), recipe.train.batch_size * recipe.model.context_length
+            config, rows = recipe.model.config(vocabulary_size), recipe.train.batch_size * recipe.model.context_length
+            cost = FAMILIES[recipe.model.family].count(config, recipe.train)
             tokens = int(self.flops / cost.training_flops)
             if tokens < rows:
                 raise RecipeError(
