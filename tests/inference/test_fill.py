@@ -33,13 +33,21 @@ def test_candidates_are_the_likeliest_tokens_of_each_mask(make_encoder, masking_
     assert text.startswith("a [") and "] b [" in text and MASK not in text
 
 
-def test_what_cannot_be_filled_in_is_told(make_encoder, make_decoder, tokenizer, masking_tokenizer) -> None:
+def test_what_cannot_be_filled_in_is_told(
+    make_encoder, make_decoder, make_encoder_decoder, tokenizer, masking_tokenizer
+) -> None:
     encoder = make_encoder("bert")
     for model, words, text, problem in (
         (encoder, masking_tokenizer, "no mask", r"no <\|mask\|> in the text"),
         (encoder, masking_tokenizer, f"{MASK} word" * 70, "the model's context is 64"),
         (encoder, tokenizer, MASK, "no mask among its tokens"),
-        (make_decoder(), masking_tokenizer, MASK, "a decoder guesses no masked words"),
+        (make_decoder(), masking_tokenizer, MASK, "a decoder guesses no masked words; `textmill generate`"),
+        (
+            make_encoder_decoder("marian"),
+            masking_tokenizer,
+            MASK,
+            "an encoder–decoder guesses no masked words; `textmill fill`",
+        ),
     ):
         with pytest.raises(GenerationError, match=problem):
             fill(model, words, text)

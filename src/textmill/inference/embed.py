@@ -20,7 +20,7 @@ def embed(model: LanguageModel, tokenizer: Tokenizer, texts: Sequence[str]) -> T
     Raises GenerationError for a model that is no encoder, and for every text that is longer than its context.
     """
     if model.family != "encoder":
-        raise GenerationError(f"a {model.family} gives no vectors of texts; give an encoder, such as sample:minilm")
+        raise GenerationError(f"{model.kind} gives no vectors of texts; give an encoder, such as sample:minilm")
     inputs = [tokenizer.encode_whole(text) for text in texts]
     context = model.config.context_length
     if problems := [

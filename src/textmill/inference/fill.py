@@ -26,7 +26,9 @@ def fill(model: LanguageModel, tokenizer: Tokenizer, text: str, top: int = 5) ->
     Raises GenerationError where there is no mask, the text is too long, or the model is none that fills.
     """
     if model.family != "encoder":
-        raise GenerationError(f"a {model.family} guesses no masked words; `textmill generate` lets a decoder write on")
+        pairs = model.family == "encoder-decoder"
+        advice = "`textmill fill` lets it write what is missing" if pairs else "`textmill generate` lets it write on"
+        raise GenerationError(f"{model.kind} guesses no masked words; {advice}")
     mask = tokenizer.special.mask
     if mask is None or tokenizer.mask_id is None or model.head is None:
         raise GenerationError(

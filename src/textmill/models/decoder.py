@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .config import TransformerConfig
 from .language_model import LanguageModel
-from .loss import PLAIN, LossTerms, cross_entropy_sum, token_cross_entropy
+from .loss import LossTerms
 from .stack import TransformerStack
 from .state import KeyValueState
 
@@ -25,7 +25,7 @@ class DecoderConfig(TransformerConfig):
 class Decoder(LanguageModel, TransformerStack):
     """A causal language model: token ids (B, T) -> the distribution of each next token."""
 
-    family = "decoder"
+    family, kind = "decoder", "a decoder"
 
     def __init__(self, config: DecoderConfig):
         super().__init__(config, causal=True)
@@ -68,14 +68,9 @@ class Decoder(LanguageModel, TransformerStack):
 
         With `terms` a pair of scalars: the loss to be trained on, and the nats without these terms and without a gradient.
         """
-        hidden = self.hidden(inputs, positions, segments, state, padding)
-        if targets is None:
-            return self.head(hidden)
-        loss, nats = cross_entropy_sum(hidden.flatten(0, 1), self.head.weight, targets.flatten(), terms or PLAIN)
-        return loss if terms is None else (loss, nats)
+        return self.scored(self.hidden(inputs, positions, segments, state, padding), targets, terms)
 
     @torch.no_grad()
     def token_nats(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """-log p of each target, (B, T) in nats, 0 where the target is -100."""
-        hidden = self.hidden(inputs)
-        return token_cross_entropy(hidden.flatten(0, 1), self.head.weight, targets.flatten()).view_as(targets)
+        return self.nats_of(self.hidden(inputs), targets)

@@ -14,7 +14,7 @@ from ..tokens.loader import IGNORED
 from .block import ACTIVATIONS
 from .config import TransformerConfig
 from .language_model import LanguageModel
-from .loss import PLAIN, LossTerms, cross_entropy_sum
+from .loss import LossTerms
 from .normalization import make_norm
 from .stack import TransformerStack
 
@@ -43,13 +43,9 @@ class Transform(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
         self.norm = make_norm(config.width, config.norm, config.norm_epsilon, config.norm_bias)
 
-    def transformed(self, hidden: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor) -> Tensor:
         """(…, D) -> (…, D)."""
         return self.norm(self.activation(self.dense(hidden)))
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """The same."""
-        return self.transformed(hidden)
 
 
 class MaskedHead(Transform):
@@ -64,6 +60,15 @@ class MaskedHead(Transform):
         """(V, D): what the last product multiplies by."""
         return self.output.weight
 
+    @property
+    def bias(self) -> Tensor:
+        """(V,): what it adds."""
+        return self.output.bias
+
+    def transformed(self, hidden: Tensor) -> Tensor:
+        """What the last product is given: (…, D) -> (…, D)."""
+        return super().forward(hidden)
+
     def forward(self, hidden: Tensor) -> Tensor:
         """(…, D) -> (…, V)."""
         return self.output(self.transformed(hidden))
@@ -76,7 +81,7 @@ class Encoder(LanguageModel, TransformerStack):
     default to 0.
     """
 
-    family = "encoder"
+    family, kind = "encoder", "an encoder"
     writes = False
 
     def __init__(self, config: EncoderConfig):
@@ -107,12 +112,6 @@ class Encoder(LanguageModel, TransformerStack):
             added = self.token_type_embedding(torch.zeros_like(inputs) if token_types is None else token_types)
         return self.run(inputs, positions, segments, real=real, added=added)
 
-    def pooled(self, hidden: Tensor) -> Tensor:
-        """What stands for a whole text, of its hidden states (B, T, D): the first token's, (B, D), through the pooler where
-        there is one."""
-        first = hidden[:, 0]
-        return first if self.pooler is None else torch.tanh(self.pooler(first))
-
     def forward(
         self,
         inputs: Tensor,
@@ -134,6 +133,4 @@ class Encoder(LanguageModel, TransformerStack):
         if targets is None:
             return self.head(hidden)
         counted = targets != IGNORED
-        masked = self.head.transformed(hidden[counted])
-        loss, nats = cross_entropy_sum(masked, self.head.weight, targets[counted], terms or PLAIN, self.head.output.bias)
-        return loss if terms is None else (loss, nats)
+        return self.scored(self.head.transformed(hidden[counted]), targets[counted], terms)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .config import TransformerConfig, below_one
 from .language_model import LanguageModel
-from .loss import PLAIN, LossTerms, cross_entropy_sum, token_cross_entropy
+from .loss import LossTerms
 from .stack import TransformerStack
 from .state import EncoderDecoderState, memory_mask
 
@@ -50,7 +50,7 @@ class EncoderDecoderConfig(TransformerConfig):
 class EncoderDecoder(LanguageModel):
     """Source ids (B, S) and the target's ids so far (B, T) -> the distribution of the target's next token."""
 
-    family = "encoder-decoder"
+    family, kind = "encoder-decoder", "an encoder–decoder"
 
     def __init__(self, config: EncoderDecoderConfig):
         super().__init__()
@@ -110,21 +110,16 @@ class EncoderDecoder(LanguageModel):
 
         With `terms` a pair of scalars: the loss to be trained on, and the nats without these terms and without a gradient.
         """
-        hidden = self.hidden(inputs, source, lengths, state, padding)
-        if targets is None:
-            return self.head(hidden)
-        rows = hidden.flatten(0, 1), self.head.weight, targets.flatten(), terms or PLAIN, self.head.bias
-        loss, nats = cross_entropy_sum(*rows)
-        return loss if terms is None else (loss, nats)
+        return self.scored(self.hidden(inputs, source, lengths, state, padding), targets, terms)
 
     @torch.no_grad()
     def token_nats(self, inputs: Tensor, targets: Tensor, source: Tensor, lengths: Tensor | None = None) -> Tensor:
         """-log p of each target, (B, T) in nats, 0 where the target is -100."""
-        hidden = self.hidden(inputs, source, lengths)
-        nats = token_cross_entropy(hidden.flatten(0, 1), self.head.weight, targets.flatten(), self.head.bias)
-        return nats.view_as(targets)
+        return self.nats_of(self.hidden(inputs, source, lengths), targets)
 
     def _memory(self, source: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """What the encoder makes of the sources, (B, S, D), and which places of it are real."""
+        """What the encoder makes of the sources, (B, S, D), and which places of it are real; None: all."""
+        if lengths is None:
+            return self.encoder.run(source), None
         mask = memory_mask(lengths, source.size(1))
-        return self.encoder.run(source, real=None if mask is None else mask[:, 0, 0]), mask
+        return self.encoder.run(source, real=mask[:, 0, 0]), mask

@@ -6,16 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from .attention import Attention
+from .loss import PLAIN, LossTerms, cross_entropy_sum, token_cross_entropy
 
 
 class LanguageModel(nn.Module):
     """A model of one family. Its embedding table is `embedding`, its layers `blocks` (those of both halves, in two stacks)."""
 
     family: ClassVar[str]
+    kind: ClassVar[str]  # the family in a sentence: "a decoder"
     writes: ClassVar[bool] = True  # whether it goes on with a text
     config: Any  # a ModelConfig, of the family's own class
     embedding: nn.Embedding
-    head: Any  # hidden states -> logits; its `weight` is (V, D). None where an encoder gives hidden states alone
+    head: Any  # hidden states -> logits; its `weight` is (V, D), its `bias` (V,) or None. None where an encoder has no head
 
     def initialise(self, seed: int) -> None:
         """Fill the weights as a function of the seed alone.
@@ -85,3 +87,17 @@ class LanguageModel(nn.Module):
     def hidden(self, inputs: Tensor, *args: Any, **more: Any) -> Tensor:
         """The last hidden state, (B, T, D), of token ids (B, T)."""
         raise NotImplementedError
+
+    def scored(self, hidden: Tensor, targets: Tensor | None, terms: LossTerms | None) -> Any:
+        """What `forward` makes of what the head's product is given, (…, D): without targets (…) the head's logits, (…, V), else
+        the sum of their nats as a scalar, or with `terms` the pair that `cross_entropy_sum` gives."""
+        if targets is None:
+            return self.head(hidden)
+        rows = hidden.flatten(0, -2), self.head.weight, targets.flatten()
+        loss, nats = cross_entropy_sum(*rows, terms or PLAIN, self.head.bias)
+        return loss if terms is None else (loss, nats)
+
+    def nats_of(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """-log p of each target, (B, T) in nats, without a gradient, 0 where it is -100; of hidden states (B, T, D)."""
+        rows = hidden.flatten(0, 1), self.head.weight, targets.flatten()
+        return token_cross_entropy(*rows, self.head.bias).view_as(targets)

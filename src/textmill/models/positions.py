@@ -12,7 +12,6 @@ class SinusoidalPositions(nn.Module):
 
     def __init__(self, context_length: int, width: int):
         super().__init__()
-        self.width = width
         angles = torch.arange(context_length, dtype=torch.float64)[:, None] / 10_000.0 ** (
             torch.arange(0, width, 2, dtype=torch.float64) / width
         )

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .config import ModelConfig
 from .language_model import LanguageModel
-from .loss import PLAIN, LossTerms, cross_entropy_sum, token_cross_entropy
+from .loss import LossTerms
 from .recurrent_state import RecurrentState
 
 
@@ -137,7 +137,7 @@ class RecurrentBlock(nn.Module):
 class Recurrent(LanguageModel):
     """A causal language model: token ids (B, T) -> the distribution of each next token."""
 
-    family = "recurrent"
+    family, kind = "recurrent", "a recurrent model"
 
     def __init__(self, config: RecurrentConfig):
         super().__init__()
@@ -205,14 +205,9 @@ class Recurrent(LanguageModel):
 
         With `terms` a pair of scalars: the loss to be trained on, and the nats without these terms and without a gradient.
         """
-        hidden = self.hidden(inputs, state, padding)
-        if targets is None:
-            return self.head(hidden)
-        loss, nats = cross_entropy_sum(hidden.flatten(0, 1), self.head.weight, targets.flatten(), terms or PLAIN)
-        return loss if terms is None else (loss, nats)
+        return self.scored(self.hidden(inputs, state, padding), targets, terms)
 
     @torch.no_grad()
     def token_nats(self, inputs: Tensor, targets: Tensor, state: RecurrentState | None = None) -> Tensor:
         """-log p of each target, (B, T) in nats, 0 where the target is -100, going on from `state`."""
-        hidden = self.hidden(inputs, state)
-        return token_cross_entropy(hidden.flatten(0, 1), self.head.weight, targets.flatten()).view_as(targets)
+        return self.nats_of(self.hidden(inputs, state), targets)

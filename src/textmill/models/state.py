@@ -146,8 +146,8 @@ class EncoderDecoderState(KeyValueState):
         """Hold this memory from now on."""
         self.memory, self.lengths = memory, lengths
 
-    def memory_mask(self) -> Tensor | None:
-        """Which places of the source are real, (N, 1, 1, S); None: all."""
+    def memory_mask(self) -> Tensor:
+        """Which places of the source are real, (N, 1, 1, S)."""
         return memory_mask(self.lengths, self.memory[0][0].size(2))
 
     def select(self, rows: Tensor) -> Self:
@@ -176,10 +176,8 @@ class EncoderDecoderState(KeyValueState):
         return super().bytes(length) + sum(key[0].numel() + value[0].numel() for key, value in self.memory) * 4
 
 
-def memory_mask(lengths: Tensor | None, longest: int) -> Tensor | None:
-    """Which places of sources of these lengths, (N,), are real: (N, 1, 1, longest) booleans; None: all."""
-    if lengths is None:
-        return None
+def memory_mask(lengths: Tensor, longest: int) -> Tensor:
+    """Which places of sources of these lengths, (N,), are real: (N, 1, 1, longest) booleans."""
     return (torch.arange(longest, device=lengths.device) < lengths[:, None])[:, None, None]
 
 
