@@ -26,11 +26,11 @@ class Count:
     parameters: int
     embedding_parameters: int
     matrix_parameters: int
+    decoded_parameters: int  # those of `matrix_parameters` that a token to be written passes through
     attention_flops: int  # per token, forward, scores and mixing over the whole context
     head_parameters: int = 0  # those of `matrix_parameters` that only tokens to be predicted pass through
     head_share: float = 1.0  # how many of all tokens these are in training
     causal: bool = True
-    decoded_parameters: int | None = None  # those of `matrix_parameters` that a token to be written passes through; None: all
 
     @property
     def forward_flops(self) -> int:
@@ -54,18 +54,16 @@ class Count:
 
     def decode_bytes(self, bytes_per_weight: float = 4.0) -> float:
         """Bytes of weights that must be read to decode one token alone (the state's bytes come on top)."""
-        decoded = self.matrix_parameters if self.decoded_parameters is None else self.decoded_parameters
-        return decoded * bytes_per_weight
+        return self.decoded_parameters * bytes_per_weight
 
 
 def count(config: ModelConfig, context: int | None = None, head_share: float = 1.0) -> Count:
     """Count a model at a context of `context` tokens (default: the longest it takes). `head_share`: see Count."""
     causal = not isinstance(config, EncoderConfig)
     attention = attention_flops(config, context or config.context_length)
-    cost = Count(*_parameters(config)[:3], attention, _parameters(config)[3], head_share, causal)
-    if isinstance(config, EncoderDecoderConfig):
-        return dataclasses.replace(cost, decoded_parameters=cost.matrix_parameters - _source_parameters(config))
-    return cost
+    parameters, embedding, matrices, head = _parameters(config)
+    decoded = matrices - (_source_parameters(config) if isinstance(config, EncoderDecoderConfig) else 0)
+    return Count(parameters, embedding, matrices, decoded, attention, head, head_share, causal)
 
 
 def count_spans(config: EncoderDecoderConfig, share: float) -> Count:
@@ -77,13 +75,14 @@ def count_spans(config: EncoderDecoderConfig, share: float) -> Count:
     source, target = text - cut + marks, cut + marks + 1
     whole = count(config)
     encoder, decoder = config.halves
-    of_source = _source_parameters(config)
-    matrices = (source * of_source + target * (whole.matrix_parameters - of_source)) / text
+    of_source, of_target = whole.matrix_parameters - whole.decoded_parameters, whole.decoded_parameters
+    matrices = (source * of_source + target * of_target) / text
     looked_up = encoder.layers * source**2 + decoder.layers * target * (target + source)
     attention = 4 * config.heads * config.head_dim * looked_up / text
     return dataclasses.replace(whole, matrix_parameters=round(matrices), attention_flops=round(attention), causal=False)
 
 
+@functools.lru_cache(maxsize=256)
 def _source_parameters(config: EncoderDecoderConfig) -> int:
     """Matrices that a token of the source passes through: the encoder's, and those of the keys and values of its memory."""
     looked_up = ("cross_attention.key.weight", "cross_attention.value.weight")

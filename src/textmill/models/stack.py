@@ -125,14 +125,14 @@ class TransformerStack(nn.Module):
         self, queries: int, keys: int, segments: Tensor | None, real: Tensor | None, device: torch.device
     ) -> dict[int, Tensor | None]:
         """The mask of each window that a layer has."""
-        masks: dict[int, Tensor | None] = {}
-        for window in {0, *self.shape.windows}:
-            mask = attention_mask(queries, keys, device, self.causal, segments, window, real)
-            if self.shape.positions == "alibi":
-                place = torch.arange(keys, device=device)
-                bias = alibi_bias(self.shape.heads, place[keys - queries :], place)
-                if mask is None and self.causal:
-                    mask = place <= place[keys - queries :, None]
-                mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
-            masks[window] = mask
-        return masks
+        masks = {
+            window: attention_mask(queries, keys, device, self.causal, segments, window, real)
+            for window in set(self.shape.windows) or {0}
+        }
+        if self.shape.positions != "alibi":
+            return masks
+        place = torch.arange(keys, device=device)
+        bias = alibi_bias(self.shape.heads, place[keys - queries :], place)
+        if self.causal:
+            bias = bias.masked_fill(place > place[keys - queries :, None], -torch.inf)
+        return {window: bias if mask is None else bias.masked_fill(~mask, -torch.inf) for window, mask in masks.items()}
