@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from textmill.corpus.document import Document
-from textmill.errors import ModelError
+from textmill.errors import CorpusError, ModelError
 from textmill.evaluation.masked import EncoderScorer, MaskedScore, bits_per_masked_token, hidden_words, hide, with_guesses
 from textmill.evaluation.masked_baselines import WordCounts, WordScorer
 from textmill.evaluation.masked_evaluation import evaluate_masked
@@ -123,6 +123,15 @@ def test_systems_are_compared_on_the_same_words(documents, masking_tokenizer, ma
     assert evaluation.differences[0].value == pytest.approx(difference)
     text = render_masked_evaluation(evaluation)
     assert f"{before.accuracy.value:.3f}" in text and "bits per masked word above the better baseline, word before" in text
+
+
+def test_documents_without_words_are_refused(masking_tokenizer, make_encoder) -> None:
+    scorers = [EncoderScorer(make_encoder("bert"), masking_tokenizer), WordScorer(WordCounts(["a word"]), True)]
+    silent = [Document("… — 。", "0", ""), Document("!?", "1", "")]
+    with pytest.raises(CorpusError, match="the documents have no words to hide; give other text"):
+        evaluate_masked(scorers, silent, samples=20)
+    evaluation = evaluate_masked(scorers, [*silent, Document("a word", "2", "")], samples=20)
+    assert [score.id for score in evaluation.documents[0]] == ["2"]
 
 
 def test_who_cannot_guess_is_refused(make_encoder, tokenizer, masking_tokenizer) -> None:

@@ -13,10 +13,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..corpus.document import Document
 from ..errors import ModelError
 from ..models.encoder import Encoder
+from ..tokens.loader import IGNORED
 from ..tokens.tokenizer import Tokenizer
 from .scorers import NATS_PER_BYTE
 from .words import word_spans
@@ -64,13 +66,17 @@ class MaskedScorer(Protocol):
         """The scores of those documents that have words, in the documents' order."""
 
 
+def seed_of(document: Document) -> int:
+    """What chance begins with where a document's words or spans are chosen: a function of its id."""
+    return int.from_bytes(hashlib.sha256(document.id.encode(errors="backslashreplace")).digest()[:8])
+
+
 def hidden_words(document: Document) -> list[tuple[int, int]]:
     """The characters [begin, end) of each word that is to be guessed: SHARE of the words, one at least, in their order."""
     spans = word_spans(document.text)
     if not spans:
         return []
-    seed = int.from_bytes(hashlib.sha256(document.id.encode(errors="backslashreplace")).digest()[:8])
-    order = np.random.default_rng(seed).permutation(len(spans))
+    order = np.random.default_rng(seed_of(document)).permutation(len(spans))
     return [spans[word] for word in sorted(order[: max(1, round(SHARE * len(spans)))])]
 
 
@@ -136,7 +142,7 @@ class EncoderScorer:
             for start in range(0, len(windows), self.batch_size):
                 batch = windows[start : start + self.batch_size]
                 found = self._run([(texts[place], begin) for place, begin in batch])
-                for (place, begin), nats, guesses in zip(batch, *found, strict=True):
+                for (place, begin), (nats, guesses) in zip(batch, found, strict=True):
                     places = begin + np.flatnonzero(texts[place].hidden[begin : begin + self.room])
                     results[place][0][places], results[place][1][places] = nats, guesses
         finally:
@@ -144,32 +150,33 @@ class EncoderScorer:
         return results
 
     @torch.no_grad()
-    def _run(self, windows: Sequence[tuple[HiddenText, int]]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def _run(self, windows: Sequence[tuple[HiddenText, int]]) -> list[tuple[np.ndarray, np.ndarray]]:
         """The nats and the guesses of each window's hidden tokens."""
-        prefix, suffix = self.tokenizer.prefix, self.tokenizer.suffix
-        rows = []
+        rows, targets = [], []
         for text, begin in windows:
-            ids = np.where(text.hidden, self.mask_id, text.ids)[begin : begin + self.room]
-            rows.append(torch.tensor([*prefix, *ids, *suffix]))
-        lengths = torch.tensor([len(row) for row in rows])
+            ids, hidden = (values[begin : begin + self.room] for values in (text.ids, text.hidden))
+            rows.append(torch.tensor([*self.tokenizer.prefix, *np.where(hidden, self.mask_id, ids), *self.tokenizer.suffix]))
+            before, after = ([IGNORED] * len(frame) for frame in (self.tokenizer.prefix, self.tokenizer.suffix))
+            targets.append(torch.tensor([*before, *np.where(hidden, ids, IGNORED), *after]))
+        lengths = torch.tensor([len(row) for row in rows], device=self.model.device)
         inputs = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.model.device)
-        hidden = self.model.hidden(inputs, lengths=lengths.to(self.model.device))
-        masks = [torch.from_numpy(text.hidden[begin : begin + self.room]) for text, begin in windows]
-        places = torch.zeros(inputs.shape, dtype=torch.bool)
-        for row, mask in enumerate(masks):
-            places[row, len(prefix) : len(prefix) + len(mask)] = mask
-        targets = np.concatenate(
-            [text.ids[begin : begin + self.room][mask.numpy()] for (text, begin), mask in zip(windows, masks)]
-        )
-        nats, guesses = [], []
-        for states, wanted in zip(
-            hidden[places.to(hidden.device)].split(LOGIT_ROWS), torch.from_numpy(targets).split(LOGIT_ROWS), strict=True
-        ):
-            logarithms = self.model.head(states).float().log_softmax(dim=-1).cpu()
-            nats.append(-logarithms.gather(1, wanted[:, None])[:, 0].double())
-            guesses.append(logarithms.argmax(dim=-1))
-        cuts = np.cumsum([int(mask.sum()) for mask in masks])[:-1]
-        return np.split(torch.cat(nats).numpy(), cuts), np.split(torch.cat(guesses).numpy(), cuts)
+        wanted = torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORED)
+        return nats_and_guesses(self.model.head, self.model.hidden(inputs, lengths=lengths), wanted)
+
+
+def nats_and_guesses(head: Any, hidden: Tensor, targets: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of each row of hidden states (B, T, D) what its targets (B, T) cost under `head`, in nats, and the likeliest tokens in
+    their places, both in their order; -100 is no target."""
+    wanted = targets != IGNORED
+    chosen, states = targets[wanted].to(hidden.device), hidden[wanted.to(hidden.device)]
+    nats, guesses = [], []
+    for some, these in zip(states.split(LOGIT_ROWS), chosen.split(LOGIT_ROWS), strict=True):
+        logarithms = head(some).float().log_softmax(dim=-1)
+        nats.append(-logarithms.gather(1, these[:, None])[:, 0])
+        guesses.append(logarithms.argmax(dim=-1))
+    cuts = np.cumsum(wanted.sum(dim=1).cpu().numpy())[:-1]
+    found = (torch.cat(nats).cpu().double().numpy(), torch.cat(guesses).cpu().numpy())
+    return list(zip(*(np.split(values, cuts) for values in found), strict=True))
 
 
 def scores_of_guesses(

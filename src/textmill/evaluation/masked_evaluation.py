@@ -2,17 +2,23 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .. import __version__
 from ..corpus.document import Document
+from ..errors import CorpusError
 from ..score import BITS_PER_MASKED_WORD, Score
 from .bits_per_byte import data_hash, plain_score
 from .bootstrap import bootstrap_ratio, paired_bootstrap
-from .masked import MaskedScore, MaskedScorer
+from .masked import EncoderScorer, MaskedScore, MaskedScorer
 from .selection import refuse_unfit
+from .spans import SpanScorer
+from .words import word_spans
+
+# Models that see a text from both sides, and are judged by the words that they guess.
+GUESSERS: dict[str, Callable[..., MaskedScorer]] = {"encoder": EncoderScorer, "encoder-decoder": SpanScorer}
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,10 @@ def evaluate_masked(
     extra_signature: Mapping[str, Any] | None = None,
 ) -> MaskedEvaluation:
     """Let every system guess the hidden words of `documents`, and compare the first with each other one; `samples` resamples
-    an interval. Raises CorpusError where documents can't be told apart, ValueError where none has a word."""
+    an interval. Raises CorpusError where documents can't be told apart, or none has a word."""
     refuse_unfit(documents)
+    if not any(word_spans(document.text) for document in documents):
+        raise CorpusError("the documents have no words to hide; give other text, with letters or digits in it")
     results, seconds = [], []
     for scorer in scorers:
         started = time.perf_counter()

@@ -4,7 +4,7 @@ import lzma
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,16 @@ from ..models.ngram import NgramModel
 from ..progress import Progress
 from ..score import Score
 from .bits_per_byte import UNIT, Evaluation, evaluate_scorers, plain_score
-from .masked import EncoderScorer, MaskedScorer
 from .masked_baselines import WordCounts, WordScorer
-from .masked_evaluation import MaskedEvaluation, evaluate_masked
+from .masked_evaluation import GUESSERS, MaskedEvaluation, evaluate_masked
 from .scorers import XZ_END, NgramScorer
-from .spans import SpanScorer
 from .stream_scorer import scorer_of
 from .table import render_evaluation, render_masked_evaluation
 from .texts import Texts, known_sources, seen_in_training, training_texts
 
-# Models that see a text from both sides, and are judged by the words that they guess.
-GUESSERS: dict[str, Callable[..., MaskedScorer]] = {"encoder": EncoderScorer, "encoder-decoder": SpanScorer}
 BASELINE_BYTES = 20_000_000  # of text that the n-gram learns from at most
 ROWS = 16  # windows that pass through a model together
+NAMED_FILES = 5  # of those that a model was trained on; of a folder of notes it may be all
 XZ_DICTIONARY = 1 << 26  # 64 MiB: bounds the memory, some ten times as much
 
 
@@ -73,8 +70,8 @@ def evaluate_folders(
     if guess and len(guess) < len(folders):
         other = next(folder for folder in folders if folder not in guess)
         raise ModelError(
-            f"{guess[0].path} is an {guess[0].model.family}, which has no bits per byte, and {other.path} is a "
-            f"{other.model.family}, which guesses no hidden words; compare each with its own kind"
+            f"{guess[0].path} is {guess[0].model.kind}, which has no bits per byte, and {other.path} is "
+            f"{other.model.kind}, which guesses no hidden words; compare each with its own kind"
         )
     names = system_names([folder.path for folder in folders])
     scorers: list[Any]
@@ -99,9 +96,6 @@ def evaluate_folders(
         )
     notes = [note for folder, name in zip(folders, names) for note in _overlap(folder, name, texts)]
     return SideBySide(evaluation, None if guess else xz_alone(documents), texts, notes, len(folders))
-
-
-NAMED_FILES = 5  # of those that a model was trained on; of a folder of notes it may be all
 
 
 def _overlap(folder: ModelFolder, name: str, texts: Texts) -> Iterator[str]:

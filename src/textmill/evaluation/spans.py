@@ -3,7 +3,6 @@
 They write the words one after the other, piece by piece; each piece is asked for after those before it as they really are.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,11 +12,10 @@ import torch
 
 from ..corpus.document import Document
 from ..models.encoder_decoder import EncoderDecoder
-from ..tokens.loader import IGNORED
 from ..tokens.pairs import pair_batch
 from ..tokens.spans import SpanCorruption, marked
 from ..tokens.tokenizer import Tokenizer
-from .masked import LOGIT_ROWS, SHARE, HiddenText, MaskedScore, hidden_words, hide, scores_of_guesses
+from .masked import SHARE, HiddenText, MaskedScore, hidden_words, hide, nats_and_guesses, scores_of_guesses, seed_of
 
 Pair = tuple[list[int], list[int]]
 
@@ -69,12 +67,12 @@ class SpanScorer:
         return results
 
     def bits_per_span_token(self, documents: Sequence[Document]) -> float:
-        """The loss of pretraining on these documents, marks and ends included. What is cut out of each is a function of its
-        id."""
+        """The loss of pretraining on these documents, marks and ends included. SHARE of each is cut out, whatever the share in
+        training; which tokens these are is a function of the document's id."""
         pairs = []
         for document in documents:
-            seed = int.from_bytes(hashlib.sha256(document.id.encode(errors="backslashreplace")).digest()[:8])
-            random, ids = np.random.default_rng(seed), np.array(self.tokenizer.encode(document.text), dtype=np.int64)
+            ids = np.array(self.tokenizer.encode(document.text), dtype=np.int64)
+            random = np.random.default_rng(seed_of(document))
             pairs += [self.task.pair(ids[begin:][: self.room], SHARE, random) for begin in range(0, len(ids), self.room)]
         answers = self._answers(pairs)
         return sum(float(nats.sum()) for nats, _ in answers) / math.log(2) / sum(len(nats) for nats, _ in answers)
@@ -102,16 +100,8 @@ class SpanScorer:
             for start in range(0, len(order), self.batch_size):
                 places = order[start : start + self.batch_size]
                 batch = pair_batch([pairs[place] for place in places], self.task.pad_id, start_id).to(self.model.device)
-                real = batch.targets != IGNORED
-                states = self.model.hidden(batch.inputs, batch.source, batch.lengths)[real]
-                nats, guesses = [], []
-                for some, wanted in zip(states.split(LOGIT_ROWS), batch.targets[real].split(LOGIT_ROWS), strict=True):
-                    logarithms = self.model.head(some).float().log_softmax(dim=-1)
-                    nats.append(-logarithms.gather(1, wanted[:, None])[:, 0].double().cpu())
-                    guesses.append(logarithms.argmax(dim=-1).cpu())
-                cuts = np.cumsum(real.sum(dim=1).cpu().numpy())[:-1]
-                found = np.split(torch.cat(nats).numpy(), cuts), np.split(torch.cat(guesses).numpy(), cuts)
-                answers |= dict(zip(places, zip(*found, strict=True), strict=True))
+                hidden = self.model.hidden(batch.inputs, batch.source, batch.lengths)
+                answers |= zip(places, nats_and_guesses(self.model.head, hidden, batch.targets), strict=True)
         finally:
             self.model.train(was_training)
         return [answers[place] for place in range(len(pairs))]
