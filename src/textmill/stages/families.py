@@ -3,6 +3,7 @@
 One class, and an entry in FAMILIES, for those that live alike.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from ..corpus.document import Document
 from ..evaluation.bits_per_byte import Evaluation, evaluate_scorers, validation_bits_per_byte
 from ..evaluation.masked import EncoderScorer, MaskedScorer, beginning, bits_per_masked_token, with_guesses
 from ..evaluation.masked_baselines import WordCounts, WordScorer
-from ..evaluation.masked_evaluation import MaskedEvaluation, evaluate_masked
+from ..evaluation.masked_evaluation import GUESSERS, MaskedEvaluation, evaluate_masked
 from ..evaluation.scorers import ModelScorer, NgramScorer, Scorer, XzScorer
 from ..evaluation.settings import EvaluationSettings
 from ..evaluation.spans import SpanScorer, without_hidden_words
@@ -37,7 +38,7 @@ from ..training.settings import TrainSettings
 
 NAME = "textmill"  # what the tables call the model
 XZ_BYTES = 8_000_000  # xz reads its training text anew for every document
-SHOWN_CHARACTERS = 240  # of a held-out document, to show an encoder's guesses
+SHOWN_CHARACTERS = 240  # of a held-out document whose hidden words are guessed for show
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class Family(Protocol):
         """The model beside baselines that know nothing but the training texts."""
 
 
+def _too_long(length: int, room: int) -> str | None:
+    """What is wrong with a prompt of so many tokens; None where there is room for it."""
+    return f"is {length} tokens long, and model.context_length leaves room for {room}; shorten it" if length > room else None
+
+
 class Causal:
     """Models that write from left to right."""
 
@@ -126,10 +132,7 @@ class Causal:
         return Sample(prompt, complete(model, tokenizer, prompt, Sampling(seed=seed), tokens))
 
     def prompt_problem(self, prompt: str, tokenizer: Tokenizer, context: int) -> str | None:
-        length, room = len(tokenizer.encode(prompt)), context - 2
-        return (
-            f"is {length} tokens long, and model.context_length leaves room for {room}; shorten it" if length > room else None
-        )
+        return _too_long(len(tokenizer.encode(prompt)), context - 2)  # what begins a text, and what is to follow
 
     def evaluate(
         self,
@@ -162,8 +165,9 @@ class Recurrent(Causal):
 
 
 class Masked:
-    """Models that guess hidden words from both sides. A prompt without a mask is given one at its end."""
+    """Models that guess hidden words from both sides. A prompt without a `mark` is given a mask at its end."""
 
+    mark = re.compile(re.escape(MASK))  # what stands in a prompt where something is to be guessed
     special_tokens: tuple[str, ...] = (PAD, MASK)
     verb = "guesses"
     figure = BITS_PER_MASKED_TOKEN
@@ -189,15 +193,13 @@ class Masked:
 
     def sample(self, model: Any, tokenizer: Tokenizer, prompt: str, held_out: Document, seed: int, tokens: int) -> Sample:
         if prompt:
-            return Sample("", filled(model, tokenizer, prompt if MASK in prompt else f"{prompt.rstrip()} {MASK}"))
+            return Sample("", filled(model, tokenizer, self._with_mark(prompt)))
         scorer = EncoderScorer(model, tokenizer, name=NAME)
         return Sample("", with_guesses(scorer, beginning(held_out, SHOWN_CHARACTERS)))
 
     def prompt_problem(self, prompt: str, tokenizer: Tokenizer, context: int) -> str | None:
-        length, room = len(tokenizer.encode(prompt.replace(MASK, ""))) + max(1, prompt.count(MASK)), context - 2
-        return (
-            f"is {length} tokens long, and model.context_length leaves room for {room}; shorten it" if length > room else None
-        )
+        parts, frame = self.mark.split(prompt), len(tokenizer.prefix) + len(tokenizer.suffix)
+        return _too_long(len(tokenizer.encode("".join(parts))) + max(1, len(parts) - 1), context - frame)
 
     def evaluate(
         self,
@@ -212,18 +214,18 @@ class Masked:
         counts = WordCounts(training_texts(), settings.baseline_bytes)
         baselines = [WordScorer(counts, neighbours=True), WordScorer(counts, neighbours=False)]
         training_seconds = dict.fromkeys((each.name for each in baselines), round(time.perf_counter() - started, 3))
-        scorers: list[MaskedScorer] = [self._scorer(model, tokenizer, rows), *baselines]
+        scorers: list[MaskedScorer] = [GUESSERS[model.family](model, tokenizer, rows, NAME), *baselines]
         evaluation = evaluate_masked(scorers, documents, settings.bootstrap_samples)
         return Judgement(evaluation, render_masked_evaluation(evaluation), training_seconds)
 
-    def _scorer(self, model: Any, tokenizer: Tokenizer, rows: int) -> MaskedScorer:
-        return EncoderScorer(model, tokenizer, rows, NAME)
+    def _with_mark(self, prompt: str) -> str:
+        return prompt if self.mark.search(prompt) else f"{prompt.rstrip()} {MASK}"
 
 
 class Spans(Masked):
-    """Models that write what was cut out of a text, judged by the words that encoders are judged by. A prompt without a mask is
-    given one at its end."""
+    """Models that write what was cut out of a text, judged by the words that encoders are judged by."""
 
+    mark = MARK
     special_tokens: tuple[str, ...] = (PAD, *MARKS)
     verb = "guesses"
     figure = BITS_PER_SPAN_TOKEN
@@ -249,20 +251,10 @@ class Spans(Masked):
 
     def sample(self, model: Any, tokenizer: Tokenizer, prompt: str, held_out: Document, seed: int, tokens: int) -> Sample:
         if prompt:
-            return Sample("", filled_spans(model, tokenizer, prompt if MARK.search(prompt) else f"{prompt.rstrip()} {MASK}"))
+            return Sample("", filled_spans(model, tokenizer, self._with_mark(prompt)))
         room = model.config.context_length - len(tokenizer.prefix) - len(tokenizer.suffix)
         kept = without_hidden_words(tokenizer, beginning(held_out, SHOWN_CHARACTERS))[:room]
         return Sample("", filled_row(model, tokenizer, kept))
-
-    def prompt_problem(self, prompt: str, tokenizer: Tokenizer, context: int) -> str | None:
-        parts, room = MARK.split(prompt), context - len(tokenizer.prefix) - len(tokenizer.suffix)
-        length = len(tokenizer.encode("".join(parts))) + max(1, len(parts) - 1)
-        return (
-            f"is {length} tokens long, and model.context_length leaves room for {room}; shorten it" if length > room else None
-        )
-
-    def _scorer(self, model: Any, tokenizer: Tokenizer, rows: int) -> MaskedScorer:
-        return SpanScorer(model, tokenizer, rows, NAME)
 
 
 FAMILIES: dict[str, Family] = {
