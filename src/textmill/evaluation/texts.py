@@ -82,8 +82,10 @@ def read_texts(settings: CorpusSettings, maximum_bytes: int, cleaned: bool = Tru
     with _without_standard_input(settings) as files_only, Progress("reading", None, "bytes", sys.stderr) as progress:
         paths = list_sources(files_only, progress)
         progress.total = sum(path.stat().st_size for path in paths)
+        names = _names(paths, files_only)
         texts = Texts(settings, cleaned, Selection([], 0, 0, 0))
-        documents = _documents(paths, files_only, texts, progress)
+        texts.files = {name: sha256_of_file(path) for path, name in names.items()}
+        documents = _documents(names, files_only, texts, progress)
         try:
             texts.selection = choose_documents(documents, maximum_bytes)
         except NothingChosenError:
@@ -101,7 +103,7 @@ def training_texts(settings: CorpusSettings, progress: Progress | None = None) -
         paths = list_sources(files_only, progress)
         if progress:
             progress.total = sum(path.stat().st_size for path in paths)
-        for document in _documents(paths, files_only, texts, progress):
+        for document in _documents(_names(paths, files_only), files_only, texts, progress):
             yield document.text
 
 
@@ -123,14 +125,19 @@ def known_sources(texts: Texts, lineage: Mapping[str, Any]) -> list[str]:
     return [name for name, digest in texts.files.items() if digest in known]
 
 
-def _documents(paths: Sequence[Path], settings: CorpusSettings, texts: Texts, progress: Progress | None) -> Iterator[Document]:
-    """Every document that the steps keep; counts, in `texts`, what is read and dropped."""
+def _names(paths: Sequence[Path], settings: CorpusSettings) -> dict[Path, str]:
+    """What each file is called: its path where two would be called alike."""
+    names = {path: name_of(path, settings) for path in paths}
+    counts = Counter(names.values())
+    return {path: name if counts[name] == 1 else str(path) for path, name in names.items()}
+
+
+def _documents(
+    names: Mapping[Path, str], settings: CorpusSettings, texts: Texts, progress: Progress | None
+) -> Iterator[Document]:
+    """Every document of these files that the steps keep; counts, in `texts`, what is read and dropped."""
     clean, without_duplicates = Cleaner(settings), DropDuplicates()
-    shared = {name for name, count in Counter(name_of(path, settings) for path in paths).items() if count > 1}
-    for path in paths:
-        name = name_of(path, settings)
-        name = str(path) if name in shared else name
-        texts.files[name] = sha256_of_file(path)
+    for path, name in names.items():
         for found in read_documents(path, settings, progress.advance if progress else None):
             texts.read += 1
             result = found if isinstance(found, Document | Drop) else found.read(settings)
