@@ -21,7 +21,7 @@ def mean_interval(amounts: Floats, sizes: Floats, samples: int, seed: int = 0) -
 
     `amounts` (seeds, documents), `sizes` (documents,). (nan, nan) for one document.
     """
-    return _bounds(resampled_ratios(amounts, sizes, samples, seed).mean(axis=0), [_values(amounts, sizes)], seed)
+    return _bounds(resampled_ratios(amounts, sizes, samples, seed).mean(axis=0), [figures(amounts, sizes)], seed)
 
 
 def difference_interval(first: Floats, second: Floats, sizes: Floats, samples: int, seed: int = 0) -> tuple[float, float]:
@@ -30,11 +30,11 @@ def difference_interval(first: Floats, second: Floats, sizes: Floats, samples: i
     `first` (seeds, documents), `second` (seeds of its own, documents).
     """
     drawn = resampled_ratios(np.stack([first.mean(axis=0) - second.mean(axis=0)]), sizes, samples, seed)[0]
-    return _bounds(drawn, [_values(first, sizes), _values(second, sizes)], seed)
+    return _bounds(drawn, [figures(first, sizes), figures(second, sizes)], seed)
 
 
-def _values(amounts: Floats, sizes: Floats) -> Floats:
-    """Each seed's figure."""
+def figures(amounts: Floats, sizes: Floats) -> Floats:
+    """Each seed's figure, (seeds,), of `amounts` (seeds, documents) and `sizes` (documents,)."""
     return amounts.sum(axis=1) / sizes.sum()
 
 

@@ -13,7 +13,7 @@ from .. import __version__
 from ..errors import RunError
 from ..evaluation.bits_per_byte import plain_score
 from ..score import Score
-from .intervals import Floats, difference_interval, mean_interval
+from .intervals import Floats, difference_interval, figures, mean_interval
 from .measures import Documents, Measure
 from .outcome import Outcome
 from .plan import Limit
@@ -175,7 +175,7 @@ def _system(
 ) -> System:
     identities, own = list(documents[0]), [outcome for outcome in outcomes if outcome.name == name]
     amounts, sizes = _amounts(documents, identities), _sizes(documents, identities)
-    values = amounts.sum(axis=1) / sizes.sum()
+    values = figures(amounts, sizes)
     interval = mean_interval(amounts, sizes, samples)
     score = Score(measure.name, float(values.mean()), *interval, len(identities), measure.unit, signature)
     seconds = float(np.mean([each.seconds for each in own])) if own else outcomes[0].baseline_seconds[name]

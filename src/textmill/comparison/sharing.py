@@ -17,7 +17,7 @@ STAGES = ("corpus", "tokenizer", "tokens")
 
 
 def share_stages(source: Path, target: Path) -> None:
-    """Give the run folder `target` what `source` has of the shared stages and it lacks; nothing where `source` has none."""
+    """Give the run folder `target`, where it has finished nothing, what `source` has of the shared stages."""
     try:
         finished = read_sealed(source / MANIFEST)["stages"]
     except RunError:  # not there yet, or damaged: its own run will say so
@@ -26,6 +26,8 @@ def share_stages(source: Path, target: Path) -> None:
         if (target / MANIFEST).exists():
             return
         taken = {name: finished[name] for name in STAGES if name in finished and (source / name).is_dir()}
+        if not taken:
+            return
         for name in taken:
             with atomic_folder(target / name) as folder:
                 shutil.copytree(source / name, folder, copy_function=_link, dirs_exist_ok=True)

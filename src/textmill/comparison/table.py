@@ -1,10 +1,9 @@
 """A comparison as tables: for a terminal, and in Markdown to be pasted into a README."""
 
-import math
 from collections.abc import Callable, Iterator
 
+from ..evaluation.table import columns, interval
 from ..progress import format_bytes, format_count, format_seconds
-from ..score import Score
 from .result import Difference, Result, System, Table
 
 COSTS = ("parameters", "tokens", "tokens/s", "memory", "energy", "time")
@@ -18,10 +17,10 @@ def terminal_tables(result: Result) -> str:
     """The tables, what their intervals hold, every pair's difference, and what failed."""
     parts = []
     for table in result.tables:
-        rows = list(_rows(table))
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
-        parts += ["\n".join(lines), "\n".join(sentence(table, difference) for difference in table.differences)]
+        parts += [
+            "\n".join(columns(list(_rows(table)))),
+            "\n".join(sentence(table, difference) for difference in table.differences),
+        ]
     return "\n\n".join([*parts, "\n".join([*notes(result), *_failed(result)])])
 
 
@@ -47,7 +46,7 @@ def _rows(table: Table) -> Iterator[tuple[str, ...]]:
         yield (
             system.name,
             f"{score.value:.3f}",
-            _interval(score),
+            interval(score),
             "best" if difference is None else f"{difference.score.value:+.3f}{' noise' if difference.noise else ''}",
             *costs,
             format_seconds(system.seconds),
@@ -70,7 +69,7 @@ def _costs(system: System) -> Iterator[str]:
 def sentence(table: Table, difference: Difference) -> str:
     """`gpt2 less qwen3: +0.031 [0.012, 0.050] bits/byte.` or `…: noise.`"""
     score, ending = difference.score, {True: ": noise.", False: ".", None: "; one document doesn't say how sure that is."}
-    return f"{score.name}: {score.value:+.3f} {_interval(score)} {score.unit}{ending[difference.noise]}"
+    return f"{score.name}: {score.value:+.3f} {interval(score)} {score.unit}{ending[difference.noise]}"
 
 
 def notes(result: Result) -> Iterator[str]:
@@ -95,7 +94,3 @@ def notes(result: Result) -> Iterator[str]:
 
 def _failed(result: Result) -> list[str]:
     return [f"{name} failed: {reason}" for name, reason in result.failures.items()]
-
-
-def _interval(score: Score) -> str:
-    return "unknown" if math.isnan(score.low) else f"[{score.low:.3f}, {score.high:.3f}]"

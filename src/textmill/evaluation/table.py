@@ -18,7 +18,7 @@ def render_evaluation(evaluation: Evaluation, other: str = "baseline") -> str:
         (
             system.name,
             f"{system.bits_per_byte.value:.3f}",
-            _interval(system.bits_per_byte),
+            interval(system.bits_per_byte),
             f"{system.token_perplexity.value:.4g}",
             f"{system.word_perplexity.value:.4g}",
             str(system.bits_per_byte.count),
@@ -26,7 +26,7 @@ def render_evaluation(evaluation: Evaluation, other: str = "baseline") -> str:
         for system in evaluation.systems
     ]
     note = "(per token, per word: perplexity; a document's end counts as one)"
-    return "\n".join([*_table(header, rows), note, *_differences(evaluation, other)])
+    return "\n".join([*columns([header, *rows]), note, *_differences(evaluation, other)])
 
 
 def render_masked_evaluation(evaluation: MaskedEvaluation, other: str = "baseline") -> str:
@@ -36,29 +36,32 @@ def render_masked_evaluation(evaluation: MaskedEvaluation, other: str = "baselin
         (
             system.name,
             f"{system.accuracy.value:.3f}",
-            _interval(system.accuracy),
+            interval(system.accuracy),
             f"{system.bits_per_masked_word.value:.3f}",
-            _interval(system.bits_per_masked_word),
+            interval(system.bits_per_masked_word),
             str(system.accuracy.count),
         )
         for system in evaluation.systems
     ]
     note = "(accuracy: share of the hidden words that are guessed whole; a model is asked for each piece)"
-    return "\n".join([*_table(header, rows), note, *_differences(evaluation, other)])
+    return "\n".join([*columns([header, *rows]), note, *_differences(evaluation, other)])
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(header, *rows)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
-        for row in (header, *rows)
-    ]
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line a row, for a terminal: the first column begins at the left, the others end at the right."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+
+
+def interval(score: Score) -> str:
+    """`[2.104, 2.155]`, or that it isn't known."""
+    return "unknown" if math.isnan(score.low) else f"[{score.low:.3f}, {score.high:.3f}]"
 
 
 def _differences(evaluation: Evaluation | MaskedEvaluation, other: str) -> list[str]:
     label_width = max((len(difference.name) for difference in evaluation.differences), default=0)
     lines = [
-        f"{difference.name.ljust(label_width)}  {difference.value:+.3f} {_interval(difference)} {difference.unit},"
+        f"{difference.name.ljust(label_width)}  {difference.value:+.3f} {interval(difference)} {difference.unit},"
         f" over {_documents(difference.count)} that both scored"
         for difference in evaluation.differences
     ]
@@ -80,7 +83,3 @@ def _verdict(evaluation: Evaluation | MaskedEvaluation, closest: int, other: str
 
 def _documents(count: int) -> str:
     return "the one document" if count == 1 else f"the {count} documents"
-
-
-def _interval(score: Score) -> str:
-    return "unknown" if math.isnan(score.low) else f"[{score.low:.3f}, {score.high:.3f}]"

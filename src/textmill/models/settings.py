@@ -63,6 +63,11 @@ def feed_forward_width(width: int, gated: bool) -> int:
     return -(-width * 8 // 3 // 64) * 64 if gated else 4 * width
 
 
+def tiled(pattern: tuple[int, ...], layers: int) -> tuple[int, ...]:
+    """A pattern of windows, over and over, for so many layers."""
+    return tuple(pattern[layer % len(pattern)] for layer in range(layers)) if pattern else ()
+
+
 def resized(config: Any, preset: str) -> Any:
     """A shape of the same architecture, as large as `preset` names."""
     if isinstance(config, RecurrentConfig):
@@ -71,8 +76,8 @@ def resized(config: Any, preset: str) -> Any:
         sizes = preset_sizes(preset, type(config), config.gated)
     fields = {field.name for field in dataclasses.fields(config)}
     changes: dict[str, Any] = {name: size for name, size in sizes.items() if name in fields}
-    if getattr(config, "windows", ()):
-        changes["windows"] = tuple(config.windows[layer % len(config.windows)] for layer in range(sizes["layers"]))
+    if "windows" in fields:
+        changes["windows"] = tiled(config.windows, sizes["layers"])
     if isinstance(config, EncoderDecoderConfig):
         changes["decoder_layers"] = None
     return dataclasses.replace(config, **changes)
@@ -182,7 +187,7 @@ class ModelSettings(Settings):
         pattern = architecture.differs.get("windows", ())
         if self.sliding_window is not None:
             pattern = tuple(self.sliding_window if window else 0 for window in pattern or (1,))
-        windows = tuple(pattern[layer % len(pattern)] for layer in range(layers)) if pattern else ()
+        windows = tiled(pattern, layers)
         return windows if any(windows) else ()
 
     def _recurrent_config(self, vocabulary_size: int, architecture: Architecture) -> RecurrentConfig:

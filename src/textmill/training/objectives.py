@@ -41,6 +41,11 @@ class Objective(Protocol):
         ...
 
 
+def _documents(batch: Batch) -> dict[str, Tensor | None]:
+    """What keeps attention inside documents, where a batch says it."""
+    return {} if batch.segments is None else {"positions": batch.positions, "segments": batch.segments}
+
+
 class CausalObjective:
     """Predict each next token."""
 
@@ -55,8 +60,7 @@ class CausalObjective:
 
     def __call__(self, model: nn.Module, batch: Batch, carry: Tensor | None) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         state = model.carried(carry, batch.continues)  # type: ignore[operator]
-        documents = {} if batch.segments is None else {"positions": batch.positions, "segments": batch.segments}
-        loss, nats = model(batch.inputs, batch.targets, state=state, terms=self.terms, **documents)
+        loss, nats = model(batch.inputs, batch.targets, state=state, terms=self.terms, **_documents(batch))
         return loss, None if state is None else state.values.detach(), {"nats": nats}
 
 
@@ -92,10 +96,9 @@ class MaskedObjective:
     def count(self, batch: Batch) -> int:
         return batch.tokens
 
-    def __call__(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
-        documents = {} if batch.segments is None else {"positions": batch.positions, "segments": batch.segments}
-        loss, nats = model(batch.inputs, batch.targets, terms=self.terms, **documents)
-        return loss, carry, {"nats": nats}
+    def __call__(self, model: nn.Module, batch: Batch, carry: Tensor | None) -> tuple[Tensor, None, dict[str, Tensor]]:
+        loss, nats = model(batch.inputs, batch.targets, terms=self.terms, **_documents(batch))
+        return loss, None, {"nats": nats}
 
     def _chosen(self, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Places of a row (T,) that are to be guessed: words in random order up to the share, one at least. Whether the word

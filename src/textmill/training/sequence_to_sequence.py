@@ -24,9 +24,9 @@ class SequenceToSequenceObjective:
     def count(self, batch: PairBatch) -> int:
         return batch.tokens
 
-    def __call__(self, model: nn.Module, batch: PairBatch, carry: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: PairBatch, carry: Tensor | None) -> tuple[Tensor, None, dict[str, Tensor]]:
         loss, nats = model(batch.inputs, batch.targets, batch.source, batch.lengths, terms=self.terms)
-        return loss, carry, {"nats": nats}
+        return loss, None, {"nats": nats}
 
 
 class SpanCorruptionObjective(SequenceToSequenceObjective):

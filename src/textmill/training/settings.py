@@ -198,7 +198,8 @@ def unfit_contexts(settings: TrainSettings, context: int) -> list[str]:
 def unfit_family(settings: TrainSettings, family: str) -> list[str]:
     """What of these settings says something that models of this family don't have."""
     problems = []
-    if "encoder" not in family and settings.masking != TrainSettings.model_fields["masking"].default:
+    hides_words = family in ("encoder", "encoder-decoder")
+    if not hides_words and settings.masking != TrainSettings.model_fields["masking"].default:
         problems.append("train.masking: only encoders and encoder–decoders learn from hidden words; leave it out")
     if family != "recurrent":
         lacking = {
