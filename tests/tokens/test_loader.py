@@ -72,7 +72,7 @@ def test_every_token_is_a_target_once_or_counted_as_unread(data: TokenData, cont
     plan = BlockPlan(context, batch_size=30)
     rows_per_epoch = plan.rows_per_epoch(data.tokens)
     steps = -(-2 * rows_per_epoch // 30)
-    starts = np.concatenate([plan.rows(data.tokens, 5, step) for step in range(steps)])
+    starts = np.concatenate([plan.rows(data.tokens, 5, step).starts for step in range(steps)])
     orders = []
     for epoch in range(2):
         rows = starts[epoch * rows_per_epoch : (epoch + 1) * rows_per_epoch]
@@ -94,7 +94,7 @@ def test_the_cuts_move_from_epoch_to_epoch(data: TokenData) -> None:
 def test_targets_are_the_next_inputs_and_all_count(data: TokenData) -> None:
     plan = BlockPlan(context=50, batch_size=4)
     batch = Loader(data, plan, seed=0).batch(2)
-    for row, start in enumerate(plan.rows(data.tokens, 0, 2)):
+    for row, start in enumerate(plan.rows(data.tokens, 0, 2).starts):
         stretch = data.read(int(start), 51).astype(np.int64)
         assert batch.inputs[row].tolist() == stretch[:-1].tolist()
         assert batch.targets[row].tolist() == stretch[1:].tolist()
@@ -218,7 +218,7 @@ def test_streams_read_on_and_every_token_once_an_epoch(data: TokenData, context:
             assert torch.equal(after.inputs[after.continues, 0], before.targets[after.continues, -1])
         wraps = (~torch.stack([batch.continues for batch in batches[1:]])).sum(dim=0)
         assert wraps.max() <= 1
-        starts = [plan.rows(data.tokens, 2, step) for step in range(epoch * steps, (epoch + 1) * steps)]
+        starts = [plan.rows(data.tokens, 2, step).starts for step in range(epoch * steps, (epoch + 1) * steps)]
         reads = np.zeros(data.tokens, dtype=int)
         for start in np.concatenate(starts):
             reads[start + 1 : start + 1 + context] += 1

@@ -88,7 +88,7 @@ class Loader:
         Made by numpy alone, so that another thread can make it without waking torch's own threads.
         """
         context = self.plan.phase(step).context
-        starts = self.plan.rows(self.data.tokens, self.seed, step)
+        starts, continues = self.plan.rows(self.data.tokens, self.seed, step)
         tokens = np.stack([self.data.read(int(start), context + 1) for start in starts]).astype(np.int64)
         targets = np.ascontiguousarray(tokens[:, 1:])
         segments, positions = self._segments(starts, context) if self.plan.document_attention else (None, None)
@@ -100,7 +100,7 @@ class Loader:
             positions=torch.from_numpy(positions),
             segments=None if segments is None else torch.from_numpy(segments),
             source=torch.from_numpy(np.zeros(len(starts), dtype=np.int32)),
-            continues=torch.from_numpy(self.plan.continues(self.data.tokens, self.seed, step)),
+            continues=torch.from_numpy(continues),
             tokens=int((targets != IGNORED).sum()),
             pieces=self.plan.context // context,
         )

@@ -5,6 +5,7 @@ reads on, batch after batch, for models that remember.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,14 @@ class Phase:
     until: int
     batch_size: int
     context: int
+
+
+class Rows(NamedTuple):
+    """The B rows of a batch: where each begins in the corpus, (B,) int64, and whether it goes on where the same row of the
+    batch before ended, (B,) bool. A row reads the phase's context + 1 tokens."""
+
+    starts: np.ndarray
+    continues: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -57,12 +66,8 @@ class Plan:
         """How many blocks a corpus of `tokens` has, the same in every epoch. Raises CorpusError where it has none."""
         raise NotImplementedError
 
-    def rows(self, tokens: int, seed: int, step: int) -> np.ndarray:
-        """Where each row of batch `step` begins in the corpus: (B,) int64. It reads the phase's context + 1 from there."""
-        raise NotImplementedError
-
-    def continues(self, tokens: int, seed: int, step: int) -> np.ndarray:
-        """Whether each row of batch `step` goes on where the same row of the batch before ended: (B,) bool."""
+    def rows(self, tokens: int, seed: int, step: int) -> Rows:
+        """The rows of batch `step`."""
         raise NotImplementedError
 
 
@@ -88,8 +93,8 @@ class BlockPlan(Plan):
         spare = tokens - 1 - self.rows_per_epoch(tokens) * self.context
         return mix(seed, epoch, ~0) % min(self.context, spare + 1)
 
-    def rows(self, tokens: int, seed: int, step: int) -> np.ndarray:
-        """Where each row of batch `step` begins in the corpus: (B,) int64. It reads the phase's context + 1 from there."""
+    def rows(self, tokens: int, seed: int, step: int) -> Rows:
+        """The rows of batch `step`. None goes on: blocks are shuffled."""
         blocks, phase = self.rows_per_epoch(tokens), self.phase(step)
         epochs, indices = np.divmod(np.arange(phase.batch_size, dtype=np.int64) + self.blocks_before(step), blocks)
         starts = np.empty(phase.batch_size, dtype=np.int64)
@@ -98,11 +103,8 @@ class BlockPlan(Plan):
             places = permute(indices[here], blocks, seed, epoch)
             starts[here] = self.offset(tokens, seed, epoch) + places * self.context
         pieces = np.arange(0, self.context, phase.context, dtype=np.int64)
-        return (starts[:, None] + pieces).reshape(-1)
-
-    def continues(self, tokens: int, seed: int, step: int) -> np.ndarray:
-        """No row goes on: blocks are shuffled."""
-        return np.zeros(len(self.rows(tokens, seed, step)), dtype=bool)
+        begins = (starts[:, None] + pieces).reshape(-1)
+        return Rows(begins, np.zeros(len(begins), dtype=bool))
 
 
 class StreamPlan(Plan):
@@ -126,24 +128,17 @@ class StreamPlan(Plan):
         """How many blocks a corpus of `tokens` has, the same in every epoch."""
         return self.steps_per_epoch(tokens) * self.batch_size
 
-    def rows(self, tokens: int, seed: int, step: int) -> np.ndarray:
-        """Where each row of batch `step` begins in the corpus: (B,) int64."""
-        steps, (epoch, places) = self.steps_per_epoch(tokens), self._places(tokens, seed, step)
-        spare = tokens - 1 - self.rows_per_epoch(tokens) * self.context
-        parts = np.arange(self.batch_size, dtype=np.int64) * steps
-        return mix(seed, epoch, ~0) % (spare + 1) + (parts + places) * self.context
-
-    def continues(self, tokens: int, seed: int, step: int) -> np.ndarray:
-        """All but where an epoch begins, and where a row goes from its part's end to its begin."""
-        _, places = self._places(tokens, seed, step)
-        return (places > 0) & (step % self.steps_per_epoch(tokens) > 0)
-
-    def _places(self, tokens: int, seed: int, step: int) -> tuple[int, np.ndarray]:
-        """The epoch, and how many blocks of its part lie before each row's: (B,) int64."""
+    def rows(self, tokens: int, seed: int, step: int) -> Rows:
+        """The rows of batch `step`. All go on but where an epoch begins, and where a row goes from its part's end to its
+        begin."""
         steps = self.steps_per_epoch(tokens)
         epoch, here = divmod(step, steps)
         begins = np.array([mix(seed, epoch, row) % steps for row in range(self.batch_size)], dtype=np.int64)
-        return epoch, (begins + here) % steps
+        places = (begins + here) % steps  # how many blocks of its part lie before each row's
+        spare = tokens - 1 - self.rows_per_epoch(tokens) * self.context
+        parts = np.arange(self.batch_size, dtype=np.int64) * steps
+        starts = mix(seed, epoch, ~0) % (spare + 1) + (parts + places) * self.context
+        return Rows(starts, (places > 0) & (here > 0))
 
 
 PLANS: dict[str, type[Plan]] = {"blocks": BlockPlan, "streams": StreamPlan}
