@@ -146,6 +146,12 @@ def test_in_and_out_by_the_verbs(textmill, folder: Path, tmp_path: Path) -> None
     ours, back = load(folder).model, load(tmp_path / "back").model
     assert ours.config == back.config
     assert all(torch.equal(ours.state_dict()[name], tensor) for name, tensor in back.state_dict().items())
+    shards = textmill("export", tmp_path / "in", "--out", tmp_path / "shards", "--shard-size", 0.001)
+    assert shards.code == 0 and (tmp_path / "shards" / "model.safetensors").is_file()
+    for kind in ("gguf", "onnx"):
+        refused = textmill("export", tmp_path / "in", "--to", kind, "--out", tmp_path / "no", "--shard-size", 2)
+        assert refused.code == 2 and f"--shard-size 2: {kind} isn't written in several files" in refused.err
+        assert not (tmp_path / "no").exists()
     assert "did you mean 'gguf'" in textmill("export", folder, "--to", "guff", "--out", tmp_path / "x").err
     assert "did you mean 'float16'" in textmill("export", folder, "--dtype", "flaot16", "--out", tmp_path / "x").err
 

@@ -119,7 +119,7 @@ def test_broken_lines_are_reported_together(tmp_path: Path) -> None:
     message = problem(write(tmp_path, "a.jsonl", "\n".join(lines)))
     assert "line 2: not valid JSON" in message
     assert "line 3: a list instead of an object" in message
-    assert "line 4: no field 'text'; its fields: 'txt'" in message
+    assert "line 4: no field 'text'; its fields: 'txt'; name the right one by corpus.text_field or --text-field" in message
     assert "line 5: the field 'text' holds a number instead of a string" in message
     assert len(message.splitlines()) == 4
 
@@ -130,7 +130,7 @@ def test_the_byte_that_is_not_utf8(tmp_path: Path, name: str) -> None:
     data = before.encode() + b'{"text": "\xc3\x28"}'
     message = problem(write(tmp_path, name, gzip.compress(data) if name.endswith("gz") else data))
     assert f"byte 0xc3 at offset {len(before) + 10:,} (line 20,001)" in message
-    assert "corpus.encoding" in message
+    assert "corpus.encoding or --encoding" in message
 
 
 def test_other_encodings_and_byte_order_marks(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_choice_of_documents_is_the_same_wherever_the_source_lies() -> None:
 
 
 def test_no_document_small_enough_is_an_error_that_says_so() -> None:
-    with pytest.raises(CorpusError, match=f"none of the {len(DOCUMENTS)} documents .* maximum_bytes = 3;"):
+    with pytest.raises(CorpusError, match=f"none of the {len(DOCUMENTS)} documents .* maximum_bytes = 3; .* --maximum-bytes"):
         choose_documents(DOCUMENTS, 3)
 
 

@@ -1,5 +1,6 @@
 """`textmill inspect`: what it says agrees with the model, the run and the recipe; damage is named."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -22,6 +23,17 @@ def test_parts_add_up_to_what_counting_says(preset: str, tied: bool) -> None:
     assert parts["all"] == count(config).parameters == sum(size for part, size in parts.items() if part != "all")
     assert parts["embedding"] == count(config).embedding_parameters
     assert (parts["head"] == 0) == tied
+
+
+def test_a_pooler_is_a_part_of_its_own() -> None:
+    """As in MiniLM: BERT's body without the head."""
+    bert = ModelSettings(architecture="bert", preset="0.5m", layers=2, width=64, context_length=32).config(500)
+    config = dataclasses.replace(bert, masked_head=False, pooler=True)
+    parts = parameters_by_part(config)
+    assert parts["pooler"] == 64 * 64 + 64 and parts["head"] == 0
+    assert parts["embedding"] == (500 + 32 + 2) * 64
+    assert parts["norms"] == (1 + 2 * 2) * 2 * 64  # of the embeddings, and two in each layer
+    assert parts["all"] == count(config).parameters == sum(size for part, size in parts.items() if part != "all")
 
 
 def test_a_model(textmill, tiny_run: Path) -> None:

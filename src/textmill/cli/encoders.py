@@ -8,12 +8,12 @@ import typer
 
 from ..errors import GenerationError
 from .app import app
-from .models import Model, standard_input
+from .models import standard_input
 
 
 @app.command()
 def fill(
-    model: Model,
+    model: Annotated[Path, typer.Argument(help="An encoder's or an encoder–decoder's model folder, or its run folder.")],
     text: Annotated[str, typer.Argument(help="A text with <|mask|> wherever something is missing.")],
     top: Annotated[
         int | None, typer.Option(min=1, help="How many guesses of an encoder to show for each mask; default: 5.")
@@ -42,7 +42,7 @@ def fill(
 
 @app.command()
 def embed(
-    model: Model,
+    model: Annotated[Path, typer.Argument(help="An encoder's model folder, its run folder, or sample:minilm.")],
     texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="Texts; - reads one a line from standard input.")],
     out: Annotated[Path | None, typer.Option(help="Write a .npy file, a row a text, instead of JSON lines.")] = None,
     similarity: Annotated[bool, typer.Option("--similarity", help="Print how alike the texts are, as cosines.")] = False,

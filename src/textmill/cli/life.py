@@ -93,7 +93,7 @@ def recipe(
 
 @app.command()
 def sample(name: Annotated[str | None, typer.Argument(help="Which one; without a name, all are listed.")] = None) -> None:
-    """Fetch a sample, text or weights, into the user's cache and print its path; or list the samples there are."""
+    """Fetch a sample, text, pairs or weights, into the user's cache and print its path; or list the samples there are."""
     from ..corpus.samples import SAMPLES, fetch_sample
     from ..progress import Progress
 

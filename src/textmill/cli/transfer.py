@@ -41,7 +41,10 @@ def export(
         str | None,
         typer.Option(help="Numbers: same (default), float32, bfloat16, float16; gguf: F16 (default), F32, BF16, Q8_0, Q4_0."),
     ] = None,
-    shard_size: Annotated[float, typer.Option(min=0.001, help="GB; a larger file of weights is written as several.")] = 5.0,
+    shard_size: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="GB; of huggingface: a larger file of weights is written as several; default: 5."),
+    ] = None,
 ) -> None:
     """Write a model for elsewhere: for transformers and all that reads its folders, for llama.cpp, or as ONNX."""
     from ..errors import ModelError, nearest
@@ -51,18 +54,22 @@ def export(
         raise ModelError(f"--to {to!r} is unknown{nearest(to, kinds)}; write one of {', '.join(kinds)}")
     if to == "onnx" and dtype not in (None, "float32"):
         raise ModelError(f"--dtype {dtype}: ONNX is written in float32; leave it out")
+    if to != "huggingface" and shard_size is not None:
+        raise ModelError(f"--shard-size {shard_size:g}: {to} isn't written in several files; leave it out")
     from ..formats.gguf import save_gguf
     from ..formats.model_folder import load_model_folder
     from ..formats.onnx_export import save_onnx
     from ..formats.sources import model_path
     from ..formats.transfer import SAME, export_folder, refuse_existing
+    from ..formats.weights import SHARD_BYTES
     from ..interruption import stoppable
     from ..progress import Progress
 
     path = model_path(model)
+    shard_bytes = SHARD_BYTES if shard_size is None else int(shard_size * 1e9)
     with stoppable(), Progress("exporting", None, "bytes", sys.stderr) as progress:
         if to == "huggingface":
-            export_folder(path, out, dtype or SAME, int(shard_size * 1e9), progress.advance)
+            export_folder(path, out, dtype or SAME, shard_bytes, progress.advance)
         elif to == "gguf":
             refuse_existing(out)
             for note in save_gguf(out, path, dtype or "F16"):

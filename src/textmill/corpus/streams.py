@@ -46,8 +46,8 @@ class EncodingError(CorpusError):
         self.place, self.reason = place, reason
         also = f", nor {' nor '.join(others)}" if others else ""
         super().__init__(
-            f"{path} is not {encoding}{also}: {place}: {reason}; say how the file is encoded with corpus.encoding (for "
-            "Chinese often 'gb18030', for older Western text 'cp1252'), or convert it to UTF-8"
+            f"{path} is not {encoding}{also}: {place}: {reason}; say how the file is encoded with corpus.encoding or "
+            "--encoding (for Chinese often 'gb18030', for older Western text 'cp1252'), or convert it to UTF-8"
         )
 
 

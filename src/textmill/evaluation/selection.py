@@ -51,7 +51,7 @@ def choose_documents(documents: Iterable[Document], maximum_bytes: int) -> Selec
     if not kept:
         raise NothingChosenError(
             f"none of the {left_out_documents} documents to evaluate on fits in maximum_bytes = {maximum_bytes};"
-            " give a greater maximum_bytes, or more documents"
+            " give a greater evaluate.maximum_bytes or --maximum-bytes, or more documents"
         )
     chosen = [document for _, _, document in sorted(kept, reverse=True, key=lambda entry: entry[:2])]
     return Selection(chosen, size, left_out_documents, left_out_bytes)

@@ -21,7 +21,7 @@ from .card import Card, rows_of
 
 ACTIVATION_NAMES = {"silu": "SiLU", "gelu": "GELU", "gelu_tanh": "GELU (by tanh)", "relu": "ReLU"}
 # Of a parameter's name; all others are norms.
-PARTS = ("embedding", "position_embedding", "attention", "cross_attention", "feed_forward", "cell", "head")
+PARTS = ("embedding", "attention", "cross_attention", "feed_forward", "cell", "pooler", "head")
 BYTES = {"float32": 4, "bfloat16": 2}
 
 

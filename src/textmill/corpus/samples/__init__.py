@@ -26,9 +26,9 @@ SAMPLES: dict[str, Sample] = {
     )
 }
 _USE = {
-    "text": "corpus.source and textmill evaluate take it",
+    "text": "corpus.source, textmill evaluate and textmill vectors take it",
     "pairs": "examples/encoder_decoder_translation.py learns from them",
-    "weights": "textmill import and textmill chat take it",
+    "weights": "textmill import takes it",
 }
 
 
@@ -38,7 +38,7 @@ def fetch_sample(
     """The file or folder of the sample `name`, fetched or made on the first call, kept in `cache_folder` (default: the
     user's).
 
-    Raises CorpusError where the name isn't known, the sample isn't of the `kind` that is asked for (None: either will do),
+    Raises CorpusError where the name isn't known, the sample isn't of the `kind` that is asked for (None: any will do),
     the fetch fails or the cache can't be written, with the way out.
     """
     known = [sample.name for sample in SAMPLES.values() if kind in (None, sample.kind)]

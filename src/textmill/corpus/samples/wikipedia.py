@@ -25,7 +25,7 @@ def _fetch(path: Path, progress: Progress | None) -> None:
             "the Wikipedia sample",
             str(error),
             "Without a network: textmill run recipes/standard-library.toml does the same with a text that every Python has; "
-            "or set corpus.source to text of your own",
+            "or give text of your own",
             "wikipedia",
             path,
         ) from error
