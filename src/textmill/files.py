@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import filelock
 
-from .errors import RunError
+from .errors import RunError, TextmillError
 from .progress import format_count
 
 # Why a file can take no more, by the system's error number.
@@ -27,6 +27,7 @@ FULL = {
     errno.EFBIG: "the system allows no larger file (see `ulimit -f`)",
     112: "no room is left on its disk",  # as Windows numbers it
 }
+LARGEST_FOREIGN_JSON = 1 << 24  # bytes; the largest configurations and lists of weights have a few million
 WINDOWS_TRIES, WINDOWS_PAUSE = 20, 0.05  # a virus scanner or an indexer may hold a file open for a moment
 
 
@@ -170,6 +171,35 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not valid JSON ({error}); delete it, and run again to have it made anew") from error
+
+
+def strict_json(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError where it isn't JSON, or a name stands twice in one object: readers differ in
+    which of the two they take. RecursionError where it is too deep."""
+    return json.loads(text, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"the name {twice!r:.80} stands twice in one object")
+    return found
+
+
+def read_foreign_json(path: Path, error: type[TextmillError]) -> Any:
+    """A small JSON file of someone's, read with distrust. Raises `error` where it can't be read, or is no `strict_json`."""
+    try:
+        if (size := path.stat().st_size) > LARGEST_FOREIGN_JSON:
+            raise error(f"{path} has {size:,} bytes, more than {LARGEST_FOREIGN_JSON:,}, which is no configuration")
+        value = strict_json(path.read_text(encoding="utf-8"))
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate, which JSON can spell, is a ValueError here
+    except OSError as problem:
+        raise error(f"cannot read {path}: {problem.strerror}") from problem
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{path} is not valid JSON ({problem!s:.200}); fetch or make it anew") from problem
+    return value
 
 
 def write_sealed(path: str | Path, value: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from textmill.errors import ModelError
 from textmill.formats.model_folder import save_model_folder
 from textmill.formats.opened_folder import open_model_folder
+from textmill.formats.transfer import export_folder
 from textmill.formats.weights import open_weights
 from textmill.models.architectures import ARCHITECTURES, build
 from textmill.models.settings import ModelSettings
@@ -209,6 +210,33 @@ def test_what_the_safetensors_library_lets_through_is_refused(headed: Path) -> N
                 open_weights(headed)
     finally:
         path.write_bytes(original)
+
+
+@pytest.mark.parametrize(
+    "name, known", [("config.json", "vocab_size"), ("tokenizer.json", "model"), ("tokenizer_config.json", "eos_token")]
+)
+def test_a_name_that_stands_twice_is_refused(textmill, headed: Path, name: str, known: str) -> None:
+    """The last one would win here, the first one elsewhere."""
+    path = headed / name
+    original = path.read_text(encoding="utf-8")
+    assert known in json.loads(original)
+    path.write_text(f'{{"{known}": null, ' + original.lstrip()[1:], encoding="utf-8")
+    try:
+        result = textmill("generate", headed)
+        assert result.code == 2 and f"the name '{known}' stands twice in one object" in result.err and str(path) in result.err
+    finally:
+        path.write_text(original, encoding="utf-8")
+
+
+def test_a_weight_that_an_index_places_twice_is_refused(textmill, headed: Path, tmp_path: Path) -> None:
+    export_folder(headed, tmp_path / "shards", shard_bytes=20_000)
+    path = tmp_path / "shards" / "model.safetensors.index.json"
+    places = '"weight_map": {'
+    first = next(iter(json.loads(path.read_text())["weight_map"]))
+    path.write_text(path.read_text().replace(places, f'{places}"{first}": "model.safetensors", '))
+    (tmp_path / "shards" / "textmill.json").unlink()
+    result = textmill("inspect", tmp_path / "shards")
+    assert result.code == 2 and f"the name '{first}' stands twice in one object" in result.err and str(path) in result.err
 
 
 def test_a_config_that_is_no_config_is_told(headed: Path) -> None:

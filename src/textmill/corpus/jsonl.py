@@ -59,7 +59,9 @@ def _document(line: str, number: int, name: str, settings: CorpusSettings) -> Do
         return Drop(id, name, "sample", rule, _label(record, "title"), value, threshold)
     if settings.text_field not in record:
         found = ", ".join(map(repr, list(record)[:8])) or "none"
-        raise _LineError(f"no field {settings.text_field!r}; its fields: {found}; name the right one by corpus.text_field or --text-field")
+        raise _LineError(
+            f"no field {settings.text_field!r}; its fields: {found}; name the right one by corpus.text_field or --text-field"
+        )
     text = record[settings.text_field]
     if not isinstance(text, str):
         raise _LineError(f"the field {settings.text_field!r} holds {_kind(text)} instead of a string")

@@ -40,7 +40,8 @@ def unknown_format(path: Path) -> str:
     return (
         f"{path} has {f'the ending {ending}' if ending else 'no ending'}, which no reader knows"
         f"{nearest(ending, ENDINGS, 0.75) if ending else ''}; known are {known} (also with {', '.join(COMPRESSIONS)} "
-        "behind). Plain text can be renamed, or told with corpus.format or --format; anything else has to be turned into text before"
+        "behind). Plain text can be renamed, or told with corpus.format or --format; anything else has to be turned into text "
+        "before"
     )
 
 

@@ -1,6 +1,5 @@
 """A model folder looked at before a weight is loaded: its shape, layout and lineage, and whether its files fit together."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import ModelError, RunError, nearest
-from ..files import read_sealed, sha256_of_file
+from ..files import read_foreign_json, read_sealed, sha256_of_file
 from ..models.config import ModelConfig
 from .layouts import Layout, read_stock_config
 from .matching import match_weights, stock_tensors
@@ -17,7 +16,6 @@ from .recognise import Recognised, find_model_folder, recognise
 from .weights import Weights, open_weights
 
 LINEAGE_FILE = "textmill.json"
-LARGEST_CONFIG = 1 << 24  # bytes
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,8 @@ def open_model_folder(path: str | Path) -> OpenedFolder:
     if (found := recognise(folder)).kind != "model":
         raise ModelError(_no_model(folder, found))
     lineage = _read_lineage(folder)
-    layout, config = read_stock_config(read_json(folder / "config.json"), str(folder / "config.json"))
+    path = folder / "config.json"
+    layout, config = read_stock_config(read_foreign_json(path, ModelError), str(path))
     weights = open_weights(folder)
     return OpenedFolder(folder, layout, config, lineage, weights, match_weights(folder, weights.tensors, layout, config))
 
@@ -74,16 +73,6 @@ def _read_lineage(folder: Path) -> dict[str, Any]:
         advice = f"fetch or make {folder} anew; if it was changed on purpose, delete its {LINEAGE_FILE}"
         raise ModelError(*(f"{problem}; {advice}" for problem in problems))
     return lineage
-
-
-def read_json(path: Path) -> Any:
-    """A small JSON file of someone's. Raises ModelError where it isn't one."""
-    try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise ModelError(f"{path} has more than {LARGEST_CONFIG:,} bytes, which is no configuration")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not valid JSON: {error!s:.200}") from error
 
 
 def _no_model(path: Path, found: Recognised) -> str:

@@ -3,7 +3,6 @@
 The safetensors library checks much of this as well; it takes the last of two entries of one name, and headers of 100 MB.
 """
 
-import json
 import math
 import struct
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
+from ..files import strict_json
 
 LARGEST_HEADER = 1 << 24  # bytes; some hundred thousand tensors
 MOST_DIMENSIONS = 8
@@ -52,7 +52,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
 def _parsed(text: bytes, start: int, size: int) -> dict[str, StoredTensor]:
     """The header's entries, which must fill the file from `start` to its end, each byte once."""
     try:
-        entries = json.loads(text.decode(), object_pairs_hook=_without_duplicates)
+        entries = strict_json(text.decode())
     except (ValueError, RecursionError) as error:
         raise _HeaderError(f"its header is not JSON ({error!s:.100})") from error
     if not isinstance(entries, dict):
@@ -85,12 +85,3 @@ def _entry(name: str, entry: Any, start: int) -> StoredTensor:
 
 def _is_sizes(value: Any) -> bool:
     return isinstance(value, list) and all(type(size) is int and 0 <= size < 1 << 62 for size in value)
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _HeaderError(f"its header names {twice!r:.80} twice")
-    return found

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from .. import __version__
 from ..errors import ModelError, nearest
-from ..files import sha256_of_file
+from ..files import read_foreign_json, sha256_of_file
 from .gguf import load_gguf
 from .layouts import OWN, layout_for, layout_to_keep
 from .matching import check_copies
 from .model_folder import Contents, load_tokenizer, write_model_folder
-from .opened_folder import OpenedFolder, open_model_folder, read_json
+from .opened_folder import OpenedFolder, open_model_folder
 from .weights import DTYPES, SHARD_BYTES, Advance
 
 SAME = "same"
@@ -83,7 +83,7 @@ def export_folder(
 def contents_of(opened: OpenedFolder, lineage: Mapping[str, Any]) -> Contents:
     """What a folder holds, as it is to be written again."""
     path = opened.path / "generation_config.json"
-    sampling = read_json(path) if path.is_file() else {}
+    sampling = read_foreign_json(path, ModelError) if path.is_file() else {}
     if not isinstance(sampling, dict):
         raise ModelError(f"{path} must be a JSON object")
     copies = opened.layout.copies(opened.config)
@@ -96,7 +96,7 @@ def contents_of(opened: OpenedFolder, lineage: Mapping[str, Any]) -> Contents:
         load_tokenizer(opened.path, opened.config),
         lineage,
         {key: value for key, value in sampling.items() if key not in OF_TOKENIZER},
-        {name: read_json(opened.path / name) for name in COMPANIONS if (opened.path / name).is_file()},
+        {name: read_foreign_json(opened.path / name, ModelError) for name in COMPANIONS if (opened.path / name).is_file()},
     )
 
 

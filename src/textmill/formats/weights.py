@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
+from ..files import read_foreign_json
 from .recognise import PICKLES, conversion
 from .safetensors_header import ITEM_BYTES, StoredTensor, read_header
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-LARGEST_INDEX = 1 << 24  # bytes
 SHARD_BYTES = 5_000_000_000
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 Advance = Callable[[int], None]
@@ -75,12 +75,10 @@ def open_weights(folder: Path) -> Weights:
 
 def _read_index(path: Path) -> dict[str, str]:
     """Which file each tensor is in."""
-    try:
-        if path.stat().st_size > LARGEST_INDEX:
-            raise ModelError(f"{path} has more than {LARGEST_INDEX:,} bytes, which is no list of tensors")
-        places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path} holds no weight_map ({error!s:.100}); fetch it anew") from error
+    index = read_foreign_json(path, ModelError)
+    if not isinstance(index, dict) or "weight_map" not in index:
+        raise ModelError(f"{path} holds no weight_map; fetch it anew")
+    places = index["weight_map"]
     if not isinstance(places, dict) or not places or not all(isinstance(name, str) for name in places.values()):
         raise ModelError(f"{path}: weight_map must name a file for each tensor; fetch it anew")
     outside = sorted({name for name in places.values() if Path(name).name != name or "\\" in name or name in ("", "..")})

@@ -16,9 +16,9 @@ from typing import Any
 
 from ..errors import TokenizerError
 from ..processes import end_worker, start_worker
-from .special_tokens import LARGEST_CONFIG
 
 TEMPLATE_FILE = "chat_template.jinja"
+LARGEST_TEMPLATE = 16_000_000  # characters, and bytes of a file
 SECONDS = 20.0  # for one rendering; templates in use take a hundredth of a second
 ANSWER = "answer"  # what stands for an answer where only its surroundings are wanted
 
@@ -29,9 +29,9 @@ class ChatTemplate:
     """One template, and those of other names that came with it (for tools, for retrieval), which are kept."""
 
     def __init__(self, source: str, named: Mapping[str, str] | None = None, seconds: float = SECONDS):
-        if len(source) > LARGEST_CONFIG:
+        if len(source) > LARGEST_TEMPLATE:
             raise TokenizerError(
-                f"a chat template of {len(source):,} characters isn't rendered; more than {LARGEST_CONFIG:,} is none"
+                f"a chat template of {len(source):,} characters isn't rendered; more than {LARGEST_TEMPLATE:,} is none"
             )
         self.source, self.named, self.seconds = source, dict(named or {}), seconds
         self._process: subprocess.Popen[bytes] | None = None
@@ -105,9 +105,9 @@ def read_chat_template(folder: Path, config: Mapping[str, Any]) -> ChatTemplate 
     path = folder / TEMPLATE_FILE
     with contextlib.suppress(FileNotFoundError):
         try:
-            if path.stat().st_size > LARGEST_CONFIG:
+            if path.stat().st_size > LARGEST_TEMPLATE:
                 raise TokenizerError(
-                    f"{path} has {path.stat().st_size:,} bytes; more than {LARGEST_CONFIG:,} is no chat template"
+                    f"{path} has {path.stat().st_size:,} bytes; more than {LARGEST_TEMPLATE:,} is no chat template"
                 )
             named["default"] = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:

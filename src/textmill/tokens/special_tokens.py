@@ -4,13 +4,13 @@ A tokenizer made here has the names below. One from elsewhere has its own, told 
 """
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import TokenizerError
+from ..files import read_foreign_json
 
 END_OF_TEXT = "<|endoftext|>"  # begins a text, ends it, and stands between two documents
 UNKNOWN = "<|unknown|>"
@@ -19,7 +19,6 @@ MASK = "<|mask|>"
 SPAN = "<|span_{}|>"  # number 0, 1, …: what stands for a cut-out span of text, and before it in the answer
 
 CONFIG_FILE = "tokenizer_config.json"
-LARGEST_CONFIG = 16_000_000  # bytes; the largest one known, with a thousand added tokens and a template, is 1 MB
 
 # What a tokenizer whose files name no part at all most likely means, best first.
 CONVENTIONS = {
@@ -98,17 +97,7 @@ def read_special_tokens(folder: Path, vocabulary: Mapping[str, int], special: It
 
 def read_config(path: Path) -> dict[str, Any]:
     """A small JSON object; empty where there is no such file. Raises TokenizerError where it is anything else."""
-    try:
-        if (size := path.stat().st_size) > LARGEST_CONFIG:
-            raise TokenizerError(f"{path} has {size:,} bytes; more than {LARGEST_CONFIG:,} are no configuration")
-        value = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate, which JSON can spell, is a ValueError here
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise TokenizerError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise TokenizerError(f"{path} is not valid JSON ({error}); fetch or make the tokenizer anew") from error
+    value = read_foreign_json(path, TokenizerError) if path.exists() else {}
     if not isinstance(value, dict):
         raise TokenizerError(f"{path} holds no JSON object; fetch or make the tokenizer anew")
     return value

