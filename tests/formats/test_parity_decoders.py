@@ -112,6 +112,16 @@ def test_what_transformers_writes_is_read_and_no_bit_changes(pair: tuple[Decoder
         assert torch.equal(read.model.state_dict()[name], tensor), name
 
 
+@pytest.mark.parametrize("name, shape", [("gpt2", GPT2), ("mpt", {**MPT, "heads": 4, "key_value_heads": 4, "head_dim": 12})])
+def test_heads_that_a_class_has_as_wide_as_the_model_are_told(make_decoder, name: str, shape: dict[str, Any]) -> None:
+    for changes, reason in (
+        ({"key_value_heads": 2}, f"it has 2 heads of keys and values, and {name} has one for each query head"),
+        ({"head_dim": 16}, r"4 heads of 16 aren't as wide as the model \(48\)"),
+    ):
+        with pytest.raises(ModelError, match=f"{name}: {reason}"):
+            layout_for(make_decoder(**{**shape, **changes}).config)
+
+
 def test_a_shape_without_a_class_is_told_why() -> None:
     config = DecoderConfig(512, 64, 3, 48, 4, 2, 16, 96, positions="alibi", windows=(1, 2, 3))
     with pytest.raises(ModelError, match=r"no stock class .*\(qwen3: positions is alibi, and qwen3 has rotary"):

@@ -5,9 +5,7 @@ from typing import Any
 
 from ...models.encoder import EncoderConfig
 from ..layouts.bert import BertLayout
-from ..layouts.decoders import refusals
-from ..layouts.encoders import both
-from ..layouts.layout import Piece
+from ..layouts.layout import Piece, both
 from .metadata import EMBEDDING, Metadata, size_settings
 from .values import Value
 
@@ -30,13 +28,10 @@ class BertGguf(BertLayout):
 
     embedding = EMBEDDING
 
-    def reasons(self, config: EncoderConfig) -> Iterator[str]:
-        """Why llama.cpp can't compute this shape."""
-        yield from refusals(config, self.holds, self.model_type)
+    def further_reasons(self, config: EncoderConfig) -> Iterator[str]:
+        """What can't be told setting by setting."""
         if not config.token_types:
             yield "it has no types of tokens, and bert has"
-        if config.heads * config.head_dim != config.width or config.heads != config.key_value_heads:
-            yield "its heads aren't as wide as the model together, or share keys and values"
         if config.activation not in ("gelu", "gelu_tanh"):
             yield f"activation is {config.activation}, and llama.cpp's bert has gelu"
 

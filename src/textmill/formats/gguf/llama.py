@@ -163,11 +163,13 @@ class LlamaGguf(DecoderLayout):
             "rope_scaling": _scaling_of(metadata, context),
         }
         metadata.check()
-        return DecoderConfig(**{**self.fixed(), **found})
+        config = DecoderConfig(**{**self.fixed(), **found})
+        return self._slowed(config, metadata) if SLOWING in shapes else config
 
-    def slowed(self, config: DecoderConfig, factors: Tensor, told: Any) -> DecoderConfig:
-        """The shape with the scaling of which the `factors` of SLOWING come. Raises ModelError where they come of none that is
+    def _slowed(self, config: DecoderConfig, metadata: Metadata) -> DecoderConfig:
+        """The shape with the scaling of which the factors in SLOWING come. Raises ModelError where they come of none that is
         held."""
+        factors, told = metadata.tensor(SLOWING), metadata.values.get(TOLD)
         if config.rope_scaling is not None:
             raise ModelError(f"{SLOWING} slows rotary positions that are slowed already, which isn't held")
         numbers = [round(factors.max().item(), 3), *LLAMA3]

@@ -10,11 +10,9 @@ from torch import Tensor
 from ...errors import ModelError, TokenizerError
 from ...models.architectures import build_empty
 from ...models.config import ModelConfig
-from ...models.decoder import DecoderConfig
 from ...tokens.tokenizer import Tokenizer
 from ..layouts.layout import Layout
 from .architectures import ARCHITECTURES
-from .llama import SLOWING, TOLD, LlamaGguf
 from .metadata import Metadata, Shapes, told
 from .reader import GgufFile, read_gguf
 from .tokenizer import read_tokenizer
@@ -43,7 +41,6 @@ def load_gguf(path: str | Path) -> LoadedGguf:
 
 
 def _load(file: GgufFile) -> LoadedGguf:
-    shapes = {name: place.shape for name, place in file.places.items()}
     architecture = told(file.metadata, "general.architecture", "")
     if architecture not in ARCHITECTURES:
         raise ModelError(f"general.architecture is {architecture!r:.80}; {', '.join(ARCHITECTURES)} are read")
@@ -52,10 +49,9 @@ def _load(file: GgufFile) -> LoadedGguf:
     if (kind := told(file.metadata, "general.type", "model")) != "model":
         raise ModelError(f"general.type is {kind!r:.80}; whole models are read")
     layout = ARCHITECTURES[architecture]
-    config = layout.shape_of(Metadata(file.metadata, architecture, shapes))
-    if isinstance(layout, LlamaGguf) and isinstance(config, DecoderConfig) and SLOWING in shapes:
-        config = layout.slowed(config, file.tensor(SLOWING), file.metadata.get(f"{architecture}.{TOLD}"))
-    _check_shapes(layout.stock_shapes(config), shapes)
+    metadata = Metadata(file, architecture)
+    config = layout.shape_of(metadata)
+    _check_shapes(layout.stock_shapes(config), metadata.shapes)
     tokenizer = read_tokenizer(file.metadata)
     if tokenizer.vocabulary_size > config.vocabulary_size:
         raise ModelError(

@@ -8,6 +8,7 @@ import numpy as np
 from ...errors import ModelError
 from ...models.config import TransformerConfig
 from ..layouts.stock_config import LONGEST_CONTEXT, StockConfig
+from .reader import GgufFile
 from .values import Value
 
 EMBEDDING = "token_embd.weight"
@@ -24,15 +25,16 @@ def told(metadata: Mapping[str, Any], key: str, usual: Told) -> Told:
 
 
 class Metadata(StockConfig):
-    """The keys of one architecture, without its name before them, and the `shapes` of the file's tensors, which tell what no
-    key does."""
+    """The keys of one architecture, without its name before them, and the file's tensors, which tell what no key does: their
+    `shapes`, and the numbers of one by `tensor`."""
 
-    def __init__(self, metadata: Mapping[str, Any], architecture: str, shapes: Shapes):
-        own = {
-            key.removeprefix(f"{architecture}."): value for key, value in metadata.items() if key.startswith(f"{architecture}.")
-        }
-        super().__init__(own, architecture)
-        self.shapes = shapes
+    def __init__(self, file: GgufFile, architecture: str):
+        own = f"{architecture}."
+        super().__init__(
+            {key.removeprefix(own): value for key, value in file.metadata.items() if key.startswith(own)}, architecture
+        )
+        self.shapes: Shapes = {name: place.shape for name, place in file.places.items()}
+        self.tensor = file.tensor
         self._asked: set[str] = set()
 
     def given(self, key: str) -> Any:
@@ -56,19 +58,14 @@ class Metadata(StockConfig):
 
     def plain_sizes(self) -> dict[str, Any]:
         """What `size_settings` writes, read: the sizes of a model whose heads are together as wide as it is."""
-        width, heads = self.size("embedding_length"), self.size("attention.head_count")
-        if width % heads:
-            self.wrong(f"embedding_length ({width}) must be a multiple of attention.head_count ({heads})")
-        self.must_be("attention.head_count_kv", heads)
+        sizes = self.plain_heads("embedding_length", "attention.head_count")
+        self.must_be("attention.head_count_kv", sizes["heads"])
         self.must_be("vocab_size", self.rows(EMBEDDING))
         return {
             "vocabulary_size": self.rows(EMBEDDING),
             "context_length": self.size("context_length", largest=LONGEST_CONTEXT),
             "layers": self.size("block_count", largest=len(self.shapes)),
-            "width": width,
-            "heads": heads,
-            "key_value_heads": heads,
-            "head_dim": max(1, width // heads),
+            **sizes,
             "feed_forward_width": self.size("feed_forward_length"),
         }
 

@@ -11,7 +11,7 @@ from ...models.config import ModelConfig
 from .bert import BertLayout
 from .encoder_decoders import MarianLayout, MBartLayout
 from .gpt2 import GPT2Layout
-from .layout import Layout
+from .layout import Layout, choose
 from .llama import LlamaLayout, MistralLayout, Qwen2Layout, Qwen3Layout, Starcoder2Layout
 from .modernbert import ModernBertLayout
 from .mpt import MptLayout
@@ -38,15 +38,8 @@ LAYOUTS: Mapping[str, Layout] = {layout.model_type: layout for layout in (*STOCK
 def layout_for(config: ModelConfig, preferred: str | None = None) -> Layout:
     """The stock class that holds this shape; of several, the one whose model_type is `preferred`, such as the recipe's
     architecture. Raises ModelError, with the reasons of those that come nearest, where none does."""
-    reasons = {layout: list(layout.reasons(config)) for layout in STOCK if isinstance(config, layout.config_class)}
-    fitting = [layout for layout, found in reasons.items() if not found]
-    if fitting:
-        return next((layout for layout in fitting if layout.model_type == preferred), fitting[0])
-    if not reasons:
-        raise ModelError("no stock class of transformers holds a model of this family; textmill alone reads its folder")
-    fewest = min(map(len, reasons.values()))
-    near = [f"{layout.model_type}: {', '.join(found)}" for layout, found in reasons.items() if len(found) == fewest]
-    raise ModelError(f"no stock class of transformers holds this shape ({'; '.join(near)})")
+    strange = "no stock class of transformers holds a model of this family; textmill alone reads its folder"
+    return choose(STOCK, config, preferred, strange, "no stock class of transformers holds this shape")
 
 
 def layout_to_keep(config: ModelConfig, preferred: str | None = None) -> Layout:

@@ -6,10 +6,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ...models.encoder import EncoderConfig
-from .decoders import ACTIVATIONS, STOCK_ACTIVATIONS
-from .encoders import EncoderLayout, both
-from .layout import Piece
-from .stock_config import StockConfig
+from .encoders import EncoderLayout
+from .layout import Piece, both
+from .stock_config import ACTIVATIONS, STOCK_ACTIVATIONS, StockConfig
 
 BIAS = "cls.predictions.bias"
 OUTER = {
@@ -45,7 +44,7 @@ class BertLayout(EncoderLayout):
         "token": ("BertForTokenClassification", "classifier"),
         "span": ("BertForQuestionAnswering", "qa_outputs"),
     }
-    holds: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    holds: ClassVar = {
         "positions": ("learned",),
         "position_offset": (0,),
         "windows": ((),),
@@ -63,9 +62,8 @@ class BertLayout(EncoderLayout):
         "masked_head_bias": (True,),
     }
 
-    def reasons(self, config: EncoderConfig) -> Iterator[str]:
-        """Why the class can't hold this shape."""
-        yield from super().reasons(config)
+    def further_reasons(self, config: EncoderConfig) -> Iterator[str]:
+        """What can't be told setting by setting."""
         if not config.token_types:
             yield "it has no types of tokens, and bert has"
         if config.pooler == config.masked_head:

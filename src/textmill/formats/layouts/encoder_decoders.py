@@ -9,9 +9,8 @@ from torch import Tensor
 from ...models.config import ModelConfig
 from ...models.encoder_decoder import EncoderDecoderConfig
 from ...tokens.tokenizer import Tokenizer
-from .decoders import ACTIVATIONS, STOCK_ACTIVATIONS, refusals
-from .layout import Layout, Piece
-from .stock_config import LONGEST_CONTEXT, MOST_LAYERS, StockConfig
+from .layout import Held, Layout, Piece, both
+from .stock_config import ACTIVATIONS, LONGEST_CONTEXT, MOST_LAYERS, STOCK_ACTIVATIONS, StockConfig
 
 # ours -> theirs, within one layer
 ATTENTION = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}
@@ -26,25 +25,32 @@ CROSS = {
     **{f"cross_attention.{ours}": f"encoder_attn.{theirs}" for ours, theirs in ATTENTION.items()},
     "cross_attention_norm": "encoder_attn_layer_norm",
 }
+# What both classes have in common.
+CLASSIC: Held = {
+    "windows": ((),),
+    "norm": ("layer",),
+    "norm_bias": (True,),
+    "norm_epsilon": (1e-5,),
+    "first_attention_norm": (True,),
+    "embedding_scale": (False, True),
+    "query_key_norm": (False,),
+    "query_key_value_bias": (True,),
+    "attention_output_bias": (True,),
+    "gated": (False,),
+    "feed_forward_bias": (True,),
+    "tied_embeddings": (True,),
+}
 EMBEDDING, HEAD, BIAS = "model.shared.weight", "lm_head.weight", "final_logits_bias"
 
 
 class EncoderDecoderLayout(Layout):
-    """What the classes have in common. `holds` are the values of each of our settings that one takes; `outer` its names for the
-    modules beside a half's layers."""
+    """What the classes have in common. `outer` are the names of the modules beside a half's layers."""
 
     config_class = EncoderDecoderConfig
     prefix = "model."
-    holds: ClassVar[Mapping[str, tuple[Any, ...]]]
+    usual = CLASSIC
+    plain_heads = True
     outer: ClassVar[Mapping[str, str]] = {}
-
-    def reasons(self, config: EncoderDecoderConfig) -> Iterator[str]:
-        """Why the class can't hold this shape."""
-        yield from refusals(config, {**CLASSIC, **self.holds}, self.model_type)
-        if config.key_value_heads != config.heads:
-            yield f"it has {config.key_value_heads} heads of keys and values, and {self.model_type} has one for each query head"
-        if config.heads * config.head_dim != config.width:
-            yield f"{config.heads} heads of {config.head_dim} aren't as wide as the model ({config.width})"
 
     def pieces(self, config: EncoderDecoderConfig) -> list[Piece]:
         """Every tensor of the class."""
@@ -54,7 +60,7 @@ class EncoderDecoderLayout(Layout):
             for layer in range(shape.layers):
                 ours, theirs = f"{half}.blocks.{layer}", f"model.{half}.layers.{layer}"
                 names |= {f"{ours}.{one}": f"{theirs}.{other}" for one, other in inner.items()}
-        modules = [Piece(f"{theirs}.{part}", (f"{ours}.{part}",)) for ours, theirs in names.items() for part in PARTS]
+        modules = [piece for ours, theirs in names.items() for piece in both(ours, theirs)]
         shared = [Piece(EMBEDDING, ("embedding.weight",)), Piece(BIAS, ("head.bias",), one_row=True)]
         return [*shared, *self.positions(), *modules]
 
@@ -105,11 +111,8 @@ class EncoderDecoderLayout(Layout):
     def shape_of(self, stock: StockConfig) -> EncoderDecoderConfig:
         """Our shape."""
         stock.must_be("tie_word_embeddings", True)
-        width, heads = stock.size("d_model"), stock.size("encoder_attention_heads")
-        feed_forward_width = stock.size("encoder_ffn_dim")
-        if width % heads:
-            stock.wrong(f"d_model ({width}) must be a multiple of encoder_attention_heads ({heads})")
-        stock.must_be("decoder_attention_heads", heads)
+        sizes, feed_forward_width = stock.plain_heads("d_model", "encoder_attention_heads"), stock.size("encoder_ffn_dim")
+        stock.must_be("decoder_attention_heads", sizes["heads"])
         stock.must_be("decoder_ffn_dim", feed_forward_width)
         layers, decoder_layers = (stock.size(f"{half}_layers", largest=MOST_LAYERS) for half in ("encoder", "decoder"))
         values = {
@@ -117,38 +120,17 @@ class EncoderDecoderLayout(Layout):
             "context_length": stock.size("max_position_embeddings", largest=LONGEST_CONTEXT),
             "layers": layers,
             "decoder_layers": None if decoder_layers == layers else decoder_layers,
-            "width": width,
-            "heads": heads,
-            "key_value_heads": heads,
-            "head_dim": max(1, width // heads),
+            **sizes,
             "feed_forward_width": feed_forward_width,
             "activation": stock.one_of("activation_function", ACTIVATIONS, "gelu"),
             "embedding_scale": stock.flag("scale_embedding", False),
         }
         self.check_ids(stock)
         stock.check()
-        held = {**CLASSIC, **self.holds}
-        return EncoderDecoderConfig(**{name: found[0] for name, found in held.items() if len(found) == 1}, **values)
+        return EncoderDecoderConfig(**{**self.fixed(), **values})
 
     def check_ids(self, stock: StockConfig) -> None:
         """Refuse numbers of tokens that the class would use otherwise than we do."""
-
-
-PARTS = ("weight", "bias")
-CLASSIC: dict[str, tuple[Any, ...]] = {
-    "windows": ((),),
-    "norm": ("layer",),
-    "norm_bias": (True,),
-    "norm_epsilon": (1e-5,),
-    "first_attention_norm": (True,),
-    "embedding_scale": (False, True),
-    "query_key_norm": (False,),
-    "query_key_value_bias": (True,),
-    "attention_output_bias": (True,),
-    "gated": (False,),
-    "feed_forward_bias": (True,),
-    "tied_embeddings": (True,),
-}
 
 
 class MarianLayout(EncoderDecoderLayout):

@@ -1,12 +1,11 @@
 """`GPT2LMHeadModel` (Radford et al. 2019), whose matrices are (in, out), those of queries, keys and values in one."""
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ...models.decoder import DecoderConfig
-from .decoders import ACTIVATIONS, STOCK_ACTIVATIONS, DecoderLayout
-from .layout import Piece
-from .stock_config import LONGEST_CONTEXT, MOST_LAYERS, StockConfig
+from .decoders import DecoderLayout
+from .layout import PARTS, Piece, both
+from .stock_config import ACTIVATIONS, LONGEST_CONTEXT, MOST_LAYERS, STOCK_ACTIVATIONS, StockConfig
 
 # theirs -> ours, within one layer
 NORMS = {"ln_1": "attention_norm", "ln_2": "feed_forward_norm"}
@@ -35,13 +34,7 @@ class GPT2Layout(DecoderLayout):
         "gated": (False,),
         "feed_forward_bias": (True,),
     }
-
-    def further_reasons(self, config: DecoderConfig) -> Iterator[str]:
-        """What can't be told setting by setting."""
-        if config.key_value_heads != config.heads:
-            yield f"key_value_heads is {config.key_value_heads}, and gpt2 has as many as heads ({config.heads})"
-        if config.heads * config.head_dim != config.width:
-            yield f"heads times head_dim is {config.heads * config.head_dim}, and gpt2 has the width ({config.width})"
+    plain_heads = True
 
     def pieces(self, config: DecoderConfig) -> list[Piece]:
         """Every tensor of the class."""
@@ -52,12 +45,12 @@ class GPT2Layout(DecoderLayout):
         for layer in range(config.layers):
             theirs, ours = f"transformer.h.{layer}", f"blocks.{layer}"
             for name, norm in NORMS.items():
-                pieces += [Piece(f"{theirs}.{name}.{part}", (f"{ours}.{norm}.{part}",)) for part in ("weight", "bias")]
+                pieces += both(f"{ours}.{norm}", f"{theirs}.{name}")
             for name, matrices in MATRICES.items():
-                weights, biases = ([f"{ours}.{matrix}.{part}" for matrix in matrices] for part in ("weight", "bias"))
+                weights, biases = ([f"{ours}.{matrix}.{part}" for matrix in matrices] for part in PARTS)
                 pieces.append(Piece(f"{theirs}.{name}.weight", tuple(weights), transposed=True))
                 pieces.append(Piece(f"{theirs}.{name}.bias", tuple(biases)))
-        pieces += [Piece(f"transformer.ln_f.{part}", (f"norm.{part}",)) for part in ("weight", "bias")]
+        pieces += both("norm", "transformer.ln_f")
         return pieces if config.tied_embeddings else [*pieces, Piece(self.head, ("head.weight",))]
 
     def settings(self, config: DecoderConfig) -> dict[str, Any]:
@@ -84,18 +77,13 @@ class GPT2Layout(DecoderLayout):
         stock.must_be("scale_attn_weights", True)
         stock.must_be("scale_attn_by_inverse_layer_idx", False)
         stock.must_be("add_cross_attention", False)
-        width, heads = stock.size("n_embd"), stock.size("n_head")
-        if width % heads:
-            stock.wrong(f"n_embd ({width}) must be a multiple of n_head ({heads})")
+        sizes = stock.plain_heads("n_embd", "n_head")
         values = {
             "vocabulary_size": stock.size("vocab_size"),
             "context_length": stock.size("n_positions", largest=LONGEST_CONTEXT),
             "layers": stock.size("n_layer", largest=MOST_LAYERS),
-            "width": width,
-            "heads": heads,
-            "key_value_heads": heads,
-            "head_dim": max(1, width // heads),
-            "feed_forward_width": stock.size("n_inner", 4 * width),
+            **sizes,
+            "feed_forward_width": stock.size("n_inner", 4 * sizes["width"]),
             "tied_embeddings": stock.flag("tie_word_embeddings", True),
             "norm_epsilon": stock.number("layer_norm_epsilon", 1e-5),
             "activation": stock.one_of("activation_function", ACTIVATIONS, "gelu_new"),

@@ -10,10 +10,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ...errors import ModelError
 from ...models.architectures import build_empty
 from ...models.config import ModelConfig
 from ...tokens.tokenizer import Tokenizer
 from .stock_config import StockConfig
+
+Held = Mapping[str, tuple[Any, ...]]
+"""The values that each of our settings may have."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,24 @@ class Piece:
         return dict(zip(self.ours, tensor.split([shapes[name][0] for name in self.ours])))
 
 
+PARTS = ("weight", "bias")
+
+
+def both(ours: str | tuple[str, ...], theirs: str, parts: Iterable[str] = PARTS) -> list[Piece]:
+    """A module's weight and bias, or only those `parts`; several of ours are stacked."""
+    names = (ours,) if isinstance(ours, str) else ours
+    return [Piece(f"{theirs}.{part}", tuple(f"{name}.{part}" for name in names)) for part in parts]
+
+
 class Layout:
     """What a stock class holds. `architectures` are the names of its classes that config.json may give, the one to be written
     first; `prefix` begins its tensors' names where there is a head above them, and is left out by some who write them;
     `passed_over` are patterns (regular expressions) of names that such files have, and that nothing depends on.
-    `heads`: for each kind of models/heads.py the class that has one on the same body, and its name for the last product."""
+    `heads`: for each kind of models/heads.py the class that has one on the same body, and its name for the last product.
+
+    `holds` are the values of each of our settings that the class takes, beside or in the place of those that are `usual` in its
+    family; an empty tuple: any. `plain_heads`: its heads are together as wide as the model, each with keys and values of its
+    own."""
 
     model_type: ClassVar[str]
     architectures: ClassVar[tuple[str, ...]]
@@ -50,10 +67,28 @@ class Layout:
     prefix: ClassVar[str] = ""
     passed_over: ClassVar[tuple[str, ...]] = ()
     heads: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    usual: ClassVar[Held] = {}
+    holds: ClassVar[Held] = {}
+    plain_heads: ClassVar[bool] = False
 
     def reasons(self, config: Any) -> Iterator[str]:
         """Why the class can't hold a shape (of `config_class`): a sentence each; none where it can."""
-        raise NotImplementedError
+        for name, values in {**self.usual, **self.holds}.items():
+            if values and (found := getattr(config, name)) not in values:
+                yield f"{name} is {_word(found)}, and {self.model_type} has {' or '.join(map(_word, values))}"
+        if self.plain_heads and config.key_value_heads != config.heads:
+            yield f"it has {config.key_value_heads} heads of keys and values, and {self.model_type} has one for each query head"
+        if self.plain_heads and config.heads * config.head_dim != config.width:
+            yield f"{config.heads} heads of {config.head_dim} aren't as wide as the model ({config.width})"
+        yield from self.further_reasons(config)
+
+    def further_reasons(self, config: Any) -> Iterator[str]:
+        """What can't be told setting by setting."""
+        yield from ()
+
+    def fixed(self) -> dict[str, Any]:
+        """Our settings that are always the same in this class."""
+        return {name: values[0] for name, values in {**self.usual, **self.holds}.items() if len(values) == 1}
 
     def pieces(self, config: Any) -> list[Piece]:
         """Every tensor of the class; a tied head is none, as in what transformers writes."""
@@ -118,3 +153,23 @@ class Layout:
         pieces = {piece.theirs: piece for piece in self.pieces(config)}
         for name, tensor in tensors:
             yield from pieces[name].split(tensor, shapes).items()
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value is None else str(getattr(value, "kind", value))
+
+
+def choose(layouts: Iterable[Layout], config: ModelConfig, preferred: str | None, strange: str, unfit: str) -> Layout:
+    """The first layout that holds a shape; of several, the one whose model_type is `preferred`. Raises ModelError where none
+    does: `strange` where none is of the shape's family, else `unfit` with the reasons of those that come nearest."""
+    reasons = {layout: list(layout.reasons(config)) for layout in layouts if isinstance(config, layout.config_class)}
+    fitting = [layout for layout, found in reasons.items() if not found]
+    if fitting:
+        return next((layout for layout in fitting if layout.model_type == preferred), fitting[0])
+    if not reasons:
+        raise ModelError(strange)
+    fewest = min(map(len, reasons.values()))
+    near = [f"{layout.model_type}: {', '.join(found)}" for layout, found in reasons.items() if len(found) == fewest]
+    raise ModelError(f"{unfit} ({'; '.join(near)})")

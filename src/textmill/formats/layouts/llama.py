@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from ...models.decoder import DecoderConfig
-from .decoders import ACTIVATIONS, STOCK_ACTIVATIONS, DecoderLayout
+from .decoders import DecoderLayout
 from .layout import Piece
 from .rope import read_rope, rope_settings
-from .stock_config import LONGEST_CONTEXT, MOST_LAYERS, StockConfig
+from .stock_config import ACTIVATIONS, LONGEST_CONTEXT, MOST_LAYERS, STOCK_ACTIVATIONS, StockConfig
 
 # ours -> theirs, within one layer
 NORMS = {"attention_norm": "input_layernorm", "feed_forward_norm": "post_attention_layernorm"}

@@ -5,10 +5,9 @@ from typing import Any, ClassVar
 
 from ...models.encoder import EncoderConfig
 from ...tokens.tokenizer import Tokenizer
-from .decoders import ACTIVATIONS, STOCK_ACTIVATIONS
-from .encoders import KINDS, EncoderLayout, both
-from .layout import Piece
-from .stock_config import StockConfig
+from .encoders import EncoderLayout
+from .layout import PARTS, Piece, both
+from .stock_config import ACTIVATIONS, STOCK_ACTIVATIONS, StockConfig
 
 GLOBAL, LOCAL = "full_attention", "sliding_attention"
 THETAS = {GLOBAL: ("global_rope_theta", 160_000.0), LOCAL: ("local_rope_theta", 10_000.0)}  # older names; what the class takes
@@ -35,7 +34,7 @@ class ModernBertLayout(EncoderLayout):
         "token": ("ModernBertForTokenClassification", "classifier"),
         "span": ("ModernBertForQuestionAnswering", "classifier"),
     }
-    holds: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    holds: ClassVar = {
         "positions": ("rotary",),
         "rope_scaling": (None,),
         "norm": ("layer",),
@@ -49,9 +48,8 @@ class ModernBertLayout(EncoderLayout):
         "pooler": (False,),
     }
 
-    def reasons(self, config: EncoderConfig) -> Iterator[str]:
-        """Why the class can't hold this shape."""
-        yield from super().reasons(config)
+    def further_reasons(self, config: EncoderConfig) -> Iterator[str]:
+        """What can't be told setting by setting."""
         if len(sizes := {window for window in config.windows if window}) > 1:
             yield f"the layers have windows of {len(sizes)} sizes, and modernbert has one"
         if config.query_key_value_bias != config.attention_output_bias:
@@ -60,7 +58,7 @@ class ModernBertLayout(EncoderLayout):
     def pieces(self, config: EncoderConfig) -> list[Piece]:
         """Every tensor of the class."""
         norm, attention, feed_forward = (
-            KINDS if has_bias else KINDS[:1]
+            PARTS if has_bias else PARTS[:1]
             for has_bias in (config.norm_bias, config.query_key_value_bias, config.feed_forward_bias)
         )
         pieces = [Piece(self.embedding, ("embedding.weight",))]
@@ -76,9 +74,9 @@ class ModernBertLayout(EncoderLayout):
             pieces += both((f"{ours}.feed_forward.gate", f"{ours}.feed_forward.up"), f"{theirs}.mlp.Wi", feed_forward)
             pieces += both(f"{ours}.feed_forward.down", f"{theirs}.mlp.Wo", feed_forward)
         if config.masked_head:
-            pieces += both("head.dense", "head.dense", KINDS if config.masked_head_bias else KINDS[:1])
+            pieces += both("head.dense", "head.dense", PARTS if config.masked_head_bias else PARTS[:1])
             pieces += both("head.norm", "head.norm", norm)
-            pieces += both("head.output", "decoder", KINDS[1:] if config.tied_embeddings else KINDS)
+            pieces += both("head.output", "decoder", PARTS[1:] if config.tied_embeddings else PARTS)
         return pieces
 
     def settings(self, config: EncoderConfig) -> dict[str, Any]:

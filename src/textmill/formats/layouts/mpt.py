@@ -28,13 +28,10 @@ class MptLayout(DecoderLayout):
     prefix = "transformer."
     embedding = "transformer.wte.weight"
     holds: ClassVar = {"positions": ("alibi",), "norm": ("layer",), "gated": (False,), "activation": ("gelu",)}
+    plain_heads = True
 
     def further_reasons(self, config: DecoderConfig) -> Iterator[str]:
         """What can't be told setting by setting."""
-        if config.key_value_heads != config.heads:
-            yield f"key_value_heads is {config.key_value_heads}, and mpt has as many as heads ({config.heads})"
-        if config.heads * config.head_dim != config.width:
-            yield f"heads times head_dim is {config.heads * config.head_dim}, and mpt has the width ({config.width})"
         if config.feed_forward_width != EXPANSION * config.width:
             yield f"feed_forward_width is {config.feed_forward_width}, and mpt has {EXPANSION} times the width"
 
@@ -77,18 +74,13 @@ class MptLayout(DecoderLayout):
                 attention.wrong(f"{key} is told, which isn't held")
         if stock.given("logit_scale") is not None:
             stock.wrong("logit_scale is told, which isn't held")
-        width, heads = stock.size("d_model"), stock.size("n_heads")
-        if width % heads:
-            stock.wrong(f"d_model ({width}) must be a multiple of n_heads ({heads})")
+        sizes = stock.plain_heads("d_model", "n_heads")
         values = {
             "vocabulary_size": stock.size("vocab_size"),
             "context_length": stock.size("max_seq_len", largest=LONGEST_CONTEXT),
             "layers": stock.size("n_layers", largest=MOST_LAYERS),
-            "width": width,
-            "heads": heads,
-            "key_value_heads": heads,
-            "head_dim": max(1, width // heads),
-            "feed_forward_width": EXPANSION * width,
+            **sizes,
+            "feed_forward_width": EXPANSION * sizes["width"],
             "tied_embeddings": stock.flag("tie_word_embeddings", True),
             "norm_epsilon": stock.number("layer_norm_epsilon", 1e-5),
         }

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pydantic
@@ -20,10 +19,6 @@ class OwnLayout(Layout):
     model_type = "textmill"
     architectures = ("TextmillModel",)
     config_class = ModelConfig
-
-    def reasons(self, config: ModelConfig) -> Iterator[str]:
-        """It holds every shape."""
-        yield from ()
 
     def pieces(self, config: ModelConfig) -> list[Piece]:
         """Every tensor, but for a tied head."""

@@ -6,6 +6,18 @@ from typing import Any
 
 from ...errors import ModelError
 
+# The names of transformers -> ours; the first name of each is the one to be written.
+ACTIVATIONS = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "relu": "relu",
+}
+STOCK_ACTIVATIONS = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
 LARGEST_SIZE = 1 << 31
 MOST_LAYERS = 10_000
 LONGEST_CONTEXT = 1 << 20  # tokens; tables of positions are made for so many
@@ -46,6 +58,13 @@ class StockConfig:
         else:
             return value
         return least
+
+    def plain_heads(self, width_key: str, heads_key: str) -> dict[str, int]:
+        """Width and heads of a class whose heads are together as wide as the model, each with keys and values of its own."""
+        width, heads = self.size(width_key), self.size(heads_key)
+        if width % heads:
+            self.wrong(f"{width_key} ({width}) must be a multiple of {heads_key} ({heads})")
+        return {"width": width, "heads": heads, "key_value_heads": heads, "head_dim": max(1, width // heads)}
 
     def number(self, key: str, default: float | None = None) -> float:
         """A number above 0. Without a default it must be there."""
