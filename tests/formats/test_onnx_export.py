@@ -57,8 +57,11 @@ def check_card(folder: Path, model: LanguageModel, graphs: set[str]) -> None:
 
 
 @torch.no_grad()
-def test_a_decoder_with_a_window_at_every_length(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    folder = folder_of(tokenizer, "mistral", sliding_window=4)
+@pytest.mark.parametrize("architecture, changes", [("mistral", {"sliding_window": 4}), ("gpt2", {})])
+def test_a_decoder_with_or_without_a_window_at_every_length(
+    tokenizer: Tokenizer, tmp_path: Path, architecture: str, changes: dict[str, Any]
+) -> None:
+    folder = folder_of(tokenizer, architecture, **changes)
     save_onnx(tmp_path / "out", folder)
     check_card(tmp_path / "out", folder.model, {"model.onnx"})
     for rows, length in ((1, 1), (3, 4), (2, 24)):
@@ -68,8 +71,9 @@ def test_a_decoder_with_a_window_at_every_length(tokenizer: Tokenizer, tmp_path:
 
 
 @torch.no_grad()
-def test_an_encoder_and_its_padding(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    folder = folder_of(tokenizer, "bert")
+@pytest.mark.parametrize("architecture", ["bert", "modernbert"])
+def test_an_encoder_and_its_padding(tokenizer: Tokenizer, tmp_path: Path, architecture: str) -> None:
+    folder = folder_of(tokenizer, architecture)
     save_onnx(tmp_path / "out", folder)
     lengths = torch.tensor([24, 1, 9])
     found = run(tmp_path / "out" / "model.onnx", tokens=tokens(3, 24), lengths=lengths)
@@ -91,9 +95,10 @@ def test_a_recurrent_model_beyond_its_training_context(
 
 
 @torch.no_grad()
-def test_an_encoder_decoder_as_two_graphs(texts: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", ["marian", "mbart"])
+def test_an_encoder_decoder_as_two_graphs(texts: list[str], tmp_path: Path, architecture: str) -> None:
     tokenizer = train_tokenizer(TokenizerSettings(vocabulary_size=512), texts, special=[PAD, *MARKS])
-    folder = folder_of(tokenizer, "marian")
+    folder = folder_of(tokenizer, architecture)
     save_onnx(tmp_path / "out", folder)
     check_card(tmp_path / "out", folder.model, {"encoder.onnx", "decoder.onnx"})
     card = json.loads((tmp_path / "out" / "onnx.json").read_text(encoding="utf-8"))
@@ -118,10 +123,10 @@ def test_what_runs_otherwise_is_not_written(tokenizer: Tokenizer, tmp_path: Path
     folder = folder_of(tokenizer, "gpt2", layers=1)
     write = onnx_export._write
 
-    def write_another(graph: onnx_export.Graph, path: Path) -> None:
-        write(graph, path)
+    def write_another(graph: onnx_export.Graph, path: Path, model: LanguageModel) -> None:
+        write(graph, path, model)
         with torch.no_grad():
-            folder.model.embedding.weight.mul_(2)
+            model.embedding.weight.mul_(2)
 
     monkeypatch.setattr(onnx_export, "_write", write_another)
     with pytest.raises(ModelError, match=r"model\.onnx: ONNX Runtime's numbers differ"):

@@ -19,7 +19,7 @@ from ..files import atomic_folder, write_json
 from ..models.encoder_decoder import EncoderDecoder
 from ..models.language_model import LanguageModel
 from ..models.recurrent import Recurrent
-from ..models.state import memory_mask
+from ..models.state import memory_mask, real_places
 from .model_folder import ModelFolder
 from .onnx_recurrent import recurrent_graph
 
@@ -72,7 +72,7 @@ class _SourceReader(nn.Module):
         self.model = model
 
     def forward(self, source: Tensor, lengths: Tensor) -> Tensor:
-        return self.model.encoder.run(source, real=real_places(source, lengths))
+        return self.model.encoder.run(source, real=real_places(lengths, source.size(1)))
 
 
 class _TargetWriter(nn.Module):
@@ -86,11 +86,6 @@ class _TargetWriter(nn.Module):
         mask = memory_mask(lengths, memory.size(1))
         hidden = self.model.decoder.run(tokens, memory=memory, memory_mask=mask)
         return hidden, self.model.head(hidden)
-
-
-def real_places(tokens: Tensor, lengths: Tensor) -> Tensor:
-    """(B, T): whether a place of tokens (B, T) is one of the first `lengths` (B,), not padding."""
-    return torch.arange(tokens.size(1), device=tokens.device) < lengths[:, None]
 
 
 def graphs_of(model: LanguageModel) -> list[Graph]:
@@ -140,7 +135,7 @@ def save_onnx(path: str | Path, folder: ModelFolder, say: Callable[[str], None] 
     with atomic_folder(path) as target:
         for graph in graphs:
             say(f"tracing {graph.name}.onnx: some seconds a layer")
-            _write(graph, target / f"{graph.name}.onnx")
+            _write(graph, target / f"{graph.name}.onnx", model)
             difference = _compare(graph, target / f"{graph.name}.onnx", model)
             say(f"{graph.name}.onnx: ONNX Runtime's numbers differ from the model's by at most {difference:.1e}")
         folder.tokenizer.save(target, model_max_length=model.config.context_length)
@@ -149,12 +144,9 @@ def save_onnx(path: str | Path, folder: ModelFolder, say: Callable[[str], None] 
 
 def _card(folder: ModelFolder, graphs: Sequence[Graph]) -> dict[str, Any]:
     """What someone needs to call the graphs."""
-    model = folder.model
-    start = {}
+    model, tokenizer, start = folder.model, folder.tokenizer, {}
     if isinstance(model, EncoderDecoder):
-        tokenizer = folder.tokenizer
-        first = tokenizer.pad_id if model.config.decoder_start == "pad" else tokenizer.eos_id
-        start = {"decoder_start_token_id": first}
+        start = {"decoder_start_token_id": model.config.start_id(tokenizer.pad_id, tokenizer.eos_id)}
     return {
         "family": model.family,
         "context_length": model.config.context_length,
@@ -184,8 +176,7 @@ def refuse_missing_packages() -> None:
         ) from None
 
 
-def _write(graph: Graph, path: Path) -> None:
-    model = getattr(graph.module, "model", None)
+def _write(graph: Graph, path: Path, model: LanguageModel) -> None:
     if isinstance(model, Recurrent):
         import onnx
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..errors import GenerationError
 from ..models.language_model import LanguageModel
+from ..models.state import real_places
 from ..tokens.tokenizer import Tokenizer
 
 ROWS = 32  # texts that pass through the model together
@@ -36,7 +37,7 @@ def embed(model: LanguageModel, tokenizer: Tokenizer, texts: Sequence[str]) -> T
         rows = [torch.tensor(inputs[place], device=model.device) for place in places]
         lengths = torch.tensor([len(row) for row in rows], device=model.device)
         hidden = model.hidden(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), lengths=lengths)
-        real = torch.arange(hidden.size(1), device=model.device) < lengths[:, None]
+        real = real_places(lengths, hidden.size(1))
         mean = (hidden * real[..., None]).sum(dim=1) / lengths[:, None]
         vectors[places] = torch.nn.functional.normalize(mean.float(), dim=-1).cpu()
     return vectors

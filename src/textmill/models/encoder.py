@@ -17,6 +17,7 @@ from .language_model import LanguageModel
 from .loss import LossTerms
 from .normalization import make_norm
 from .stack import TransformerStack
+from .state import real_places
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Encoder(LanguageModel, TransformerStack):
         real = None
         # A traced graph has to mask always, since it can't ask.
         if lengths is not None and (torch.compiler.is_exporting() or bool((lengths < inputs.size(1)).any())):
-            real = torch.arange(inputs.size(1), device=inputs.device) < lengths[:, None]
+            real = real_places(lengths, inputs.size(1))
         added = None
         if self.config.token_types:
             added = self.token_type_embedding(torch.zeros_like(inputs) if token_types is None else token_types)

@@ -37,9 +37,9 @@ class EncoderDecoderConfig(TransformerConfig):
         if any(self.windows):
             yield "an encoder–decoder has no layers with a window; found windows"
 
-    def start_id(self, pad_id: int) -> int | None:
-        """What the decoder reads first; None: the target's last token."""
-        return pad_id if self.decoder_start == "pad" else None
+    def start_id(self, pad_id: int | None, last_id: int | None = None) -> int | None:
+        """What the decoder reads first: padding, or the target's last token, which is `last_id` (None: each target's own)."""
+        return pad_id if self.decoder_start == "pad" else last_id
 
     @property
     def halves(self) -> tuple[TransformerConfig, TransformerConfig]:

@@ -176,9 +176,14 @@ class EncoderDecoderState(KeyValueState):
         return super().bytes(length) + sum(key[0].numel() + value[0].numel() for key, value in self.memory) * 4
 
 
+def real_places(lengths: Tensor, longest: int) -> Tensor:
+    """Which places of rows of these lengths, (N,), are real, not padding at the right: (N, longest) booleans."""
+    return torch.arange(longest, device=lengths.device) < lengths[:, None]
+
+
 def memory_mask(lengths: Tensor, longest: int) -> Tensor:
     """Which places of sources of these lengths, (N,), are real: (N, 1, 1, longest) booleans."""
-    return (torch.arange(longest, device=lengths.device) < lengths[:, None])[:, None, None]
+    return real_places(lengths, longest)[:, None, None]
 
 
 def _joined(buffers: Sequence[Tensor | None], lengths: Sequence[int], length: int) -> Tensor | None:

@@ -81,7 +81,7 @@ class EncoderDecoderLayout(Layout):
     def stock_config(self, config: EncoderDecoderConfig, tokenizer: Tokenizer, dtype: str = "float32") -> dict[str, Any]:
         """The whole `config.json`; no text is forced to end where it is as long as it may be."""
         whole = super().stock_config(config, tokenizer, dtype)
-        start = whole["pad_token_id"] if config.decoder_start == "pad" else whole["eos_token_id"]
+        start = config.start_id(whole["pad_token_id"], whole["eos_token_id"])
         return {**whole, "decoder_start_token_id": start, "forced_eos_token_id": None}
 
     def generation_settings(self, config: EncoderDecoderConfig, tokenizer: Tokenizer) -> dict[str, Any]:
