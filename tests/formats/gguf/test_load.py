@@ -59,6 +59,13 @@ def test_a_folder_comes_back_to_the_bit(make_folder: MakeFolder, tokenizer: Toke
     assert loaded.tokenizer.special == tokenizer.special and loaded.tokenizer.chat_template is None
 
 
+def test_a_tensor_that_is_three_of_ours_is_read_once(make_folder: MakeFolder, tmp_path: Path) -> None:
+    save_gguf(tmp_path / "model.gguf", make_folder("gpt2")[0], "Q8_0")
+    tensors = load_gguf(tmp_path / "model.gguf").tensors
+    parts = [tensors[f"blocks.1.attention.{name}.weight"] for name in ("query", "key", "value")]
+    assert len({part.untyped_storage().data_ptr() for part in parts}) == 1
+
+
 def test_the_same_folder_gives_the_same_bytes(make_folder: MakeFolder, tmp_path: Path) -> None:
     for name in ("one.gguf", "two.gguf"):
         save_gguf(tmp_path / name, make_folder("llama")[0], "Q8_0")

@@ -62,16 +62,19 @@ def _load(file: GgufFile) -> LoadedGguf:
 
 
 class _Tensors(Mapping[str, Tensor]):
-    """The tensors of a file under our names."""
+    """The tensors of a file under our names. What was read last is kept: one of theirs may be several of ours."""
 
     def __init__(self, file: GgufFile, layout: Layout, config: ModelConfig):
         self._file = file
         self._pieces = {name: piece for piece in layout.pieces(config) for name in piece.ours}
         self._shapes = {name: tensor.shape for name, tensor in build_empty(config).state_dict().items()}
+        self._last: dict[str, Tensor] = {}
 
     def __getitem__(self, name: str) -> Tensor:
-        piece = self._pieces[name]
-        return piece.split(self._file.tensor(piece.theirs), self._shapes)[name]
+        if name not in self._last:
+            piece = self._pieces[name]
+            self._last = piece.split(self._file.tensor(piece.theirs), self._shapes)
+        return self._last[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._pieces)

@@ -35,8 +35,8 @@ def _check_finite(piece: Floats, encoded: Bytes, kind: TensorType, name: str) ->
     if not np.isfinite(piece).all():
         raise ModelError(f"weight {name} holds infinities or NaN, which {kind.name} can't; a training that broke off?")
     leading = np.ascontiguousarray(encoded[:, :2])  # the number itself, or its block's scale
-    exponent = leading.view("<u2") & (0x7F80 if kind.name == "BF16" else 0x7C00)
-    if (exponent == (0x7F80 if kind.name == "BF16" else 0x7C00)).any():
+    exponent = 0x7F80 if kind.name == "BF16" else 0x7C00
+    if (leading.view("<u2") & exponent == exponent).any():
         raise ModelError(f"weight {name} holds numbers up to {np.abs(piece).max():.3g}, which {kind.name} can't; take F32")
 
 

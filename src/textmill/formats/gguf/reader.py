@@ -45,8 +45,8 @@ class TensorPlace:
 class GgufFile:
     """A file whose header was found consistent. `metadata` holds its values; `tensor` reads the numbers of one tensor."""
 
-    def __init__(self, path: Path, data: mmap.mmap, metadata: dict[str, Any], places: dict[str, TensorPlace]):
-        self.path, self.metadata, self.places = path, metadata, places
+    def __init__(self, data: mmap.mmap, metadata: dict[str, Any], places: dict[str, TensorPlace]):
+        self.metadata, self.places = metadata, places
         self._data = data
 
     def tensor(self, name: str) -> torch.Tensor:
@@ -82,7 +82,7 @@ def read_gguf(path: str | Path) -> GgufFile:
     described = [_describe(reading) for _ in range(tensors)]
     start = math.ceil(reading.position / alignment) * alignment
     places = _place(path, described, start, alignment, len(data))
-    return GgufFile(path, data, metadata, places)
+    return GgufFile(data, metadata, places)
 
 
 def _count(reading: Reading, what: str) -> int:

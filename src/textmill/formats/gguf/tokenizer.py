@@ -53,7 +53,7 @@ def read_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
     elif kind == "bert":
         parts |= {part: text for part, text in BERT_PARTS.items() if parts[part] is None and text in texts}
         parts |= {"bos": None, "eos": None}  # llama.cpp's other names for [CLS] and [SEP]
-        backend = read_wordpiece(vocabulary, str(parts["unknown"]))
+        backend = read_wordpiece(texts, str(parts["unknown"]))
     else:
         raise ModelError(f"tokenizer.ggml.model is {kind!r}; gpt2, llama and bert are read")
     _add_special(backend, vocabulary, texts)
@@ -133,7 +133,7 @@ def tokenizer_metadata(content: dict[str, Any], tokenizer: Tokenizer, rows: int,
         check_wordpiece(content)
         metadata["tokenizer.ggml.pre"] = "default"
         texts = [to_gguf(text, of_type) for text, of_type in zip(texts, types)]
-    numbers = {text: number for number, text in enumerate(vocabulary.tokens)}
+    numbers = vocabulary.numbers
     parts = tokenizer.special.named()
     if kind == "bert":
         parts |= {"bos": parts["cls"], "eos": parts["sep"]} if {"cls", "sep"} <= parts.keys() else {}

@@ -1,5 +1,6 @@
 """The tokens of a GGUF file as it lists them: each one's text, its part and, for some, its score."""
 
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,11 +31,11 @@ class Vocabulary:
     types: list[int]
     scores: list[float] | None = None
 
-    def of_type(self, *types: TokenType) -> list[str]:
-        """The tokens of these types, in order."""
-        return [token for token, kind in zip(self.tokens, self.types) if kind in types]
+    def of_type(self, kind: TokenType) -> list[str]:
+        """The tokens of this type, in order."""
+        return [token for token, of_type in zip(self.tokens, self.types) if of_type == kind]
 
-    @property
+    @functools.cached_property
     def numbers(self) -> dict[str, int]:
         """Each token's number."""
         return {token: number for number, token in enumerate(self.tokens)}

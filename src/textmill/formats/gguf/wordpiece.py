@@ -1,21 +1,22 @@
 """BERT's WordPiece (`tokenizer.ggml.model` bert): lower case, no accents. GGUF marks what begins a word, BERT what doesn't."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 from ...errors import ModelError
-from .vocabulary import TokenType, Vocabulary
+from ...tokens.pieces import MARK
+from .vocabulary import TokenType
 
-BEGINS, CONTINUES = "▁", "##"
+CONTINUES = "##"
 # What llama.cpp does to a text, in the words of the library; `None` follows `lowercase`.
 NORMALIZER = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "lowercase": True}
 
 
-def read_wordpiece(vocabulary: Vocabulary, unknown: str) -> tokenizers.Tokenizer:
-    """The tokenizer without its special tokens."""
-    tokens = [from_gguf(token, kind) for token, kind in zip(vocabulary.tokens, vocabulary.types)]
+def read_wordpiece(tokens: Sequence[str], unknown: str) -> tokenizers.Tokenizer:
+    """The tokenizer of these tokens, as BERT writes them, without its special ones."""
     numbers = {token: number for number, token in enumerate(tokens)}
     if len(numbers) < len(tokens) or unknown not in numbers:
         raise ModelError("tokenizer.ggml.tokens is no vocabulary of the kind 'bert'")
@@ -45,11 +46,11 @@ def from_gguf(token: str, kind: int) -> str:
     """A token as BERT writes it."""
     if kind == TokenType.CONTROL:
         return token
-    return token.removeprefix(BEGINS) if token.startswith(BEGINS) else CONTINUES + token
+    return token.removeprefix(MARK) if token.startswith(MARK) else CONTINUES + token
 
 
 def to_gguf(token: str, kind: int) -> str:
     """A token as GGUF writes it."""
     if kind == TokenType.CONTROL:
         return token
-    return token.removeprefix(CONTINUES) if token.startswith(CONTINUES) else BEGINS + token
+    return token.removeprefix(CONTINUES) if token.startswith(CONTINUES) else MARK + token
