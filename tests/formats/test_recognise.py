@@ -47,6 +47,16 @@ def test_files(tmp_path: Path, name: str, what: str, advice: str) -> None:
     assert what in str(error.value) and advice in str(error.value)
 
 
+def test_only_a_zip_with_pickled_weights_is_called_a_pickle(tmp_path: Path) -> None:
+    zip_of(tmp_path / "weights.zip")
+    told = str(recognise(tmp_path / "weights.zip"))
+    assert told.count("is a pickle") == 1 and "convert it" in told
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
+        archive.writestr("model/config.json", "{}")
+    told = str(recognise(tmp_path / "model.zip"))
+    assert "model.zip is a zip archive; unpack it" in told and "a pickle" not in told
+
+
 def test_folders(tmp_path: Path) -> None:
     for name, expected in [("empty", "is an empty folder"), ("pickled", "holds weights.pt and no config.json")]:
         (tmp_path / name).mkdir()

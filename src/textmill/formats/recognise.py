@@ -90,13 +90,11 @@ def _file(path: Path, head: bytes) -> Recognised:
     if head.startswith(b"GGUF"):
         way = f"textmill import {path} {path.with_suffix('').name} makes a model folder of it"
         return Recognised("gguf", f"{path} is a GGUF file, the format of llama.cpp", way)
-    if head.startswith(b"PK\x03\x04") or (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05"):
-        kind = "a pickle" if head[:1] == b"\x80" or path.suffix in PICKLES else "a zip archive, perhaps of pickled weights"
-        return Recognised(
-            "foreign",
-            f"{path} is {kind}",
-            f"it {conversion(path)}",
-        )
+    zipped = head.startswith(b"PK\x03\x04")
+    if (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05") or (zipped and b"/data.pkl" in head):
+        return Recognised("foreign", f"{path} isn't opened", f"it {conversion(path)}")
+    if zipped:
+        return Recognised("foreign", f"{path} is a zip archive", "unpack it, and give the folder in it that has a config.json")
     if _is_safetensors(head, size):
         return Recognised("weights", f"{path} holds weights (safetensors)", f"give the folder that it is in, {path.parent}")
     if path.suffix == ".toml":
