@@ -38,10 +38,6 @@ class Figure:
     name: str
     unit: str
 
-    def to_dict(self) -> dict[str, str]:
-        """As plain JSON values."""
-        return asdict(self)
-
 
 BITS_PER_BYTE = Figure("bits_per_byte", "bits per byte", "bits/byte")
 BITS_PER_MASKED_TOKEN = Figure("bits_per_masked_token", "bits per masked token", "bits/masked token")

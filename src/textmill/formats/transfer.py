@@ -22,13 +22,9 @@ from .opened_folder import OpenedFolder, open_model_folder
 from .weights import DTYPES, SHARD_BYTES, Advance
 
 SAME = "same"
-WRITTEN = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
-OF_TOKENIZER = (
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
-)  # in generation_config.json, which is written from the tokenizer
-
+NUMBER_FORMATS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}  # what can be asked for -> safetensors' names
+# What generation_config.json says of tokens: it is written from the tokenizer.
+TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
 # How sentence-transformers makes one vector of a text's.
 COMPANIONS = ("modules.json", "sentence_bert_config.json", "1_Pooling/config.json")
 
@@ -68,14 +64,14 @@ def export_folder(
     something at `target` already.
     """
     refuse_existing(target)
-    if dtype not in (known := (SAME, *WRITTEN)):
+    if dtype not in (known := (SAME, *NUMBER_FORMATS)):
         raise ModelError(f"--dtype {dtype!r} is unknown{nearest(dtype, known)}; write one of {', '.join(known)}")
     opened = open_model_folder(source)
     if opened.layout is OWN:
         layout_for(opened.config)  # raises, with the reasons
     contents = contents_of(opened, opened.lineage)
     if dtype != SAME:
-        stored = {name: (WRITTEN[dtype], shape) for name, (_, shape) in contents.stored.items()}
+        stored = {name: (NUMBER_FORMATS[dtype], shape) for name, (_, shape) in contents.stored.items()}
         contents = dataclasses.replace(contents, stored=stored, read=_as(contents.read, dtype))
     write_model_folder(target, contents, shard_bytes, advance)
 
@@ -95,7 +91,7 @@ def contents_of(opened: OpenedFolder, lineage: Mapping[str, Any]) -> Contents:
         lambda name: opened.weights.read(opened.places[name]),
         load_tokenizer(opened.path, opened.config),
         lineage,
-        {key: value for key, value in sampling.items() if key not in OF_TOKENIZER},
+        {key: value for key, value in sampling.items() if key not in TOKEN_KEYS},
         {name: read_foreign_json(opened.path / name, ModelError) for name in COMPANIONS if (opened.path / name).is_file()},
     )
 
@@ -115,7 +111,7 @@ def _as(read: Callable[[str], Tensor], dtype: str) -> Callable[[str], Tensor]:
 
     def converted(name: str) -> Tensor:
         tensor = read(name)
-        other = tensor.to(DTYPES[WRITTEN[dtype]])
+        other = tensor.to(DTYPES[NUMBER_FORMATS[dtype]])
         if torch.isinf(other).sum() > torch.isinf(tensor).sum():
             largest = f"{tensor[tensor.isfinite()].abs().max():.3g}"
             raise ModelError(f"weight {name} has numbers up to {largest}, too large for {dtype}; take bfloat16 or float32")

@@ -32,12 +32,12 @@ def standalone_curve(facts: Facts) -> str:
     """The curve over time as an SVG file of its own, with words, that suits itself to a light or a dark page."""
     curve = facts.curve
     assert curve is not None
-    words = (TIME, f"{curve.figure.name}: {LINES}")
+    words = (TIME, f"{curve.figure.name}: {CAPTION}")
     return standalone(draw_curve(curve.training, curve.validation, finals(facts), SECONDS, clock, words=words))
 
 
 SECONDS, TOKENS = operator.attrgetter("seconds"), operator.attrgetter("tokens")  # what a curve is drawn against
-TIME, LINES = "minutes of training", "line, training text; dots, held-out text; lower is better"
+TIME, CAPTION = "minutes of training", "line, training text; dots, held-out text; lower is better"
 
 
 def known_systems(facts: Facts) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ The environment is the one that transformers renders in, so that the same text c
 
 import contextlib
 import datetime
+import functools
 import json
 import sys
 from typing import Any, NoReturn
@@ -52,11 +53,17 @@ def _raise(message: str) -> NoReturn:
     raise jinja2.TemplateError(message)
 
 
+@functools.lru_cache(maxsize=1)
+def _compiled(source: str) -> jinja2.Template:
+    """The template, which is the same for every line that one worker is sent."""
+    return environment().from_string(source)
+
+
 def _render(source: str, variables: dict[str, Any]) -> dict[str, str]:
     """The text, or what was wrong."""
     pieces, size = [], 0
     try:
-        for piece in environment().from_string(source).generate(variables):
+        for piece in _compiled(source).generate(variables):
             pieces.append(piece)
             size += len(piece)
             if size > MOST_CHARACTERS:

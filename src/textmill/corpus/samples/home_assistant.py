@@ -18,7 +18,7 @@ from .sample import Sample, cannot_be_had
 
 TEXTS_SHA256 = "ac15ba73a7e2c9e36fc93ee34af4f84d960d0a3b33020e46f80025f739095fbb"
 _LANGUAGES = {"en": "en", "de": "de", "zh-Hans": "zh"}
-_MEMBER = re.compile(r"homeassistant/components/([^/]+)/translations/(en|de|zh-Hans)\.json")
+_MEMBER = re.compile(rf"homeassistant/components/([^/]+)/translations/({'|'.join(_LANGUAGES)})\.json")
 _LARGEST_MEMBER = 1 << 20  # bytes
 
 
