@@ -1,0 +1,44 @@
+"""What is asked of the engine, and what comes back while it answers. Tokens and numbers; no model, no HTTP."""
+
+from dataclasses import dataclass, field
+
+from .generate import FinishReason
+from .sampling import Sampling
+
+DEFAULT_MAX_TOKENS = 512  # of a request that sets no bound: what it takes at worst is reserved when it is let in
+
+
+@dataclass(frozen=True)
+class Request:
+    """One answer that is wanted.
+
+    `prompt`: the tokens that the model reads first; of an encoder–decoder, the source. `continues`: the answer goes on from
+    a text, so that a space which begins it belongs to it. `logprobs`: how many alternatives are told of each token; None:
+    nothing is told.
+    """
+
+    prompt: tuple[int, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+    continues: bool = False
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token that was picked, the nats it had before any filter, and the likeliest others, itself among them."""
+
+    token: int
+    logprob: float
+    alternatives: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What is new of an answer: whole characters, the number of tokens written so far, and at the end why it ended."""
+
+    text: str
+    tokens: int
+    logprobs: tuple[TokenLogprob, ...] = ()
+    finish_reason: FinishReason | None = None
