@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textmill.errors import GenerationError
-from textmill.inference.generate import StopStrings, complete, generate
+from textmill.inference.generate import complete, generate
 from textmill.inference.sampling import Sampling, pick
+from textmill.inference.writing import StopStrings
 from textmill.tokens.tokenizer import Tokenizer
 
 GREEDY = Sampling(temperature=0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -10,10 +10,9 @@ from ..errors import GenerationError
 from ..models.encoder_decoder import EncoderDecoder
 from ..models.language_model import LanguageModel
 from ..models.state import GenerationState
-from ..tokens.tokenizer import DecodeStream, Tokenizer
+from ..tokens.tokenizer import Tokenizer
 from .sampling import Sampling, pick
-
-FinishReason = Literal["end", "stop", "length", "context"]
+from .writing import FinishReason, StopStrings, Writing
 
 
 @dataclass
@@ -27,29 +26,6 @@ class Piece:
     text: str
     tokens: int
     finish_reason: FinishReason | None = None
-
-
-class StopStrings:
-    """Cuts a stream at the first stop string, also where one spans several pieces."""
-
-    def __init__(self, stops: Sequence[str]):
-        if any(not stop for stop in stops):
-            raise GenerationError("a stop string must not be empty")
-        self.stops = tuple(stops)
-        self.held = ""
-
-    def push(self, text: str) -> tuple[str, bool]:
-        """What may be shown now, and whether a stop string was met."""
-        self.held += text
-        found = [place for place in (self.held.find(stop) for stop in self.stops) if place >= 0]
-        if found:
-            shown, self.held = self.held[: min(found)], ""
-            return shown, True
-        # The longest end that could still grow into a stop string waits.
-        longest = min(len(self.held), max((len(stop) - 1 for stop in self.stops), default=0))
-        waiting = next((n for n in range(longest, 0, -1) if any(stop.startswith(self.held[-n:]) for stop in self.stops)), 0)
-        shown, self.held = self.held[: len(self.held) - waiting], self.held[len(self.held) - waiting :]
-        return shown, False
 
 
 def generate(
@@ -67,26 +43,35 @@ def generate(
     Raises GenerationError where the prompt doesn't fit into the model's context, with both numbers.
     """
     refuse_encoder(model)
-    sampling = sampling or Sampling()
     stops = StopStrings(stop)
-    if max_tokens < 1:
-        raise GenerationError(f"max_tokens must be at least 1, found {max_tokens}")
     if isinstance(model, EncoderDecoder):
         source = tokenizer.encode_whole(prompt) if isinstance(prompt, str) else list(prompt)
-        if not 0 < len(source) <= (longest := model.config.context_length):
-            raise GenerationError(f"the source is {len(source)} tokens long; the model takes 1 to {longest}")
+        refuse_long_prompt(model, len(source))
         state: Any = model.encode(torch.tensor([source], device=model.device))
-        read = [start_of_target(model, tokenizer)]
-        return _write_on(model, tokenizer, state, read, tokenizer.decode_stream(), sampling, max_tokens, stops)
-    read = tokenizer.encode_beginning(prompt) if isinstance(prompt, str) else list(prompt)
+        read, stream = [start_of_target(model, tokenizer)], tokenizer.decode_stream()
+    else:
+        read = tokenizer.encode_beginning(prompt) if isinstance(prompt, str) else list(prompt)
+        refuse_long_prompt(model, len(read))
+        state = model.new_state(rows=1)
+        stream = tokenizer.decode_stream(continues=isinstance(prompt, str) and bool(prompt))
+    room = None if model.context_limit is None else model.context_limit - len(read)
+    writing = Writing(stream, stops, tokenizer.end_ids, max_tokens, room)
+    return _write_on(model, tokenizer, state, read, sampling or Sampling(), writing)
+
+
+def refuse_long_prompt(model: LanguageModel, tokens: int) -> None:
+    """Raise GenerationError where a model can't answer a prompt of so many tokens, with both numbers."""
     context = model.context_limit
-    if context is not None and len(read) >= context:
+    if isinstance(model, EncoderDecoder):
+        if not 0 < tokens <= model.config.context_length:
+            raise GenerationError(f"the source is {tokens} tokens long; the model takes 1 to {model.config.context_length}")
+    elif tokens < 1:
+        raise GenerationError("the prompt has no tokens; give at least one")
+    elif context is not None and tokens >= context:
         raise GenerationError(
-            f"the prompt is {len(read)} tokens long, and the model's context of {context} tokens leaves room for "
+            f"the prompt is {tokens} tokens long, and the model's context of {context} tokens leaves room for "
             f"{context - 1} and an answer; give a shorter prompt, or train with a larger model.context_length"
         )
-    stream = tokenizer.decode_stream(continues=isinstance(prompt, str) and bool(prompt))
-    return _write_on(model, tokenizer, model.new_state(rows=1), read, stream, sampling, max_tokens, stops)
 
 
 def start_of_target(model: LanguageModel, tokenizer: Tokenizer) -> int:
@@ -108,36 +93,18 @@ def refuse_encoder(model: LanguageModel) -> None:
 
 @torch.inference_mode()
 def _write_on(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    state: GenerationState,
-    read: list[int],
-    stream: DecodeStream,
-    sampling: Sampling,
-    max_tokens: int,
-    stops: StopStrings,
+    model: LanguageModel, tokenizer: Tokenizer, state: GenerationState, read: list[int], sampling: Sampling, writing: Writing
 ) -> Iterator[Piece]:
     forbidden = sorted(unwritable(model, tokenizer))
-    logits = _next_logits(model, read, state, forbidden)
-    for written in range(1, max_tokens + 1):
-        token = pick(logits, read, sampling, position=written - 1)
-        if token in tokenizer.end_ids:
-            shown, stopped = stops.push(stream.flush())
-            yield Piece(shown + stops.held, written, "stop" if stopped else "end")
-            return
+    logits, finish_reason = _next_logits(model, read, state, forbidden), None
+    while finish_reason is None:
+        token = pick(logits, read, sampling, position=len(writing.tokens))
         read.append(token)
-        shown, stopped = stops.push(stream.step(token))
-        if stopped:
-            yield Piece(shown, written, "stop")
-            return
-        full = model.context_limit is not None and len(read) >= model.context_limit
-        if written == max_tokens or full:
-            # A character whose last bytes would have come next is left out: it was we who cut it, not the model.
-            yield Piece(shown + stops.held, written, "length" if written == max_tokens else "context")
-            return
-        if shown:
-            yield Piece(shown, written)
-        logits = _next_logits(model, [token], state, forbidden)
+        shown, finish_reason = writing.push(token)
+        if shown or finish_reason:
+            yield Piece(shown, len(writing.tokens), finish_reason)
+        if finish_reason is None:
+            logits = _next_logits(model, [token], state, forbidden)
 
 
 def _next_logits(model: LanguageModel, tokens: list[int], state: GenerationState, forbidden: list[int]) -> torch.Tensor:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from .generate import FinishReason
 from .sampling import Sampling
+from .writing import FinishReason
 
 DEFAULT_MAX_TOKENS = 512  # of a request that sets no bound: what it takes at worst is reserved when it is let in
 

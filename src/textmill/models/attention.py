@@ -24,14 +24,19 @@ def attention_mask(
     segments: Tensor | None = None,
     window: int = 0,
     real: Tensor | None = None,
+    places: Tensor | None = None,
 ) -> Tensor | None:
     """Which key each query may see, as booleans (1 or B, 1, queries, keys); None where it is all, or what causality allows.
 
     The queries are the last `queries` of the `keys` positions. With `segments` (B, keys) attention stays inside a
     segment, so that documents packed into one row don't see each other. `window`: see TransformerConfig; 0 is none.
     `real` (B, keys) is False where a row holds padding; padding sees itself, since a softmax over nothing is no number.
+    `places` (B, queries) says where the queries stand, of rows whose keys end at unlike places; they are causal.
     """
     window = window if window and (window < keys if causal else window // 2 < keys - 1) else 0
+    if places is not None:
+        reach = places[:, None, :, None] - torch.arange(keys, device=device)  # (B, 1, queries, keys)
+        return (reach >= 0) & (reach < window) if window else reach >= 0
     plain = segments is None and real is None and not window
     if plain and (not causal or queries == 1 or queries == keys):
         return None

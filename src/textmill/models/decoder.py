@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .config import TransformerConfig
 from .language_model import LanguageModel
 from .loss import LossTerms
+from .slots import KeyValueSlots
 from .stack import TransformerStack
 from .state import KeyValueState
 
@@ -38,6 +39,12 @@ class Decoder(LanguageModel, TransformerStack):
         """An empty memory for `rows` sequences, to be given to `forward` with each further piece of them."""
         config = self.config
         return KeyValueState(config.layers, rows, config.key_value_heads, config.head_dim, config.context_length)
+
+    def new_slots(self, rows: int) -> KeyValueSlots:
+        """Room for `rows` sequences of a whole context each."""
+        config, weight = self.config, self.embedding.weight
+        shape = config.layers, rows, config.key_value_heads, config.head_dim, config.context_length
+        return KeyValueSlots(*shape, weight.dtype, weight.device)
 
     def hidden(
         self,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .config import TransformerConfig, below_one
 from .language_model import LanguageModel
 from .loss import LossTerms
+from .slots import EncoderDecoderSlots
 from .stack import TransformerStack
 from .state import EncoderDecoderState, memory_mask
 
@@ -75,6 +76,12 @@ class EncoderDecoder(LanguageModel):
         kept = [block.cross_attention.keys_and_values(memory, None) for block in blocks]
         state.remember(kept, lengths if lengths is not None else torch.full_like(source[:, 0], source.size(1)))
         return state
+
+    def new_slots(self, rows: int) -> EncoderDecoderSlots:
+        """Room for `rows` sources and targets of a whole context each."""
+        config, weight = self.config, self.embedding.weight
+        shape = len(self.decoder.blocks), rows, config.key_value_heads, config.head_dim, config.context_length
+        return EncoderDecoderSlots(*shape, weight.dtype, weight.device)
 
     def hidden(
         self,

@@ -79,6 +79,10 @@ class LanguageModel(nn.Module):
         """An empty memory for `rows` sequences, a GenerationState, to be given to `forward` with each further piece of them."""
         raise NotImplementedError
 
+    def new_slots(self, rows: int) -> Any:
+        """Room for `rows` sequences that come and go, a `Slots` (models/slots.py)."""
+        raise NotImplementedError
+
     def carried(self, carry: Tensor | None, continues: Tensor) -> Any:
         """The state in which the rows of a batch begin, of what they brought along from the batch before, `carry` (B, …), and
         of whether each `continues` (B,) what it read there; None where a family carries nothing."""

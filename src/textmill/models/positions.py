@@ -36,6 +36,6 @@ def alibi_slopes(heads: int) -> Tensor:
 
 
 def alibi_bias(heads: int, query_positions: Tensor, key_positions: Tensor) -> Tensor:
-    """What ALiBi adds to attention's scores: query positions (T,), key positions (S,) -> (1, H, T, S)."""
-    distance = (query_positions[:, None] - key_positions[None, :]).abs()  # (T, S)
-    return -(alibi_slopes(heads).to(distance.device)[:, None, None] * distance)[None]
+    """What ALiBi adds to attention's scores: query positions (B or 1, T), key positions (S,) -> (B or 1, H, T, S)."""
+    distance = (query_positions[:, None, :, None] - key_positions).abs()  # (B or 1, 1, T, S)
+    return -(alibi_slopes(heads).to(distance.device)[:, None, None] * distance)

@@ -18,6 +18,7 @@ from .config import ModelConfig
 from .language_model import LanguageModel
 from .loss import LossTerms
 from .recurrent_state import RecurrentState
+from .slots import RecurrentSlots
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,10 @@ class Recurrent(LanguageModel):
         """The memory of `rows` sequences that have read nothing."""
         shape = rows, self.config.layers, self.config.cell_class.parts, self.config.width
         return RecurrentState(torch.zeros(shape, device=self.device))
+
+    def new_slots(self, rows: int) -> RecurrentSlots:
+        """Room for `rows` sequences that come and go."""
+        return RecurrentSlots(self.new_state(rows).values)
 
     def carried(self, carry: Tensor | None, continues: Tensor) -> RecurrentState:
         """The state in which the rows of a batch begin: `carry` (B, L, P, D) where `continues` (B,) says so, else nothing."""

@@ -65,10 +65,11 @@ class TransformerStack(nn.Module):
                 f"{seen + length} tokens are more than the model's context of {self.shape.context_length}; "
                 "give a shorter text, or a model trained with a longer context"
             )
+        places = None if state is None else state.places(length)
         if positions is None:
-            positions = torch.arange(seen, seen + length, device=inputs.device)[None]
+            positions = torch.arange(seen, seen + length, device=inputs.device)[None] if places is None else places
         rotations = self._rotations(positions)
-        masks = self._masks(length, seen + length, segments, real, inputs.device)
+        masks = self._masks(length, seen + length, segments, real, places, inputs.device)
         x = self.drop(self._embedded(inputs, positions, added))
         recompute = self.recompute and torch.is_grad_enabled()
         for layer, block in enumerate(self.blocks):
@@ -122,17 +123,24 @@ class TransformerStack(nn.Module):
         return everywhere, everywhere if self.shape.local_rope_theta is None else self.local_rotary(positions)
 
     def _masks(
-        self, queries: int, keys: int, segments: Tensor | None, real: Tensor | None, device: torch.device
+        self,
+        queries: int,
+        keys: int,
+        segments: Tensor | None,
+        real: Tensor | None,
+        places: Tensor | None,
+        device: torch.device,
     ) -> dict[int, Tensor | None]:
         """The mask of each window that a layer has."""
         masks = {
-            window: attention_mask(queries, keys, device, self.causal, segments, window, real)
+            window: attention_mask(queries, keys, device, self.causal, segments, window, real, places)
             for window in set(self.shape.windows) or {0}
         }
         if self.shape.positions != "alibi":
             return masks
         place = torch.arange(keys, device=device)
-        bias = alibi_bias(self.shape.heads, place[keys - queries :], place)
+        asking = place[None, keys - queries :] if places is None else places
+        bias = alibi_bias(self.shape.heads, asking, place)
         if self.causal:
-            bias = bias.masked_fill(place > place[keys - queries :, None], -torch.inf)
+            bias = bias.masked_fill(place > asking[:, None, :, None], -torch.inf)
         return {window: bias if mask is None else bias.masked_fill(~mask, -torch.inf) for window, mask in masks.items()}

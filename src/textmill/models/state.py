@@ -77,6 +77,11 @@ class KeyValueState:
         """Count `tokens` more as read, in every layer."""
         self.length += tokens
 
+    def places(self, tokens: int) -> Tensor | None:
+        """Where the next `tokens` of each row stand, (N, tokens), in rows of unlike lengths (models/slots.py); here None: all
+        behind the same number of tokens."""
+        return None
+
     def select(self, rows: Tensor) -> Self:
         """A state of these rows, (M,), in this order; a row may come twice."""
         chosen = self._like(len(rows))

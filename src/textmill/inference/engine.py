@@ -1,0 +1,188 @@
+"""One engine for every model that writes: many answers at once, each token of all of them from one pass over the weights.
+
+Answers come and go between two passes (continuous batching; Yu et al. 2022, Orca). Decoding goes first, then one bounded chunk
+of one prompt, so that a long prompt delays those who are being answered by a bounded time (Agrawal et al. 2023). A row of the
+buffers, for the worst case, is taken when an answer is let in: nothing that was let in is ever put out.
+"""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..errors import GenerationError
+from ..models.encoder_decoder import EncoderDecoder
+from ..models.language_model import LanguageModel
+from ..models.slots import EncoderDecoderSlots, Slots
+from ..tokens.tokenizer import Tokenizer
+from .generate import refuse_encoder, refuse_long_prompt, start_of_target, unwritable
+from .request import Delta, Request, TokenLogprob
+from .sampling import pick
+from .writing import StopStrings, Writing
+
+ROWS, QUEUE = 16, 64  # answers at once, and those that may wait
+LEAST_CHUNK, MOST_CHUNK = 16, 512  # tokens of a prompt that are read in one tick
+MOST_LOGPROBS = 20  # alternatives to a token
+
+
+class EngineFull(GenerationError):
+    """As many answers are waiting as may."""
+
+
+class Answer:
+    """One request's life in the engine. `deltas` holds what is new of it, the newest last; once the last has its
+    `finish_reason`, nothing more comes."""
+
+    def __init__(self, request: Request, read: Sequence[int], writing: Writing):
+        self.request, self.writing = request, writing
+        self.read = list(read)  # what the model has been given, or is to be given: prompt and answer
+        self.length = 0  # how many of them it has read
+        self.deltas: deque[Delta] = deque()
+        self.finished = False
+
+
+class Engine:
+    """`rows` answers at once of one model, and `queue` that wait. Of one thread; see engine_thread.py for many users."""
+
+    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, rows: int = ROWS, queue: int = QUEUE):
+        refuse_encoder(model)
+        if rows < 1 or queue < 1:
+            raise GenerationError(f"an engine has at least one row and one place in its queue, found {rows} and {queue}")
+        self.model, self.tokenizer, self.queue = model, tokenizer, queue
+        self.slots: Slots = model.new_slots(rows)
+        self.waiting: deque[Answer] = deque()
+        self.decoding: list[Answer] = []  # answer n has row n
+        self.reading: Answer | None = None  # has the row behind them
+        self._forbidden = sorted(unwritable(model, tokenizer))
+        self._decode_seconds, self._token_seconds = 0.0, 0.0  # of the last step, and of the last prompt's tokens
+
+    def submit(self, request: Request) -> Answer:
+        """Let a request wait for its turn. Raises GenerationError where it can't be served, EngineFull where it can't wait."""
+        answer = self._checked(request)
+        if len(self.waiting) >= self.queue:
+            raise EngineFull(f"{len(self.waiting)} answers are waiting already, as many as may; ask again later")
+        self.waiting.append(answer)
+        return answer
+
+    def cancel(self, answer: Answer) -> None:
+        """Stop an answer, and free what it took. One that has ended stays as it is."""
+        if answer.finished:
+            return
+        answer.finished = True
+        if answer in self.waiting:
+            self.waiting.remove(answer)
+        elif answer is self.reading:
+            self.reading = None
+        else:
+            self._free(answer)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.waiting or self.decoding or self.reading)
+
+    @property
+    def free_rows(self) -> int:
+        """Rows that no answer has."""
+        return self.slots.capacity - len(self.decoding) - (self.reading is not None)
+
+    @torch.inference_mode()
+    def tick(self) -> bool:
+        """Write one token of each answer that is being written, then read one chunk of a prompt. False: nothing to do."""
+        if self.idle:
+            return False
+        if self.decoding:
+            self._decode()
+        if self.reading is None and self.waiting and self.free_rows:
+            self._let_in(self.waiting.popleft())
+        if self.reading is not None:
+            self._read_chunk(self.reading)
+        return True
+
+    def _checked(self, request: Request) -> Answer:
+        """The answer to a request, not begun."""
+        model, tokenizer = self.model, self.tokenizer
+        refuse_long_prompt(model, len(request.prompt))
+        if request.logprobs is not None and not 0 <= request.logprobs <= MOST_LOGPROBS:
+            raise GenerationError(f"logprobs must be from 0 to {MOST_LOGPROBS}, found {request.logprobs}")
+        if any(not 0 <= token < tokenizer.vocabulary_size for token in request.prompt):
+            raise GenerationError(f"a prompt's tokens are from 0 to {tokenizer.vocabulary_size - 1}; one of these isn't")
+        pairs = isinstance(model, EncoderDecoder)
+        read = [start_of_target(model, tokenizer)] if pairs else list(request.prompt)
+        room = None if model.context_limit is None else model.context_limit - len(read)
+        stream = tokenizer.decode_stream(continues=request.continues)
+        return Answer(request, read, Writing(stream, StopStrings(request.stop), tokenizer.end_ids, request.max_tokens, room))
+
+    def _let_in(self, answer: Answer) -> None:
+        """Give an answer the next row."""
+        row = len(self.decoding)
+        self.slots.clear(row)
+        if isinstance(self.slots, EncoderDecoderSlots):
+            source = torch.tensor([answer.request.prompt], device=self.model.device)
+            self.slots.remember(row, self.model.encode(source))  # type: ignore[operator]
+        self.reading = answer
+
+    def _read_chunk(self, answer: Answer) -> None:
+        """Read on in a prompt; behind its end the first token is picked."""
+        chunk = answer.read[answer.length : answer.length + self._chunk()]
+        began = time.perf_counter()
+        state = self.slots.view(len(self.decoding), [answer.length])
+        hidden = self.model.hidden(torch.tensor([chunk], device=self.model.device), state=state)
+        answer.length += len(chunk)
+        if answer.length == len(answer.read):
+            self.reading = None
+            self.decoding.append(answer)
+            self._pick([answer], hidden[:, -1])
+        self._token_seconds = (time.perf_counter() - began) / len(chunk)
+
+    def _chunk(self) -> int:
+        """How many tokens of a prompt are read at once: while others wait for their next token, what takes as long as that."""
+        if not self.decoding or not self._token_seconds:
+            return MOST_CHUNK if not self.decoding else LEAST_CHUNK
+        return min(MOST_CHUNK, max(LEAST_CHUNK, int(self._decode_seconds / self._token_seconds)))
+
+    def _decode(self) -> None:
+        """One token of each answer."""
+        began = time.perf_counter()
+        answers = list(self.decoding)
+        state = self.slots.view(0, [answer.length for answer in answers])
+        last = torch.tensor([[answer.read[-1]] for answer in answers], device=self.model.device)
+        hidden = self.model.hidden(last, state=state)
+        for answer in answers:
+            answer.length += 1
+        self._pick(answers, hidden[:, -1])
+        self._decode_seconds = time.perf_counter() - began
+
+    def _pick(self, answers: list[Answer], hidden: Tensor) -> None:
+        """Pick each answer's next token, of hidden states (N, D), and say what is new."""
+        logits = self.model.head(hidden).float().cpu()
+        wanted = [row for row, answer in enumerate(answers) if answer.request.logprobs is not None]
+        log_probabilities = dict(zip(wanted, logits[wanted].log_softmax(dim=-1)))
+        logits[:, self._forbidden] = -torch.inf
+        for row, answer in enumerate(answers):
+            token = pick(logits[row], answer.read, answer.request.sampling, position=len(answer.writing.tokens))
+            logprobs = (self._told(log_probabilities[row], token, answer.request.logprobs or 0),) if row in wanted else ()
+            text, finish_reason = answer.writing.push(token)
+            answer.read.append(token)
+            answer.deltas.append(Delta(text, len(answer.writing.tokens), logprobs, finish_reason))
+            if finish_reason is not None:
+                answer.finished = True
+                self._free(answer)
+
+    def _told(self, log_probabilities: Tensor, token: int, alternatives: int) -> TokenLogprob:
+        """What is told of a picked token, of the log-probabilities (V,) before any filter."""
+        best = log_probabilities.topk(min(alternatives, len(log_probabilities)))
+        pairs = tuple(zip(best.indices.tolist(), best.values.tolist()))
+        return TokenLogprob(token, float(log_probabilities[token]), pairs)
+
+    def _free(self, answer: Answer) -> None:
+        """Give back an answer's row; the last row in use, and the one that is being read, move up."""
+        row = self.decoding.index(answer)
+        last = self.decoding.pop()
+        if last is not answer:
+            self.slots.move(len(self.decoding), row, last.length)
+            self.decoding[row] = last
+        if self.reading is not None:
+            self.slots.move(len(self.decoding) + 1, len(self.decoding), self.reading.length)

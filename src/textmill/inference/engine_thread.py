@@ -1,0 +1,111 @@
+"""The engine for an event loop and its many users: it ticks in a thread of its own, and what is new of an answer is handed
+to the loop that waits for it."""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from ..errors import GenerationError, TextmillError
+from ..models.language_model import LanguageModel
+from ..tokens.tokenizer import Tokenizer
+from .engine import QUEUE, ROWS, Answer, Engine, EngineFull
+from .request import Delta, Request
+
+Tell = Callable[[Delta | Exception], None]
+
+
+class EngineThread:
+    """One engine and its thread. Nobody else may touch the engine."""
+
+    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, rows: int = ROWS, queue: int = QUEUE):
+        self._engine = Engine(model, tokenizer, rows, queue)
+        self._asked: deque[tuple[Request, Tell]] = deque()
+        self._unwanted: deque[Tell] = deque()
+        self._open: dict[Tell, Answer] = {}
+        self._wake, self._closed = threading.Event(), False
+        self._moved = time.monotonic()
+        self._busy = False
+        self._queue = queue
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """What is new of the answer, as it comes; closing the iterator cancels it. Raises GenerationError for a request that
+        can't be served, EngineFull where too many are waiting."""
+        loop, news = asyncio.get_running_loop(), asyncio.Queue[Delta | Exception]()
+
+        def tell(new: Delta | Exception) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(news.put_nowait, new)
+
+        if self._closed or not self._thread.is_alive():
+            raise GenerationError("the engine has stopped")
+        if len(self._asked) >= self._queue:
+            raise EngineFull(f"{len(self._asked)} requests are waiting already, as many as may; ask again later")
+        self._asked.append((request, tell))
+        self._wake.set()
+        try:
+            while True:
+                new = await news.get()
+                if isinstance(new, Exception):
+                    raise new
+                yield new
+                if new.finish_reason is not None:
+                    return
+        finally:
+            self._unwanted.append(tell)
+            self._wake.set()
+
+    def alive(self, within_seconds: float) -> bool:
+        """Whether the engine has moved within so many seconds, or has nothing to do."""
+        return self._thread.is_alive() and (not self._busy or time.monotonic() - self._moved <= within_seconds)
+
+    @property
+    def open_answers(self) -> int:
+        """How many answers are waiting or being written."""
+        return len(self._open) + len(self._asked)
+
+    def close(self) -> None:
+        """Stop; answers that are open end with an error."""
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        problem: Exception = GenerationError("the engine was stopped before the answer was complete")
+        try:
+            while not self._closed:
+                self._busy, self._moved = True, time.monotonic()
+                self._take_messages()
+                moved = self._engine.tick()
+                self._hand_out()
+                if not moved and not self._asked and not self._unwanted:
+                    self._busy = False
+                    self._wake.wait()
+                    self._wake.clear()
+        except Exception as error:  # every open answer has to hear of it, whatever it was
+            problem = GenerationError(f"the engine broke down: {type(error).__name__}: {error}")
+            raise
+        finally:
+            self._closed = True
+            for tell in [*self._open, *(tell for _, tell in self._asked)]:
+                tell(problem)
+
+    def _take_messages(self) -> None:
+        while self._asked:
+            request, tell = self._asked.popleft()
+            try:
+                self._open[tell] = self._engine.submit(request)
+            except TextmillError as error:
+                tell(error)
+        while self._unwanted:
+            answer = self._open.pop(self._unwanted.popleft(), None)
+            if answer is not None:
+                self._engine.cancel(answer)
+
+    def _hand_out(self) -> None:
+        for tell, answer in self._open.items():
+            while answer.deltas:
+                tell(answer.deltas.popleft())

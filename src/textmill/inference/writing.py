@@ -1,0 +1,61 @@
+"""An answer while it is written: from picked tokens to text that may be shown, and to the reason why it ends."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from ..errors import GenerationError
+from ..tokens.tokenizer import DecodeStream
+
+FinishReason = Literal["end", "stop", "length", "context"]
+
+
+class StopStrings:
+    """Cuts a stream at the first stop string, also where one spans several pieces."""
+
+    def __init__(self, stops: Sequence[str]):
+        if any(not stop for stop in stops):
+            raise GenerationError("a stop string must not be empty")
+        self.stops = tuple(stops)
+        self.held = ""
+
+    def push(self, text: str) -> tuple[str, bool]:
+        """What may be shown now, and whether a stop string was met."""
+        self.held += text
+        found = [place for place in (self.held.find(stop) for stop in self.stops) if place >= 0]
+        if found:
+            shown, self.held = self.held[: min(found)], ""
+            return shown, True
+        # The longest end that could still grow into a stop string waits.
+        longest = min(len(self.held), max((len(stop) - 1 for stop in self.stops), default=0))
+        waiting = next((n for n in range(longest, 0, -1) if any(stop.startswith(self.held[-n:]) for stop in self.stops)), 0)
+        shown, self.held = self.held[: len(self.held) - waiting], self.held[len(self.held) - waiting :]
+        return shown, False
+
+
+class Writing:
+    """One answer's text. It ends at one of `end_ids`, at a stop string, after `max_tokens`, or where the model's context has
+    `room` for no more tokens (None: it always has)."""
+
+    def __init__(
+        self, stream: DecodeStream, stops: StopStrings, end_ids: frozenset[int], max_tokens: int, room: int | None
+    ) -> None:
+        if max_tokens < 1:
+            raise GenerationError(f"max_tokens must be at least 1, found {max_tokens}")
+        self._stream, self._stops, self._end_ids = stream, stops, end_ids
+        self._max_tokens, self._room = max_tokens, room
+        self.tokens: list[int] = []  # that were picked, the one that ends the answer included
+
+    def push(self, token: int) -> tuple[str, FinishReason | None]:
+        """The text that a picked token lets show, whole characters only, and why the answer ends with it, if it does."""
+        self.tokens.append(token)
+        if token in self._end_ids:
+            shown, stopped = self._stops.push(self._stream.flush())
+            return shown + self._stops.held, "stop" if stopped else "end"
+        shown, stopped = self._stops.push(self._stream.step(token))
+        if stopped:
+            return shown, "stop"
+        full = self._room is not None and len(self.tokens) >= self._room
+        if len(self.tokens) == self._max_tokens or full:
+            # A character whose last bytes would have come next is left out: it was we who cut it, not the model.
+            return shown + self._stops.held, "length" if len(self.tokens) == self._max_tokens else "context"
+        return shown, None

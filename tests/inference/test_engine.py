@@ -1,0 +1,205 @@
+"""The engine: each answer is that of its request run alone, whatever else is in the batch; what ends frees its row."""
+
+import asyncio
+import contextlib
+
+import pytest
+import torch
+
+from textmill.errors import GenerationError
+from textmill.inference.engine import Answer, Engine, EngineFull
+from textmill.inference.engine_thread import EngineThread
+from textmill.inference.generate import generate, unwritable
+from textmill.inference.request import Request
+from textmill.inference.sampling import Sampling, pick
+
+GREEDY = Sampling(temperature=0)
+PROMPTS = ["The class", "", "a", "Statements are", "If the expression is a list, then it is"]
+
+
+@pytest.fixture(params=["decoder", "window", "alibi", "gpt2", "lstm", "marian"])
+def model(request: pytest.FixtureRequest, make_decoder, make_recurrent, make_encoder_decoder, tokenizer):
+    """A model of each family, and of each way that a decoder tells positions."""
+    size = {"vocabulary_size": tokenizer.vocabulary_size}
+    match request.param:
+        case "decoder":
+            return make_decoder(**size)
+        case "window":
+            return make_decoder(**size, windows=(0, 6, 6))
+        case "alibi":
+            return make_decoder(**size, positions="alibi")
+        case "gpt2":
+            return make_decoder(**size, positions="learned", norm="layer", norm_bias=True)
+        case "lstm":
+            return make_recurrent(**size)
+    return make_encoder_decoder("marian", **size, decoder_start="last")
+
+
+def requests_of(model, tokenizer, sampling: Sampling, **more) -> list[Request]:
+    encode = tokenizer.encode_whole if model.family == "encoder-decoder" else tokenizer.encode_beginning
+    return [Request(tuple(encode(prompt)), sampling, max_tokens=12 + 3 * n, **more) for n, prompt in enumerate(PROMPTS)]
+
+
+def run(engine: Engine) -> None:
+    while engine.tick():
+        pass
+    assert engine.idle and engine.free_rows == engine.slots.capacity
+
+
+def next_logits(model, tokenizer, answer: Answer, written: int) -> torch.Tensor:
+    """Logits of the token behind `written` ones, by one pass over everything: no state, no batch, no chunk."""
+    begun = answer.read[: len(answer.read) - len(answer.writing.tokens)]
+    inputs = torch.tensor([[*begun, *answer.writing.tokens[:written]]])
+    source = {"source": torch.tensor([answer.request.prompt])} if model.family == "encoder-decoder" else {}
+    with torch.no_grad():
+        return model.head(model.hidden(inputs, **source)[0, -1]).float()
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.0, top_k=40, seed=5, repetition_penalty=1.1)])
+def test_answers_in_a_batch_are_those_of_the_model_alone(model, tokenizer, sampling: Sampling) -> None:
+    """Prompts and answers of unlike lengths, more of them than rows: each token is the one that a pass over all before it
+    gives, but for near-ties."""
+    engine = Engine(model, tokenizer, rows=3)
+    answers = [engine.submit(request) for request in requests_of(model, tokenizer, sampling)]
+    run(engine)
+    forbidden = sorted(unwritable(model, tokenizer))
+    tokens = near = 0
+    for answer in answers:
+        begun = len(answer.read) - len(answer.writing.tokens)
+        for written, token in enumerate(answer.writing.tokens):
+            logits = next_logits(model, tokenizer, answer, written)
+            logits[forbidden] = -torch.inf
+            near += pick(logits, answer.read[: begun + written], sampling, written) != token
+            tokens += 1
+    print(f"{near} near-ties among {tokens} tokens")
+    assert tokens > 40 and near <= tokens / 100
+
+
+def test_texts_and_ends_are_those_of_generate(model, tokenizer) -> None:
+    engine = Engine(model, tokenizer, rows=2)
+    stop = ("e", "un")
+    answers = [engine.submit(request) for request in requests_of(model, tokenizer, GREEDY, stop=stop)]
+    run(engine)
+    for n, (prompt, answer) in enumerate(zip(PROMPTS, answers)):
+        pieces = list(generate(model, tokenizer, prompt, GREEDY, max_tokens=12 + 3 * n, stop=stop))
+        text = "".join(piece.text for piece in pieces)
+        # A first space belongs to the answer where it goes on from a text, which a request says, and these don't.
+        assert "".join(delta.text for delta in answer.deltas).lstrip(" ") == text.lstrip(" ")
+        assert answer.deltas[-1].finish_reason == pieces[-1].finish_reason
+        assert all(delta.finish_reason is None for delta in list(answer.deltas)[:-1])
+
+
+def test_logprobs_are_the_training_forward_s(model, tokenizer) -> None:
+    engine = Engine(model, tokenizer)
+    answers = [engine.submit(request) for request in requests_of(model, tokenizer, GREEDY, logprobs=3)]
+    run(engine)
+    for answer in answers:
+        for written, delta in enumerate(answer.deltas):
+            [told] = delta.logprobs
+            expected = next_logits(model, tokenizer, answer, written).log_softmax(dim=-1)
+            assert told.token == answer.writing.tokens[written]
+            assert told.logprob == pytest.approx(float(expected[told.token]), abs=1e-4)
+            assert [value for _, value in told.alternatives] == pytest.approx(expected.topk(3).values.tolist(), abs=1e-4)
+
+
+def test_a_prompt_in_chunks_is_read_as_the_whole(make_decoder, make_recurrent, tokenizer) -> None:
+    """While another answer is being written, a long prompt is read bit by bit; its answer is the same."""
+    for model in (make_decoder(vocabulary_size=512), make_recurrent(vocabulary_size=512)):
+        prompt = tuple(tokenizer.encode("the list of names that a class statement binds, and what " * 3)[:45])
+        alone = Engine(model, tokenizer)
+        expected = alone.submit(Request(prompt, GREEDY, max_tokens=10))
+        run(alone)
+        engine = Engine(model, tokenizer)
+        engine.submit(Request((5, 6), Sampling(temperature=1.0), max_tokens=40))
+        engine.tick()
+        engine._chunk = lambda: 16  # type: ignore[method-assign]
+        chunked = engine.submit(Request(prompt, GREEDY, max_tokens=10))
+        engine.tick()
+        assert chunked.length == 16
+        run(engine)
+        assert chunked.writing.tokens == expected.writing.tokens
+
+
+def test_what_is_cancelled_is_gone_wherever_it_was(model, tokenizer) -> None:
+    engine = Engine(model, tokenizer, rows=2)
+    answers = [engine.submit(request) for request in requests_of(model, tokenizer, GREEDY)]
+    alone = Engine(model, tokenizer)
+    expected = alone.submit(answers[1].request)
+    run(alone)
+    engine.tick()
+    engine.tick()
+    engine.cancel(answers[0])  # has a row before answer 1's
+    engine.cancel(answers[3])  # waits
+    engine.cancel(answers[3])
+    run(engine)
+    assert list(answers[1].deltas)[-1].finish_reason == expected.deltas[-1].finish_reason
+    assert answers[1].writing.tokens == expected.writing.tokens
+    assert len(answers[0].writing.tokens) <= 2 and not answers[3].deltas
+
+
+def test_what_cant_be_served_is_said(make_decoder, make_encoder, tokenizer) -> None:
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)
+    engine = Engine(model, tokenizer, rows=1, queue=2)
+    for request, words in [
+        (Request(()), "no tokens"),
+        (Request(tuple([5] * 64)), "64 tokens long"),
+        (Request((5,), max_tokens=0), "max_tokens must be at least 1, found 0"),
+        (Request((5,), stop=("",)), "empty"),
+        (Request((5,), logprobs=21), "from 0 to 20, found 21"),
+        (Request((-1,)), "from 0 to"),
+        (Request((10**6,)), "from 0 to"),
+    ]:
+        with pytest.raises(GenerationError, match=words):
+            engine.submit(request)
+    engine.submit(Request((5,)))
+    engine.submit(Request((5,)))
+    with pytest.raises(EngineFull, match="2 answers are waiting"):
+        engine.submit(Request((5,)))
+    run(engine)
+    with pytest.raises(GenerationError, match="doesn't write"):
+        Engine(make_encoder("bert"), tokenizer)
+
+
+def test_many_users_of_one_thread(make_decoder, tokenizer) -> None:
+    """Each gets the answer that he would get alone; who leaves, frees; who comes too late, hears of it."""
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)
+    thread = EngineThread(model, tokenizer, rows=2)
+
+    async def text_of(request: Request) -> str:
+        return "".join([delta.text async for delta in thread.stream(request)])
+
+    async def leave_early(request: Request) -> None:
+        async with contextlib.aclosing(thread.stream(request)) as stream:
+            await anext(stream)
+
+    async def everybody() -> list[str]:
+        texts = asyncio.gather(*(text_of(request) for request in requests_of(model, tokenizer, GREEDY)))
+        await asyncio.gather(*(leave_early(Request((5,), Sampling(seed=n), max_tokens=50)) for n in range(4)))
+        with pytest.raises(GenerationError, match="64 tokens long"):
+            await text_of(Request(tuple([5] * 64)))
+        return await texts
+
+    texts = asyncio.run(everybody())
+    engine = Engine(model, tokenizer)
+    answers = [engine.submit(request) for request in requests_of(model, tokenizer, GREEDY)]
+    run(engine)
+    assert texts == ["".join(delta.text for delta in answer.deltas) for answer in answers]
+    assert thread.alive(within_seconds=60)
+    thread.close()
+    assert not thread.alive(within_seconds=60)
+    with pytest.raises(GenerationError, match="stopped"):
+        asyncio.run(text_of(Request((5,))))
+
+
+def test_closing_ends_open_answers_with_an_error(make_recurrent, tokenizer) -> None:
+    thread = EngineThread(make_recurrent(vocabulary_size=tokenizer.vocabulary_size), tokenizer)
+
+    async def cut_off() -> None:
+        async with contextlib.aclosing(thread.stream(Request((5,), Sampling(temperature=1.0), max_tokens=10**9))) as stream:
+            await anext(stream)
+            await asyncio.to_thread(thread.close)
+            async for _ in stream:
+                pass
+
+    with pytest.raises(GenerationError, match="stopped before"):
+        asyncio.run(cut_off())
