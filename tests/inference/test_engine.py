@@ -160,6 +160,22 @@ def test_what_cant_be_served_is_said(make_decoder, make_encoder, tokenizer) -> N
         Engine(make_encoder("bert"), tokenizer)
 
 
+def test_rows_take_no_more_memory_than_they_may(make_decoder, make_recurrent, tokenizer) -> None:
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)
+    whole = Engine(model, tokenizer, rows=4)
+    assert whole.context == 64
+    half = Engine(model, tokenizer, rows=4, memory=whole.slots.bytes // 2)
+    assert half.context == 32 and half.slots.bytes == whole.slots.bytes // 2
+    with pytest.raises(GenerationError, match="32 tokens long, and the model's context of 32"):
+        half.submit(Request(tuple([5] * 32)))
+    answer = half.submit(Request(tuple([5] * 20), GREEDY, max_tokens=40))
+    run(half)
+    assert answer.deltas[-1].finish_reason == "context" and len(answer.writing.tokens) == 12
+    for large in (model, make_recurrent(vocabulary_size=tokenizer.vocabulary_size)):
+        with pytest.raises(GenerationError, match="take fewer rows"):
+            Engine(large, tokenizer, rows=4, memory=100)
+
+
 def test_many_users_of_one_thread(make_decoder, tokenizer) -> None:
     """Each gets the answer that he would get alone; who leaves, frees; who comes too late, hears of it."""
     model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from ..errors import GenerationError
+from ..machine.memory import free_bytes
+from ..models.count import state_bytes
 from ..models.encoder_decoder import EncoderDecoder
 from ..models.language_model import LanguageModel
 from ..models.slots import EncoderDecoderSlots, Slots
@@ -44,14 +46,21 @@ class Answer:
 
 
 class Engine:
-    """`rows` answers at once of one model, and `queue` that wait. Of one thread; see engine_thread.py for many users."""
+    """`rows` answers at once of one model, and `queue` that wait. Of one thread; see engine_thread.py for many users.
 
-    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, rows: int = ROWS, queue: int = QUEUE):
+    `memory`: bytes that the rows' states may take; None: half of what is free. `context`: what a prompt and its answer may
+    have in tokens: the model's own context, or what the memory holds of it; None where there is no limit.
+    """
+
+    def __init__(
+        self, model: LanguageModel, tokenizer: Tokenizer, rows: int = ROWS, queue: int = QUEUE, memory: int | None = None
+    ):
         refuse_encoder(model)
         if rows < 1 or queue < 1:
             raise GenerationError(f"an engine has at least one row and one place in its queue, found {rows} and {queue}")
         self.model, self.tokenizer, self.queue = model, tokenizer, queue
-        self.slots: Slots = model.new_slots(rows)
+        self.context = self._context(rows, free_bytes(model.device) // 2 if memory is None else memory)
+        self.slots: Slots = model.new_slots(rows, self.context or 0)
         self.waiting: deque[Answer] = deque()
         self.decoding: list[Answer] = []  # answer n has row n
         self.reading: Answer | None = None  # has the row behind them
@@ -101,17 +110,32 @@ class Engine:
             self._read_chunk(self.reading)
         return True
 
+    def _context(self, rows: int, memory: int) -> int | None:
+        """How many tokens each of `rows` states in so many bytes holds; no more than the model's context."""
+        model = self.model
+        a_value = model.embedding.weight.element_size()
+        one, two = (state_bytes(model.config, length, a_value) for length in (1, 2))
+        if model.context_limit is None:
+            fits = 1 if rows * one <= memory else 0
+        else:
+            fits = min(model.context_limit, memory // (rows * (two - one)))
+        if fits < min(LEAST_CHUNK, model.context_limit or 1):
+            raise GenerationError(
+                f"{rows} rows of {one:,} bytes a token and more don't fit into {memory:,} bytes of memory; take fewer rows"
+            )
+        return fits if model.context_limit is not None else None
+
     def _checked(self, request: Request) -> Answer:
         """The answer to a request, not begun."""
         model, tokenizer = self.model, self.tokenizer
-        refuse_long_prompt(model, len(request.prompt))
+        refuse_long_prompt(model, len(request.prompt), self.context)
         if request.logprobs is not None and not 0 <= request.logprobs <= MOST_LOGPROBS:
             raise GenerationError(f"logprobs must be from 0 to {MOST_LOGPROBS}, found {request.logprobs}")
         if any(not 0 <= token < tokenizer.vocabulary_size for token in request.prompt):
             raise GenerationError(f"a prompt's tokens are from 0 to {tokenizer.vocabulary_size - 1}; one of these isn't")
         pairs = isinstance(model, EncoderDecoder)
         read = [start_of_target(model, tokenizer)] if pairs else list(request.prompt)
-        room = None if model.context_limit is None else model.context_limit - len(read)
+        room = None if self.context is None else self.context - len(read)
         stream = tokenizer.decode_stream(continues=request.continues)
         return Answer(request, read, Writing(stream, StopStrings(request.stop), tokenizer.end_ids, request.max_tokens, room))
 

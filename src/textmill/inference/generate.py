@@ -46,12 +46,12 @@ def generate(
     stops = StopStrings(stop)
     if isinstance(model, EncoderDecoder):
         source = tokenizer.encode_whole(prompt) if isinstance(prompt, str) else list(prompt)
-        refuse_long_prompt(model, len(source))
+        refuse_long_prompt(model, len(source), model.context_limit)
         state: Any = model.encode(torch.tensor([source], device=model.device))
         read, stream = [start_of_target(model, tokenizer)], tokenizer.decode_stream()
     else:
         read = tokenizer.encode_beginning(prompt) if isinstance(prompt, str) else list(prompt)
-        refuse_long_prompt(model, len(read))
+        refuse_long_prompt(model, len(read), model.context_limit)
         state = model.new_state(rows=1)
         stream = tokenizer.decode_stream(continues=isinstance(prompt, str) and bool(prompt))
     room = None if model.context_limit is None else model.context_limit - len(read)
@@ -59,12 +59,11 @@ def generate(
     return _write_on(model, tokenizer, state, read, sampling or Sampling(), writing)
 
 
-def refuse_long_prompt(model: LanguageModel, tokens: int) -> None:
-    """Raise GenerationError where a model can't answer a prompt of so many tokens, with both numbers."""
-    context = model.context_limit
+def refuse_long_prompt(model: LanguageModel, tokens: int, context: int | None) -> None:
+    """Raise GenerationError where a model with so much `context` can't answer a prompt of so many tokens, with both numbers."""
     if isinstance(model, EncoderDecoder):
-        if not 0 < tokens <= model.config.context_length:
-            raise GenerationError(f"the source is {tokens} tokens long; the model takes 1 to {model.config.context_length}")
+        if context is not None and not 0 < tokens <= context:
+            raise GenerationError(f"the source is {tokens} tokens long; the model takes 1 to {context}")
     elif tokens < 1:
         raise GenerationError("the prompt has no tokens; give at least one")
     elif context is not None and tokens >= context:

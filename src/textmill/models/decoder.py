@@ -40,10 +40,10 @@ class Decoder(LanguageModel, TransformerStack):
         config = self.config
         return KeyValueState(config.layers, rows, config.key_value_heads, config.head_dim, config.context_length)
 
-    def new_slots(self, rows: int) -> KeyValueSlots:
-        """Room for `rows` sequences of a whole context each."""
+    def new_slots(self, rows: int, length: int) -> KeyValueSlots:
+        """Room for `rows` sequences of up to `length` tokens."""
         config, weight = self.config, self.embedding.weight
-        shape = config.layers, rows, config.key_value_heads, config.head_dim, config.context_length
+        shape = config.layers, rows, config.key_value_heads, config.head_dim, length
         return KeyValueSlots(*shape, weight.dtype, weight.device)
 
     def hidden(

@@ -77,10 +77,10 @@ class EncoderDecoder(LanguageModel):
         state.remember(kept, lengths if lengths is not None else torch.full_like(source[:, 0], source.size(1)))
         return state
 
-    def new_slots(self, rows: int) -> EncoderDecoderSlots:
-        """Room for `rows` sources and targets of a whole context each."""
+    def new_slots(self, rows: int, length: int) -> EncoderDecoderSlots:
+        """Room for `rows` sources and targets of up to `length` tokens each."""
         config, weight = self.config, self.embedding.weight
-        shape = len(self.decoder.blocks), rows, config.key_value_heads, config.head_dim, config.context_length
+        shape = len(self.decoder.blocks), rows, config.key_value_heads, config.head_dim, length
         return EncoderDecoderSlots(*shape, weight.dtype, weight.device)
 
     def hidden(

@@ -79,8 +79,8 @@ class LanguageModel(nn.Module):
         """An empty memory for `rows` sequences, a GenerationState, to be given to `forward` with each further piece of them."""
         raise NotImplementedError
 
-    def new_slots(self, rows: int) -> Any:
-        """Room for `rows` sequences that come and go, a `Slots` (models/slots.py)."""
+    def new_slots(self, rows: int, length: int) -> Any:
+        """Room for `rows` sequences of up to `length` tokens that come and go, a `Slots` (models/slots.py)."""
         raise NotImplementedError
 
     def carried(self, carry: Tensor | None, continues: Tensor) -> Any:

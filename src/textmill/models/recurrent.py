@@ -170,8 +170,8 @@ class Recurrent(LanguageModel):
         shape = rows, self.config.layers, self.config.cell_class.parts, self.config.width
         return RecurrentState(torch.zeros(shape, device=self.device))
 
-    def new_slots(self, rows: int) -> RecurrentSlots:
-        """Room for `rows` sequences that come and go."""
+    def new_slots(self, rows: int, length: int) -> RecurrentSlots:
+        """Room for `rows` sequences, of any length."""
         return RecurrentSlots(self.new_state(rows).values)
 
     def carried(self, carry: Tensor | None, continues: Tensor) -> RecurrentState:
