@@ -20,6 +20,7 @@ from ..models.language_model import LanguageModel
 from ..models.slots import EncoderDecoderSlots, Slots
 from ..tokens.tokenizer import Tokenizer
 from .generate import refuse_encoder, refuse_long_prompt, start_of_target, unwritable
+from .prefix_cache import BLOCK, PrefixCache
 from .request import Delta, Request, TokenLogprob
 from .sampling import pick
 from .writing import StopStrings, Writing
@@ -41,6 +42,7 @@ class Answer:
         self.request, self.writing = request, writing
         self.read = list(read)  # what the model has been given, or is to be given: prompt and answer
         self.length = 0  # how many of them it has read
+        self.cached = 0  # how many of them were known already
         self.deltas: deque[Delta] = deque()
         self.finished = False
 
@@ -48,7 +50,8 @@ class Answer:
 class Engine:
     """`rows` answers at once of one model, and `queue` that wait. Of one thread; see engine_thread.py for many users.
 
-    `memory`: bytes that the rows' states may take; None: half of what is free. `context`: what a prompt and its answer may
+    `memory`: bytes that the rows' states may take; None: half of what is free; a quarter as much again may be taken by what is
+    remembered of prompts. `context`: what a prompt and its answer may
     have in tokens: the model's own context, or what the memory holds of it; None where there is no limit.
     """
 
@@ -59,8 +62,11 @@ class Engine:
         if rows < 1 or queue < 1:
             raise GenerationError(f"an engine has at least one row and one place in its queue, found {rows} and {queue}")
         self.model, self.tokenizer, self.queue = model, tokenizer, queue
-        self.context = self._context(rows, free_bytes(model.device) // 2 if memory is None else memory)
+        memory = free_bytes(model.device) // 2 if memory is None else memory
+        self.context = self._context(rows, memory)
         self.slots: Slots = model.new_slots(rows, self.context or 0)
+        # An encoder–decoder reads its source whole, and then a beginning of one token.
+        self.prefixes = None if isinstance(model, EncoderDecoder) else PrefixCache(self.slots, memory // 4)
         self.waiting: deque[Answer] = deque()
         self.decoding: list[Answer] = []  # answer n has row n
         self.reading: Answer | None = None  # has the row behind them
@@ -146,15 +152,22 @@ class Engine:
         if isinstance(self.slots, EncoderDecoderSlots):
             source = torch.tensor([answer.request.prompt], device=self.model.device)
             self.slots.remember(row, self.model.encode(source))  # type: ignore[operator]
+        if self.prefixes is not None:
+            answer.length = answer.cached = self.prefixes.restore(row, answer.read, answer.request.salt)
         self.reading = answer
 
     def _read_chunk(self, answer: Answer) -> None:
         """Read on in a prompt; behind its end the first token is picked."""
-        chunk = answer.read[answer.length : answer.length + self._chunk()]
+        end = min(answer.length + self._chunk(), len(answer.read))
+        if not self.slots.keeps_past:  # such a state can be remembered only where a block ends
+            end = min(end, answer.length - answer.length % BLOCK + BLOCK)
+        chunk = answer.read[answer.length : end]
         began = time.perf_counter()
         state = self.slots.view(len(self.decoding), [answer.length])
         hidden = self.model.hidden(torch.tensor([chunk], device=self.model.device), state=state)
-        answer.length += len(chunk)
+        answer.length = end
+        if self.prefixes is not None:
+            self.prefixes.keep(len(self.decoding), answer.read[:end], answer.request.salt)
         if answer.length == len(answer.read):
             self.reading = None
             self.decoding.append(answer)
@@ -190,7 +203,7 @@ class Engine:
             logprobs = (self._told(log_probabilities[row], token, answer.request.logprobs or 0),) if row in wanted else ()
             text, finish_reason = answer.writing.push(token)
             answer.read.append(token)
-            answer.deltas.append(Delta(text, len(answer.writing.tokens), logprobs, finish_reason))
+            answer.deltas.append(Delta(text, len(answer.writing.tokens), logprobs, answer.cached, finish_reason))
             if finish_reason is not None:
                 answer.finished = True
                 self._free(answer)
@@ -204,6 +217,8 @@ class Engine:
     def _free(self, answer: Answer) -> None:
         """Give back an answer's row; the last row in use, and the one that is being read, move up."""
         row = self.decoding.index(answer)
+        if self.prefixes is not None:  # the next question often begins with this answer
+            self.prefixes.keep(row, answer.read[: answer.length], answer.request.salt)
         last = self.decoding.pop()
         if last is not answer:
             self.slots.move(len(self.decoding), row, last.length)

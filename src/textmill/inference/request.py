@@ -14,7 +14,7 @@ class Request:
 
     `prompt`: the tokens that the model reads first; of an encoder–decoder, the source. `continues`: the answer goes on from
     a text, so that a space which begins it belongs to it. `logprobs`: how many alternatives are told of each token; None:
-    nothing is told.
+    nothing is told. `salt`: who asks; what the engine remembers of prompts is told apart by it.
     """
 
     prompt: tuple[int, ...]
@@ -23,6 +23,7 @@ class Request:
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
     continues: bool = False
+    salt: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,11 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class Delta:
-    """What is new of an answer: whole characters, the number of tokens written so far, and at the end why it ended."""
+    """What is new of an answer: whole characters, the number of tokens written so far, and at the end why it ended. `cached`:
+    how many of the prompt's tokens needn't be read, since they were known."""
 
     text: str
     tokens: int
     logprobs: tuple[TokenLogprob, ...] = ()
+    cached: int = 0
     finish_reason: FinishReason | None = None

@@ -5,7 +5,7 @@ a step copies nothing that was read before. What a view holds is a generation st
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -15,9 +15,10 @@ from .state import EncoderDecoderState, KeyValueState
 
 
 class Slots(Protocol):
-    """Room for `capacity` rows."""
+    """Room for `capacity` rows. `keeps_past`: whether a row's state still holds what it was some tokens ago."""
 
     capacity: int
+    keeps_past: ClassVar[bool]
 
     def view(self, first: int, lengths: Sequence[int]) -> Any:
         """A generation state of the rows from `first` on, which have read so many tokens each. What they read, the slots
@@ -38,10 +39,25 @@ class Slots(Protocol):
         ...
 
 
+class PieceSlots(Slots, Protocol):
+    """Slots whose rows' states can be taken apart by their tokens, and put together in another row."""
+
+    def piece(self, row: int, start: int, end: int, length: int) -> list[Tensor] | None:
+        """A copy of what the tokens `[start, end)` of a row, which has read `length`, have made of its state; None where that
+        isn't to be had any more."""
+        ...
+
+    def load(self, row: int, pieces: Sequence[list[Tensor]], size: int) -> None:
+        """Give a fresh row the pieces of its first tokens, `size` tokens each."""
+        ...
+
+
 class KeyValueSlots:
     """Keys and values of `capacity` rows of up to `length` tokens.
 
     They begin as zeros, since what a mask hides must still be a number; the system gives such memory once it is written."""
+
+    keeps_past = True
 
     def __init__(self, layers: int, capacity: int, heads: int, head_dim: int, length: int, dtype: torch.dtype, device: Any):
         self.capacity, self.length = capacity, length
@@ -60,6 +76,16 @@ class KeyValueSlots:
 
     def clear(self, row: int) -> None:
         """Nothing is to be done: what stands behind a row's length isn't seen."""
+
+    def piece(self, row: int, start: int, end: int, length: int) -> list[Tensor] | None:
+        """The keys and values of these tokens."""
+        return [buffer[row, :, start:end].clone() for buffer in (*self.keys, *self.values)]
+
+    def load(self, row: int, pieces: Sequence[list[Tensor]], size: int) -> None:
+        """Give a fresh row the pieces of its first tokens, `size` tokens each."""
+        for number, piece in enumerate(pieces):
+            for buffer, part in zip((*self.keys, *self.values), piece, strict=True):
+                buffer[row, :, number * size : (number + 1) * size] = part
 
     @property
     def bytes(self) -> int:
@@ -154,6 +180,8 @@ class EncoderDecoderView(KeyValueView, EncoderDecoderState):
 class RecurrentSlots:
     """The hidden vectors of `capacity` rows, (capacity, L, P, D)."""
 
+    keeps_past = False
+
     def __init__(self, values: Tensor):
         self.capacity, self.values = len(values), values
 
@@ -168,6 +196,15 @@ class RecurrentSlots:
     def clear(self, row: int) -> None:
         """Let the row have read nothing."""
         self.values[row] = 0.0
+
+    def piece(self, row: int, start: int, end: int, length: int) -> list[Tensor] | None:
+        """The hidden vectors behind `end` tokens, which a row has only until it reads on."""
+        return [self.values[row].clone()] if end == length else None
+
+    def load(self, row: int, pieces: Sequence[list[Tensor]], size: int) -> None:
+        """Give a fresh row the last of these pieces: it stands for all."""
+        if pieces:
+            self.values[row] = pieces[-1][0]
 
     @property
     def bytes(self) -> int:
