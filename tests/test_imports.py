@@ -20,6 +20,7 @@ HOUSE = [
     {"run", "closing"},
     {"comparison"},
     {"inspection"},
+    {"serving"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,0 +1,227 @@
+/**
+ * The page as a whole: which conversation is open, which answer is being written, and what the buttons and keys do.
+ *
+ * @typedef {import("./conversation.js").Message} Message
+ * @typedef {import("./conversation.js").Conversation} Conversation
+ */
+import { answer, isPlain } from "./answers.js";
+import { ApiError, models } from "./api.js";
+import { ROOT, add, before, choose, newConversation, path, versions } from "./conversation.js";
+import { say, translate } from "./language.js";
+import { appendText, messageView } from "./message_view.js";
+import { sampling, startSettings } from "./settings.js";
+import { drawSidebar, showSidebar } from "./sidebar.js";
+import { changeSettings, conversations, forget, keep, settings } from "./store.js";
+
+/** @param {string} name @returns {any} */
+const part = (name) => document.getElementById(name);
+const [thread, scroller, message, model, notice] = ["thread", "scroller", "message", "model", "notice"].map(part);
+
+let conversation = conversations()[0] ?? newConversation("");
+/** Stops the answer that is being written. @type {AbortController|null} */
+let writing = null;
+let coloured = Boolean(settings().coloured);
+
+function draw() {
+  const actions = { again, edit, choose: follow };
+  const shown = path(conversation);
+  thread.replaceChildren(
+    ...shown.map((each) => messageView(each, versions(conversation, each), Boolean(writing), coloured, actions)),
+  );
+  if (!shown.length) thread.append(welcome());
+  thread.setAttribute("aria-busy", String(Boolean(writing)));
+  part("send").hidden = Boolean(writing);
+  part("stop").hidden = !writing;
+  part("probabilities").setAttribute("aria-pressed", String(coloured));
+  part("probabilities").title = say("probabilities_hint");
+  const plain = isPlain(model.value);
+  part("plain").hidden = !plain;
+  message.dataset.placeholder = plain ? "plain_placeholder" : "placeholder";
+  translate(part("composer"));
+  drawSidebar(conversation.id, open, remove);
+}
+
+function welcome() {
+  const element = document.createElement("div");
+  element.id = "welcome";
+  element.innerHTML = "<h1></h1><p></p>";
+  element.querySelector("h1").textContent = say("empty_title");
+  element.querySelector("p").textContent = say("empty_text");
+  return element;
+}
+
+/** @param {string} text  "" hides it */
+function tell(text) {
+  notice.textContent = text;
+  notice.hidden = !text;
+  if (text) notice.scrollIntoView({ block: "end" });
+}
+
+/** @param {Error} error */
+function tellError(error) {
+  const named = error instanceof ApiError && ["stream_broke", "unreachable"].includes(error.code);
+  tell(named ? say(error.code) : error.message);
+}
+
+function save() {
+  if (!keep(conversation)) tell(say("not_kept"));
+}
+
+/** Lets the model answer below a message. @param {string} parent @param {Message[]} history */
+async function write(parent, history) {
+  tell("");
+  const own = conversation; // the one that it belongs to, whatever is opened meanwhile
+  const reply = add(own, parent, "assistant", "");
+  Object.assign(reply, { model: model.value, tokens: [], count: 0 });
+  const stop = (writing = new AbortController());
+  draw();
+  toEnd();
+  let first = 0;
+  let failure = null;
+  try {
+    for await (const next of answer(reply.model, own.system, history, sampling(), stop.signal)) {
+      if (next.text && !first) first = performance.now();
+      reply.plain = next.plain;
+      reply.text += next.text;
+      reply.tokens.push(...next.tokens);
+      reply.count = next.count ?? Math.max(reply.count, reply.tokens.length);
+      if (next.text) reply.seconds = (performance.now() - first) / 1000;
+      reply.ended = next.ended ?? reply.ended;
+      if (own !== conversation) continue;
+      const follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
+      appendText(thread.lastElementChild, next.text, next.tokens, coloured);
+      if (follows) toEnd();
+    }
+    reply.ended ??= "stop";
+  } catch (error) {
+    reply.ended = stop.signal.aborted ? "stopped" : "error";
+    if (!stop.signal.aborted) failure = error;
+    if (!reply.text) withdraw(own, reply);
+  }
+  writing = null;
+  const wanted = own === conversation || conversations().some(({ id }) => id === own.id); // not deleted meanwhile
+  if (wanted && !keep(own)) tell(say("not_kept"));
+  draw();
+  if (failure) tellError(failure);
+  message.focus();
+}
+
+/** Takes away an answer of which nothing came. @param {Conversation} own @param {Message} reply */
+function withdraw(own, reply) {
+  own.messages.splice(own.messages.indexOf(reply), 1);
+  const others = versions(own, reply);
+  if (others.length) choose(own, others[others.length - 1]);
+  else delete own.chosen[reply.parent];
+}
+
+/** Asks what stands in the field; without text, lets the last question be answered or a running text go on. */
+function send() {
+  if (writing || !model.value) return;
+  const shown = path(conversation);
+  let last = shown[shown.length - 1];
+  if (message.value.trim()) {
+    last = add(conversation, last?.id ?? ROOT, "user", message.value);
+    message.value = "";
+    grow();
+    save();
+  } else if (!last || (last.role === "assistant" && !isPlain(model.value))) return;
+  void write(last.id, path(conversation));
+}
+
+/** @param {Message} reply */
+function again(reply) {
+  if (!writing && model.value) void write(reply.parent, before(conversation, reply));
+}
+
+/** @param {Message} question @param {string} text */
+function edit(question, text) {
+  if (writing || !model.value) return;
+  const version = add(conversation, question.parent, "user", text);
+  void write(version.id, path(conversation));
+}
+
+/** @param {Message} version */
+function follow(version) {
+  choose(conversation, version);
+  save();
+  draw();
+}
+
+/** @param {Conversation} other */
+function open(other) {
+  writing?.abort();
+  conversation = other;
+  tell("");
+  showSidebar(false);
+  draw();
+  toEnd();
+}
+
+/** @param {Conversation} other */
+function remove(other) {
+  if (other.id === conversation.id) writing?.abort();
+  forget(other);
+  if (other.id === conversation.id) open(newConversation(conversation.system));
+  else draw();
+}
+
+function toEnd() {
+  scroller.scrollTop = scroller.scrollHeight;
+}
+
+/** The field is as high as its text. */
+function grow() {
+  message.style.height = "auto";
+  message.style.height = `${message.scrollHeight}px`;
+}
+
+async function listModels() {
+  try {
+    const names = await models();
+    model.replaceChildren(...names.map((name) => new Option(name, name)));
+    if (names.includes(settings().model)) model.value = settings().model;
+    if (!names.length) tell(say("no_models"));
+  } catch (error) {
+    tellError(error);
+  }
+}
+
+message.addEventListener("input", grow);
+message.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // an input method's Enter takes its word
+  event.preventDefault();
+  send();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  writing?.abort();
+  showSidebar(false);
+});
+part("send").addEventListener("click", send);
+part("stop").addEventListener("click", () => writing?.abort());
+part("new").addEventListener("click", () => {
+  open(newConversation(conversation.system));
+  message.focus();
+});
+part("probabilities").addEventListener("click", () => {
+  coloured = !coloured;
+  changeSettings({ coloured });
+  draw();
+});
+model.addEventListener("change", () => {
+  changeSettings({ model: model.value });
+  draw();
+});
+
+await startSettings(
+  () => conversation.system,
+  (system) => {
+    conversation.system = system;
+    if (conversation.messages.length) save();
+  },
+  draw,
+);
+await listModels();
+draw();
+toEnd();
+message.focus();

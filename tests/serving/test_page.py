@@ -1,0 +1,300 @@
+"""The page in a real browser, over HTTP: what people do with it, and what a hostile model can't do to it.
+
+The API it talks to is a stand-in of the test's own, since no real model writes a hostile answer on demand.
+"""
+
+import asyncio
+import json
+import shutil
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+import textmill.serving.page
+from textmill.serving.page import FILES, FOLDER, MARKDOWN_BYTES, router, safe_html
+
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+WIDE, PHONE = {"width": 1200, "height": 850}, {"width": 390, "height": 844}
+HOSTILE = (
+    "**bold** <script>alert(1)</script>\n\n<img src=x onerror=alert(2)>\n\n[a](javascript:alert(3)) ![i](http://127.0.0.1:9/x.png)\n\n"
+    "<iframe src=//example.org></iframe>\n\n```python\nreturn '</code><script>alert(4)</script>'\n```\n"
+)
+SLOW = "slow"  # a question whose answer takes for ever
+
+
+def scripted_api() -> FastAPI:
+    """An API with one model that answers hostilely, or for ever, and one without a chat template."""
+    app = FastAPI()
+    app.include_router(router)
+
+    @app.get("/v1/models")
+    def models() -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": "talker"}, {"id": "writer"}]}
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> Response:
+        body = await request.json()
+        if body["model"] == "writer":
+            error = {
+                "message": "no chat template",
+                "type": "invalid_request_error",
+                "param": "messages",
+                "code": "no_chat_template",
+            }
+            return JSONResponse({"error": error}, 400)
+        question = body["messages"][-1]["content"]
+
+        async def chunks() -> AsyncIterator[str]:
+            # The answer's bytes, four a token, so that Chinese characters lie across tokens' borders.
+            data = f"{HOSTILE}你好，{question}".encode()
+            for start in range(0, len(data), 4):
+                piece = list(data[start : start + 4])
+                top = [{"token": "<b>rival</b>", "logprob": -0.5}, {"token": "?", "logprob": -1.2}]
+                logprobs = {"content": [{"token": "?", "bytes": piece, "logprob": -1.2, "top_logprobs": top}]}
+                text = data[: start + 4].decode(errors="ignore")[len(data[:start].decode(errors="ignore")) :]
+                yield event({"choices": [{"delta": {"content": text}, "logprobs": logprobs, "finish_reason": None}]})
+            while question == SLOW:
+                await asyncio.sleep(0.05)
+                yield event({"choices": [{"delta": {"content": "…"}, "logprobs": None, "finish_reason": None}]})
+            yield event({"choices": [{"delta": {}, "logprobs": None, "finish_reason": "stop"}]})
+            yield event({"choices": [], "usage": {"completion_tokens": 99}})
+            yield "data: [DONE]\n\n"
+
+        return StreamingResponse(chunks(), media_type="text/event-stream")
+
+    @app.post("/v1/completions")
+    async def completion(request: Request) -> Response:
+        body = await request.json()
+        # The prompt comes back, so that the test sees what a model without a chat template is given.
+        text = event({"choices": [{"text": f" [{body['prompt']}]", "logprobs": None, "finish_reason": "length"}]})
+        return Response(f"{text}data: [DONE]\n\n", media_type="text/event-stream")
+
+    return app
+
+
+def event(chunk: dict[str, Any]) -> str:
+    return f"data: {json.dumps(chunk)}\n\n"
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        server = uvicorn.Server(uvicorn.Config(scripted_api(), log_level="warning", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser(require: Callable[[str], None]) -> Iterator[Any]:
+    require("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Opens the page; whatever it complains of, or asks of another server, fails the test."""
+    contexts, complaints = [], list[str]()
+
+    def visit(**context: Any) -> Any:
+        contexts.append(browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **context}))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+        page.on(
+            "request", lambda request: None if request.url.startswith((address, "data:")) else complaints.append(request.url)
+        )
+        page.goto(address)
+        page.locator("#welcome").wait_for()
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    # A model without a chat template is told by a 400, which the browser notes.
+    assert [text for text in complaints if "400 (Bad Request)" not in text] == []
+
+
+def ask(page: Any, text: str) -> None:
+    page.fill("#message", text)
+    page.press("#message", "Enter")
+
+
+def answered(page: Any, question: str) -> Any:
+    ask(page, question)
+    page.locator("#send:visible").wait_for()
+    return page.locator("article.assistant").last
+
+
+def fetch(url: str, body: bytes | None = None) -> tuple[int, Any, bytes]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})) as response:
+            return response.status, response.headers, response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read()
+
+
+@pytest.mark.parametrize("path", ["", *(f"page/{name}" for name in FILES)])
+def test_every_file_forbids_foreign_scripts(address: str, path: str) -> None:
+    status, headers, body = fetch(f"{address}/{path}")
+    assert status == 200 and body
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+    assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"]) == ("nosniff", "no-referrer")
+
+
+def test_all_files_of_the_folder_are_served_and_no_others(address: str) -> None:
+    assert {path.name for path in FOLDER.iterdir()} == {*FILES, "index.html"}
+    for path in ["page/page.py", "page/..%2Fpage.py", "page/%2e%2e/page.py", f"page/{Path(textmill.serving.page.__file__)}"]:
+        assert fetch(f"{address}/{path}")[0] == 404
+
+
+def test_both_languages_have_the_same_words_with_the_same_values() -> None:
+    english, chinese = (json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "zh"))
+    assert english.keys() == chinese.keys()
+    assert all(english[word].count("{") == chinese[word].count("{") for word in english)
+
+
+def test_markdown_keeps_its_marks_and_code_its_colours() -> None:
+    html = safe_html("# A\n**b** `c` ~~d~~\n\n|x|\n|-|\n|y|\n\n[z](https://example.org)\n\n```python\nreturn 1\n```")
+    for piece in [
+        "<h1>",
+        "<strong>b</strong>",
+        "<code>c</code>",
+        "<s>d</s>",
+        "<td>y</td>",
+        'href="https://example.org"',
+        'class="k"',
+    ]:
+        assert piece in html
+    assert 'rel="noopener noreferrer nofollow"' in html
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HOSTILE, "<svg onload=alert(1)>", "[a](JaVaScRiPt:alert(1))", "[a](data:text/html,x)", "<javascript:alert(1)>",
+        "[a](vbscript:x)", '[a](https://x "onclick=alert(1)")', "```html\n<script>alert(1)</script>\n```",
+        '```"><script>\nx\n```', "![a](x)", "&lt;script&gt;", "[a](/v1/models)", "[a](//example.org)",
+    ],
+)  # fmt: skip
+def test_hostile_markdown_becomes_harmless(text: str) -> None:
+    class Strict(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            assert tag not in {"script", "img", "iframe", "svg", "style"}
+            for name, value in attributes:
+                assert name in {"href", "title", "class", "rel", "target"}
+                assert name != "href" or (value or "").startswith(("https:", "http:"))
+
+    Strict().feed(safe_html(text))
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"text": 3}', b'"text"', b"{", b'{"text": "\\ud800"}', b"[" * 50_000])
+def test_what_is_no_text_is_refused_in_words(address: str, body: bytes) -> None:
+    status, _, answer = fetch(f"{address}/page/markdown", body)
+    assert status == 400
+    assert json.loads(answer)["error"].keys() == {"message", "type", "param", "code"}
+
+
+def test_a_text_that_is_too_long_is_refused(address: str) -> None:
+    assert fetch(f"{address}/page/markdown", json.dumps({"text": "a" * MARKDOWN_BYTES}).encode())[0] == 413
+
+
+def test_a_hostile_answer_is_only_shown(visit: Callable[..., Any]) -> None:
+    page = visit()
+    answer = answered(page, "<img src=x onerror=alert(5)>")
+    answer.locator("strong", has_text="bold").wait_for()
+    assert "<script>alert(1)</script>" in answer.inner_text() and "你好" in answer.inner_text()
+    assert "99 tokens" in answer.inner_text()
+    page.click("#probabilities")
+    answer = page.locator("article.assistant")
+    assert "你好" in answer.inner_text()
+    answer.locator(".token").first.focus()
+    assert "<b>rival</b>" in page.inner_text("#alternatives")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement === document.querySelectorAll('.token')[1]")
+    assert page.locator("article img, article script, article iframe, #alternatives b").count() == 0
+
+
+def test_stop_regenerate_edit_and_versions(visit: Callable[..., Any]) -> None:
+    page = visit()
+    ask(page, SLOW)
+    page.locator("article.assistant", has_text="……").wait_for()
+    page.keyboard.press("Escape")
+    page.locator(".figures", has_text="You stopped it").wait_for()
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Edit the message").fill("another")
+    page.keyboard.press("Enter")
+    page.locator("article.assistant .figures", has_text="99").wait_for()
+    page.get_by_role("button", name="Regenerate").click()
+    page.locator("article.assistant", has_text="2 / 2").wait_for()
+    page.locator("article.user").get_by_label("Previous version").click()
+    assert page.locator("article.user .text").inner_text() == SLOW
+    assert "You stopped it" in page.locator("article.assistant").inner_text()
+    page.reload()
+    page.locator("article.user", has_text="1 / 2").get_by_label("Next version").click()
+    assert page.locator("article.user .text").inner_text() == "another"
+    page.locator("article.assistant", has_text="2 / 2").wait_for()
+
+
+def test_a_model_without_a_chat_template_goes_on_from_the_text(visit: Callable[..., Any]) -> None:
+    page = visit()
+    page.select_option("#model", "writer")
+    answered(page, "Once").locator(".figures", has_text="limit").wait_for()
+    page.locator("#plain:visible").wait_for()
+    page.press("#message", "Enter")  # nothing written: the text goes on
+    page.locator("article").nth(2).wait_for()
+    assert page.locator("article .text").all_inner_texts() == ["Once", " [Once]", " [Once [Once]]"]
+
+
+def test_language_appearance_and_settings_stay(visit: Callable[..., Any]) -> None:
+    page = visit()
+    assert page.get_by_role("button", name="Send").is_visible()
+    page.click("#open_settings")
+    page.select_option("#language", "zh")
+    page.get_by_role("button", name="完成").wait_for()
+    page.select_option("#theme", "dark")
+    page.fill("#temperature", "9")
+    page.click("#done")
+    assert page.locator("#settings").is_visible()  # 9 is out of range, and says so
+    page.fill("#temperature", "0.5")
+    page.click("#done")
+    page.reload()
+    page.get_by_role("button", name="发送").wait_for()
+    dark = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert dark == "rgb(27, 26, 25)"
+    with page.expect_request("**/v1/chat/completions") as request:
+        ask(page, "x")
+    assert request.value.post_data_json["temperature"] == 0.5
+    assert "seed" not in request.value.post_data_json
+
+
+def test_a_phone_in_chinese_scrolls_down_only(visit: Callable[..., Any]) -> None:
+    page = visit(viewport=PHONE, locale="zh-CN", has_touch=True)
+    assert page.get_by_role("button", name="发送").is_visible()
+    answered(page, "字" * 300)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    page.click("#menu")
+    page.get_by_role("button", name="新对话").click()
+    page.locator("#welcome").wait_for()
