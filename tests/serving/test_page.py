@@ -76,7 +76,13 @@ def scripted_api() -> FastAPI:
     async def completion(request: Request) -> Response:
         body = await request.json()
         # The prompt comes back, so that the test sees what a model without a chat template is given.
-        text = event({"choices": [{"text": f" [{body['prompt']}]", "logprobs": None, "finish_reason": "length"}]})
+        tokens = [" [", body["prompt"], "]"]
+        logprobs = {
+            "tokens": tokens,
+            "token_logprobs": [-1.0] * 3,
+            "top_logprobs": [{token: -1.0, " rival": -2.0} for token in tokens],
+        }
+        text = event({"choices": [{"text": "".join(tokens), "logprobs": logprobs, "finish_reason": "length"}]})
         return Response(f"{text}data: [DONE]\n\n", media_type="text/event-stream")
 
     return app
@@ -268,6 +274,46 @@ def test_a_model_without_a_chat_template_goes_on_from_the_text(visit: Callable[.
     assert page.locator("article .text").all_inner_texts() == ["Once", " [Once]", " [Once [Once]]"]
 
 
+def test_a_running_text_goes_on_from_another_token(visit: Callable[..., Any]) -> None:
+    page = visit()
+    page.select_option("#model", "writer")
+    answered(page, "Once").locator(".figures", has_text="limit").wait_for()
+    page.click("#probabilities")
+    page.locator(".token").nth(1).click()
+    page.get_by_role("button", name="rival").click()
+    page.locator("article.assistant", has_text="2 / 2").wait_for()
+    assert page.locator("article.assistant .text").inner_text() == " [ rival [Once [ rival]"
+    assert page.locator("#alternatives").is_hidden()
+
+
+def test_a_question_without_an_answer_can_be_asked_again(visit: Callable[..., Any]) -> None:
+    page = visit()
+    # The browser notes the refusal as it notes every 400.
+    refusal = {"error": {"message": "the queue is full", "type": "x", "param": None, "code": "queue_full"}}
+    page.route("**/v1/chat/completions", lambda route: route.fulfill(status=400, json=refusal))
+    ask(page, "x")
+    page.get_by_text("the queue is full").wait_for()
+    assert page.locator("article").count() == 1
+    page.unroute("**/v1/chat/completions")
+    page.get_by_role("button", name="Regenerate").click()
+    page.locator("article.assistant .figures", has_text="99").wait_for()
+    assert page.locator("#notice").is_hidden()
+
+
+def test_a_deleted_conversation_is_gone_and_the_others_stay(visit: Callable[..., Any]) -> None:
+    page = visit()
+    answered(page, "first")
+    page.click("#new")
+    ask(page, SLOW)
+    page.locator("article.assistant", has_text="……").wait_for()
+    page.evaluate("window.confirm = () => true")
+    page.get_by_role("button", name=f"Delete conversation: {SLOW}").click()
+    page.locator("#welcome").wait_for()
+    page.reload()
+    page.locator("article.user", has_text="first").wait_for()
+    assert page.locator("#conversations li").count() == 1
+
+
 def test_language_appearance_and_settings_stay(visit: Callable[..., Any]) -> None:
     page = visit()
     assert page.get_by_role("button", name="Send").is_visible()
@@ -282,6 +328,7 @@ def test_language_appearance_and_settings_stay(visit: Callable[..., Any]) -> Non
     page.click("#done")
     page.reload()
     page.get_by_role("button", name="发送").wait_for()
+    page.locator("#send:enabled").wait_for()
     dark = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert dark == "rgb(27, 26, 25)"
     with page.expect_request("**/v1/chat/completions") as request:

@@ -4,17 +4,18 @@
  *
  * @typedef {import("./conversation.js").Message} Message
  * @typedef {{again: (message: Message) => void, edit: (message: Message, text: string) => void,
- *   choose: (message: Message) => void}} Actions
+ *   choose: (message: Message) => void, branch: ((message: Message, place: number, token: string) => void)|null}} Actions
+ * @typedef {{busy: boolean, coloured: boolean, unanswered: boolean}} State  busy: an answer is being written, so that nothing
+ *   can be changed; unanswered: a question that nothing follows
  */
 import { markdown } from "./api.js";
 import { say } from "./language.js";
 import { appendTokens } from "./token_view.js";
 
 /**
- * @param {Message} message @param {Message[]} versions @param {boolean} busy  an answer is being written: nothing can be changed
- * @param {boolean} coloured @param {Actions} actions
+ * @param {Message} message @param {Message[]} versions @param {State} state @param {Actions} actions
  */
-export function messageView(message, versions, busy, coloured, actions) {
+export function messageView(message, versions, { busy, coloured, unanswered }, actions) {
   const element = document.createElement("article");
   element.className = message.role;
   element.setAttribute("aria-label", message.role === "user" ? say("you") : say("answer_of", { model: message.model ?? "" }));
@@ -23,22 +24,26 @@ export function messageView(message, versions, busy, coloured, actions) {
   const bar = document.createElement("div");
   bar.className = "bar";
   element.append(text, bar);
-  drawText(text, message, coloured);
+  drawText(text, message, coloured, busy ? null : actions.branch);
   if (!busy) drawBar(bar, element, message, versions, actions);
+  if (!busy && unanswered) bar.append(button(say("again"), () => actions.again(message)));
   return element;
 }
 
 /** More of an answer that is being written. @param {HTMLElement} element  of messageView @param {string} text @param {any[]} tokens @param {boolean} coloured */
 export function appendText(element, text, tokens, coloured) {
   const place = /** @type {HTMLElement} */ (element.querySelector(".text"));
-  if (coloured && tokens.length) appendTokens(place, tokens);
+  if (coloured && tokens.length) appendTokens(place, tokens, null);
   else place.append(text);
 }
 
-/** @param {HTMLElement} place @param {Message} message @param {boolean} coloured */
-function drawText(place, message, coloured) {
+/**
+ * @param {HTMLElement} place @param {Message} message @param {boolean} coloured
+ * @param {Actions["branch"]} branch  where the answer can be gone on with from any of its tokens
+ */
+function drawText(place, message, coloured, branch) {
   if (coloured && message.tokens?.length) {
-    appendTokens(place, message.tokens);
+    appendTokens(place, message.tokens, branch && ((index, token) => branch(message, index, token)));
     return;
   }
   place.textContent = message.text;

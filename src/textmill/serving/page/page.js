@@ -3,6 +3,7 @@
  *
  * @typedef {import("./conversation.js").Message} Message
  * @typedef {import("./conversation.js").Conversation} Conversation
+ * @typedef {import("./conversation.js").Token} Token
  */
 import { answer, isPlain } from "./answers.js";
 import { ApiError, models } from "./api.js";
@@ -23,14 +24,20 @@ let writing = null;
 let coloured = Boolean(settings().coloured);
 
 function draw() {
-  const actions = { again, edit, choose: follow };
+  const actions = { again, edit, choose: follow, branch };
+  const state = { busy: Boolean(writing), coloured };
   const shown = path(conversation);
   thread.replaceChildren(
-    ...shown.map((each) => messageView(each, versions(conversation, each), Boolean(writing), coloured, actions)),
+    ...shown.map((each) => {
+      const unanswered = each.role === "user" && each === shown[shown.length - 1];
+      const own = { ...actions, branch: canBranch(each) ? branch : null };
+      return messageView(each, versions(conversation, each), { ...state, unanswered }, own);
+    }),
   );
   if (!shown.length) thread.append(welcome());
   thread.setAttribute("aria-busy", String(Boolean(writing)));
   part("send").hidden = Boolean(writing);
+  part("send").disabled = !model.value;
   part("stop").hidden = !writing;
   part("probabilities").setAttribute("aria-pressed", String(coloured));
   part("probabilities").title = say("probabilities_hint");
@@ -67,24 +74,29 @@ function save() {
   if (!keep(conversation)) tell(say("not_kept"));
 }
 
-/** Lets the model answer below a message. @param {string} parent @param {Message[]} history */
-async function write(parent, history) {
+/**
+ * Lets the model answer below a message.
+ * @param {string} parent @param {Message[]} history
+ * @param {Token[]} start  the tokens that the answer begins with, in a running text
+ */
+async function write(parent, history, start = []) {
   tell("");
   const own = conversation; // the one that it belongs to, whatever is opened meanwhile
-  const reply = add(own, parent, "assistant", "");
-  Object.assign(reply, { model: model.value, tokens: [], count: 0 });
+  const reply = add(own, parent, "assistant", textOf(start));
+  Object.assign(reply, { model: model.value, tokens: [...start], count: 0, plain: isPlain(model.value) });
+  const given = start.length ? [...history, { ...reply }] : history;
   const stop = (writing = new AbortController());
   draw();
   toEnd();
   let first = 0;
   let failure = null;
   try {
-    for await (const next of answer(reply.model, own.system, history, sampling(), stop.signal)) {
+    for await (const next of answer(reply.model, own.system, given, sampling(), stop.signal)) {
       if (next.text && !first) first = performance.now();
       reply.plain = next.plain;
       reply.text += next.text;
       reply.tokens.push(...next.tokens);
-      reply.count = next.count ?? Math.max(reply.count, reply.tokens.length);
+      reply.count = next.count ?? Math.max(reply.count, reply.tokens.length - start.length);
       if (next.text) reply.seconds = (performance.now() - first) / 1000;
       reply.ended = next.ended ?? reply.ended;
       if (own !== conversation) continue;
@@ -96,7 +108,7 @@ async function write(parent, history) {
   } catch (error) {
     reply.ended = stop.signal.aborted ? "stopped" : "error";
     if (!stop.signal.aborted) failure = error;
-    if (!reply.text) withdraw(own, reply);
+    if (reply.tokens.length === start.length && reply.text === textOf(start)) withdraw(own, reply);
   }
   writing = null;
   const wanted = own === conversation || conversations().some(({ id }) => id === own.id); // not deleted meanwhile
@@ -124,13 +136,38 @@ function send() {
     message.value = "";
     grow();
     save();
-  } else if (!last || (last.role === "assistant" && !isPlain(model.value))) return;
+  } else if (!last || (last.role === "assistant" && !(last.plain && last.model === model.value))) return;
   void write(last.id, path(conversation));
 }
 
-/** @param {Message} reply */
-function again(reply) {
-  if (!writing && model.value) void write(reply.parent, before(conversation, reply));
+/** Another answer, or one to a question that has none. @param {Message} each */
+function again(each) {
+  if (writing || !model.value) return;
+  const history = before(conversation, each);
+  if (each.role === "user") void write(each.id, [...history, each]);
+  else void write(each.parent, history);
+}
+
+/**
+ * Goes on with a running text from another token than the model's. @param {Message} reply
+ * @param {number} place  of the token that is replaced @param {string} text  of the token that takes its place
+ */
+function branch(reply, place, text) {
+  const kept = reply.tokens.slice(0, place);
+  const { others } = reply.tokens[place];
+  if (writing) return;
+  const probability = others.find(([other]) => other === text)[1];
+  void write(reply.parent, before(conversation, reply), [...kept, { text, probability, others }]);
+}
+
+/** Whether an answer can be gone on with from any of its tokens: a running text that its tokens spell. @param {Message} each */
+function canBranch({ plain, text, tokens, model: writer }) {
+  return Boolean(plain && tokens && writer === model.value && text.startsWith(textOf(tokens.slice(0, -1))));
+}
+
+/** @param {Token[]} tokens */
+function textOf(tokens) {
+  return tokens.map(({ text }) => text).join("");
 }
 
 /** @param {Message} question @param {string} text */

@@ -1,34 +1,42 @@
 /**
  * An answer token by token: each is coloured by its probability, and shows its likeliest rivals when pointed at or focused.
- * One token is in the tab order; the arrow keys move from there.
+ * One token is in the tab order; the arrow keys move from there. Where the text can be gone on with from another token, a click
+ * or Enter holds the rivals, each a button.
  *
  * @typedef {import("./conversation.js").Token} Token
+ * @typedef {((place: number, token: string) => void)|null} Branch
  */
 import { say } from "./language.js";
 
 const popover = document.getElementById("alternatives");
 const BOUNDS = [0.02, 0.1, 0.3, 0.7]; // between the five colours
-/** @type {WeakMap<Element, Token>} */
-const tokenOf = new WeakMap();
+/** @type {WeakMap<Element, {token: Token, branch: Branch}>} */
+const known = new WeakMap();
+/** The token whose rivals are held. @type {HTMLElement|null} */
+let held = null;
 
-/** Adds tokens to the end of an element. @param {HTMLElement} element @param {Token[]} tokens */
-export function appendTokens(element, tokens) {
+/** Adds tokens to the end of an element. @param {HTMLElement} element @param {Token[]} tokens @param {Branch} branch */
+export function appendTokens(element, tokens, branch) {
   for (const token of tokens) {
     const span = document.createElement("span");
     span.className = `token p${BOUNDS.filter((bound) => token.probability >= bound).length}`;
     span.textContent = token.text;
     span.tabIndex = element.firstElementChild ? -1 : 0;
-    tokenOf.set(span, token);
+    known.set(span, { token, branch });
     element.append(span);
   }
 }
 
-/** @param {EventTarget|null} target */
-function show(target) {
-  const span = target instanceof Element ? target.closest(".token") : null;
+/** @param {EventTarget|null} target @returns {HTMLElement|null} */
+function tokenAt(target) {
+  return target instanceof Element ? target.closest(".token") : null;
+}
+
+/** @param {HTMLElement|null} span  null: nothing is shown */
+function show(span) {
   popover.hidden = !span;
   if (!span) return;
-  const token = tokenOf.get(span);
+  const { token, branch } = known.get(span);
   const heading = document.createElement("h3");
   heading.textContent = say("alternatives");
   const table = document.createElement("table");
@@ -37,7 +45,11 @@ function show(target) {
   for (const [text, probability] of others) {
     const row = table.insertRow();
     row.className = text === token.text ? "taken" : "";
-    row.insertCell().textContent = visible(text);
+    const cell = row.insertCell();
+    if (held === span && text !== token.text && !text.includes("\ufffd")) {
+      const place = [...span.parentElement.children].indexOf(span);
+      cell.append(button(visible(text), () => branch(place, text)));
+    } else cell.textContent = visible(text);
     row.insertCell().textContent = `${(probability * 100).toFixed(1)} %`;
     const bar = document.createElement("meter");
     bar.value = probability;
@@ -58,14 +70,40 @@ function visible(text) {
 
 /** @param {KeyboardEvent} event */
 function move(event) {
-  const span = event.target instanceof Element ? event.target.closest(".token") : null;
+  const span = tokenAt(event.target);
+  if (event.key === "Enter" && span) hold(span);
+  if (event.key === "Escape" && held) {
+    held.focus();
+    hold(null);
+  }
   const next = { ArrowRight: span?.nextElementSibling, ArrowLeft: span?.previousElementSibling }[event.key];
   if (!(next instanceof HTMLElement)) return;
   event.preventDefault();
   next.focus();
 }
 
-document.addEventListener("pointerover", ({ target }) => show(target));
-document.addEventListener("focusin", ({ target }) => show(target));
-document.addEventListener("scroll", () => show(null), true);
+/** Holds a token's rivals, to be chosen from, or lets go. @param {HTMLElement|null} span */
+function hold(span) {
+  held = span && known.get(span).branch ? span : null;
+  show(span);
+  if (held) popover.querySelector("button")?.focus();
+}
+
+/** @param {string} text @param {() => void} action */
+function button(text, action) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.textContent = text;
+  made.title = say("branch");
+  made.addEventListener("click", () => {
+    hold(null);
+    action();
+  });
+  return made;
+}
+
+document.addEventListener("pointerover", ({ target }) => held || show(tokenAt(target)));
+document.addEventListener("focusin", ({ target }) => held || show(tokenAt(target)));
+document.addEventListener("click", ({ target }) => popover.contains(/** @type {Node} */ (target)) || hold(tokenAt(target)));
+document.addEventListener("scroll", () => hold(null), true);
 document.addEventListener("keydown", move);
