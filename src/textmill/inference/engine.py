@@ -139,6 +139,8 @@ class Engine:
             raise GenerationError(f"logprobs must be from 0 to {MOST_LOGPROBS}, found {request.logprobs}")
         if any(not 0 <= token < tokenizer.vocabulary_size for token in request.prompt):
             raise GenerationError(f"a prompt's tokens are from 0 to {tokenizer.vocabulary_size - 1}; one of these isn't")
+        if problems := request.sampling.bias_problems(tokenizer.vocabulary_size):
+            raise GenerationError(*problems)
         pairs = isinstance(model, EncoderDecoder)
         read = [start_of_target(model, tokenizer)] if pairs else list(request.prompt)
         room = None if self.context is None else self.context - len(read)
@@ -199,7 +201,8 @@ class Engine:
         log_probabilities = dict(zip(wanted, logits[wanted].log_softmax(dim=-1)))
         logits[:, self._forbidden] = -torch.inf
         for row, answer in enumerate(answers):
-            token = pick(logits[row], answer.read, answer.request.sampling, position=len(answer.writing.tokens))
+            written = answer.writing.tokens
+            token = pick(logits[row], answer.read, answer.request.sampling, position=len(written), written=written)
             logprobs = (self._told(log_probabilities[row], token, answer.request.logprobs or 0),) if row in wanted else ()
             text, finish_reason = answer.writing.push(token)
             answer.read.append(token)

@@ -97,7 +97,7 @@ def _write_on(
     forbidden = sorted(unwritable(model, tokenizer))
     logits, finish_reason = _next_logits(model, read, state, forbidden), None
     while finish_reason is None:
-        token = pick(logits, read, sampling, position=len(writing.tokens))
+        token = pick(logits, read, sampling, position=len(writing.tokens), written=writing.tokens)
         read.append(token)
         shown, finish_reason = writing.push(token)
         if shown or finish_reason:
