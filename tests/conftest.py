@@ -168,7 +168,7 @@ TINY = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_decoder() -> Callable[..., Decoder]:
     """Makes a decoder whose every weight is random."""
 
@@ -180,7 +180,7 @@ def make_decoder() -> Callable[..., Decoder]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_encoder() -> Callable[..., Encoder]:
     """Makes an encoder of the architecture that is named, whose every weight is random."""
 
@@ -194,7 +194,7 @@ def make_encoder() -> Callable[..., Encoder]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_encoder_decoder() -> Callable[..., EncoderDecoder]:
     """Makes an encoder–decoder of the architecture that is named, with fewer layers in its decoder."""
 
@@ -207,7 +207,7 @@ def make_encoder_decoder() -> Callable[..., EncoderDecoder]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_recurrent() -> Callable[..., Recurrent]:
     """Makes an LSTM, or with `cell=` a GRU or RNN, whose every weight is random."""
 

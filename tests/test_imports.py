@@ -21,6 +21,7 @@ HOUSE = [
     {"comparison"},
     {"inspection"},
     {"serving"},
+    {"serving"},
     {"cli"},
     {"__main__"},
 ]

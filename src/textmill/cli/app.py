@@ -9,7 +9,7 @@ from .. import __version__
 
 GROUPS = {
     "A model's life": ("run", "corpus", "tokenizer", "tokens", "train", "report"),
-    "Use and judge a model": ("generate", "chat", "fill", "embed", "evaluate", "compare", "inspect"),
+    "Use and judge a model": ("generate", "chat", "serve", "fill", "embed", "evaluate", "compare", "inspect"),
     "Models from elsewhere, and to elsewhere": ("import", "export"),
     "Word vectors": ("vectors", "neighbours"),
     "Before you begin": ("doctor", "recipe", "sample"),
@@ -34,6 +34,11 @@ EXAMPLES = {
         "chat runs/wikipedia-sample",
         "chat runs/wikipedia-sample --max-tokens 40 < lines.txt",
         'chat models/smollm2 --system "Answer in one sentence."',
+    ],
+    "serve": [
+        "serve sample:smollm2",
+        "serve runs/wikipedia-sample models/minilm --port 8080",
+        "serve models/smollm2 --host 0.0.0.0 --api-keys keys.txt",
     ],
     "fill": ['fill runs/encoder "Paris is the <|mask|> of France."'],
     "embed": [

@@ -1,0 +1,44 @@
+"""The verb that serves models to many users at once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import GenerationError
+from .app import app
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@app.command()
+def serve(
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL", help="Model folders, run folders, or samples such as sample:smollm2.")
+    ],
+    host: Annotated[
+        str, typer.Option(help="The address to listen at; others than this machine's own need --api-keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at; 0 takes a free one.")] = 8000,
+    api_keys: Annotated[Path | None, typer.Option(help="A file with the keys that are let in, one a line.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Answers that are written at once.")] = 16,
+    queue: Annotated[int, typer.Option(min=1, help="Answers that may wait; who comes after them is sent away (429).")] = 64,
+) -> None:
+    """Serve models through OpenAI's API, to many users at once."""
+    from .. import load
+    from ..machine.device import best_device
+    from ..serving.server import listen, read_keys, run
+
+    if host not in LOOPBACK and api_keys is None:
+        raise GenerationError(
+            f"--host {host} lets other machines in, and without keys everybody; give --api-keys FILE, one key a line"
+        )
+    keys = read_keys(api_keys) if api_keys is not None else []
+    folders = {}
+    for path in models:
+        name = path.name.removeprefix("sample:")
+        if name in folders:
+            raise GenerationError(f"two models are called {name}; requests name them so, so rename one of their folders")
+        folders[name] = load(path)
+        folders[name].model.to(best_device())
+    run(listen(host, port), folders, keys, rows, queue)

@@ -1,0 +1,140 @@
+"""What a request may say. Each field is honoured, or refused by its name, or named in the answer's `X-Ignored-Params`:
+nothing is ignored in silence."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..inference.request import DEFAULT_MAX_TOKENS, Request
+from ..inference.sampling import Sampling
+from .errors import ApiError
+
+MOST_TOKENS = 1_000_000  # in numbers that a client sends
+Stop = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Body(BaseModel):
+    """A JSON object. `neutral`: fields that aren't supported, each with the values that ask for nothing."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+
+    model: str = Field(max_length=500)
+
+    def ignored(self) -> list[str]:
+        """The fields that nobody knows here. Raises ApiError for one that is known and asks for what isn't supported."""
+        extra = self.model_extra or {}
+        for name, values in self.neutral.items():
+            if name in extra and extra[name] not in values:
+                allowed = ", ".join(str(value) for value in values if value is not None)
+                advice = f"it can only be {allowed}" if allowed else "leave it out"
+                raise ApiError(400, f"{name} is not supported here; {advice}", name, "unsupported_parameter")
+        return sorted(name for name in extra if name not in self.neutral)
+
+
+class StreamOptions(BaseModel):
+    """How a stream is written."""
+
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class WritingBody(Body):
+    """What chats and completions have in common. `top_k`, `min_p` and `repetition_penalty` go beyond OpenAI's."""
+
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=1, le=MOST_TOKENS)
+    min_p: float | None = Field(None, ge=0, lt=1)
+    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    max_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**64)
+    stop: Stop | list[Stop] | None = Field(None, max_length=1000)
+
+    def request(self, prompt: list[int], logprobs: int | None, max_tokens: int | None, continues: bool, salt: str) -> Request:
+        """What the engine is asked."""
+        if isinstance(self.stop, list) and len(self.stop) > 4:
+            raise ApiError(400, f"stop has at most 4 strings, found {len(self.stop)}", "stop", "invalid_value")
+        if self.stream_options is not None and not self.stream:
+            raise ApiError(400, "stream_options is for streams; set stream too", "stream_options", "invalid_value")
+        sampling = Sampling(
+            repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
+            temperature=1.0 if self.temperature is None else self.temperature,
+            top_k=self.top_k,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            min_p=0.0 if self.min_p is None else self.min_p,
+            seed=secrets.randbits(63) if self.seed is None else self.seed % 2**64,
+        )
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        return Request(tuple(prompt), sampling, max_tokens or DEFAULT_MAX_TOKENS, stop, logprobs, continues, salt)
+
+
+class TextPart(BaseModel):
+    """A part of a message's content."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Message(BaseModel):
+    """One message of a conversation."""
+
+    model_config = ConfigDict(extra="forbid")
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart]
+    name: str | None = Field(None, max_length=64)
+
+    def said(self) -> dict[str, Any]:
+        """What a chat template is given."""
+        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+
+
+NOT_WRITTEN = {
+    "n": (None, 1),
+    "logit_bias": (None, {}),
+    "presence_penalty": (None, 0),
+    "frequency_penalty": (None, 0),
+}
+
+
+class ChatBody(WritingBody):
+    """POST /v1/chat/completions."""
+
+    neutral = {
+        **NOT_WRITTEN,
+        "tools": (None, []),
+        "tool_choice": (None, "none"),
+        "functions": (None, []),
+        "function_call": (None, "none"),
+        "response_format": (None, {"type": "text"}),
+        "modalities": (None, ["text"]),
+        "audio": (None,),
+        "prediction": (None,),
+        "web_search_options": (None,),
+        "reasoning_effort": (None, "none"),
+    }
+    messages: list[Message] = Field(min_length=1, max_length=10_000)
+    max_completion_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
+    logprobs: bool | None = False
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+
+
+class CompletionBody(WritingBody):
+    """POST /v1/completions. A prompt is a text, or its tokens."""
+
+    neutral = {**NOT_WRITTEN, "best_of": (None, 1), "echo": (None, False), "suffix": (None, "")}
+    prompt: str | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MOST_TOKENS)] = ""
+    logprobs: int | None = Field(None, ge=0, le=5)
+
+
+class EmbeddingBody(Body):
+    """POST /v1/embeddings."""
+
+    neutral = {"dimensions": (None,)}
+    input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
+    encoding_format: Literal["float", "base64"] | None = "float"

@@ -1,0 +1,54 @@
+"""A model that is being served: by its engine where it writes, and else by its vectors."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from ..formats.model_folder import ModelFolder
+from ..inference.embed import embed
+from ..inference.engine import QUEUE, ROWS
+from ..inference.engine_thread import EngineThread
+from .errors import ApiError
+
+
+class Served:
+    """One model under the name that requests give it. `engine` is None where it doesn't write."""
+
+    def __init__(self, name: str, folder: ModelFolder, created: int, rows: int = ROWS, queue: int = QUEUE):
+        self.name, self.created = name, created
+        self.model, self.tokenizer = folder.model, folder.tokenizer
+        self.engine = EngineThread(self.model, self.tokenizer, rows, queue) if self.model.writes else None
+        self._embedding = asyncio.Lock()
+
+    def writer(self) -> EngineThread:
+        """Its engine. Raises ApiError where it has none."""
+        if self.engine is None:
+            message = f"{self.name} is {self.model.kind}, which doesn't write; it serves /v1/embeddings"
+            raise ApiError(400, message, "model", "model_not_supported")
+        return self.engine
+
+    async def chat_prompt(self, messages: Sequence[dict[str, Any]]) -> list[int]:
+        """The tokens of a conversation, made off the event loop. Raises ApiError where the model has no chat template."""
+        if self.tokenizer.chat_template is None:
+            message = f"{self.name} has no chat template, since it continues texts and doesn't answer; use /v1/completions"
+            raise ApiError(400, message, "model", "no_chat_template")
+        return await asyncio.to_thread(self.tokenizer.encode_chat, messages)
+
+    async def prompt(self, text: str | list[int]) -> list[int]:
+        """The tokens of a text to go on from; of an encoder–decoder, of the source."""
+        if isinstance(text, list):
+            return text
+        whole = self.model.family == "encoder-decoder"
+        return await asyncio.to_thread(self.tokenizer.encode_whole if whole else self.tokenizer.encode_beginning, text)
+
+    async def embedded(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
+        """A vector for each text, and the number of tokens that were read."""
+        async with self._embedding:
+            vectors = await asyncio.to_thread(embed, self.model, self.tokenizer, texts)
+        tokens = sum(len(self.tokenizer.encode_whole(text)) for text in texts)
+        return vectors.tolist(), tokens
+
+    def close(self) -> None:
+        """Stop its engine."""
+        if self.engine is not None:
+            self.engine.close()

@@ -1,0 +1,63 @@
+"""A real server process on a free port, with tiny models of four kinds."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from textmill.formats.model_folder import save_model_folder
+from textmill.tokens.chat_template import ChatTemplate
+from textmill.tokens.tokenizer import Tokenizer
+
+TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
+
+
+@contextmanager
+def running(*words: object) -> Iterator[str]:
+    """`textmill serve WORDS…` in a process of its own; gives its address, and ends it in an orderly way."""
+    command = [sys.executable, "-m", "textmill", "serve", *map(str, words), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    try:
+        assert process.stdout
+        address = re.search(r"at (http://\S+)/v1", process.stdout.readline())
+        assert address, "the server didn't start; what it said stands above"
+        yield address[1]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=60)
+    assert code in (0, -signal.SIGTERM)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable:
+    return running
+
+
+@pytest.fixture(scope="session")
+def folders(
+    make_decoder, make_recurrent, make_encoder, make_encoder_decoder, tokenizer: Tokenizer, tmp_path_factory
+) -> dict[str, Path]:
+    """A model that answers in a chat template, a base model, a recurrent one, and an encoder."""
+    place = tmp_path_factory.mktemp("served")
+    size = {"vocabulary_size": tokenizer.vocabulary_size, "context_length": 256}
+    answering = Tokenizer(tokenizer._backend, chat_template=ChatTemplate(TEMPLATE), training=tokenizer.training)
+    for name, model, spoken in [
+        ("talker", make_decoder(**size), answering),
+        ("base", make_decoder(**size, layers=1), tokenizer),
+        ("lstm", make_recurrent(**size), tokenizer),
+        ("encoder", make_encoder("bert", **size), tokenizer),
+    ]:
+        save_model_folder(place / name, model, spoken, {})
+    return {path.name: path for path in place.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def address(serve, folders: dict[str, Path]) -> Iterator[str]:
+    """Where all of them are served."""
+    with serve(*folders.values(), "--rows", 3, "--queue", 8) as found:
+        yield found

@@ -1,0 +1,255 @@
+"""OpenAI's API, by its own client against a real server process."""
+
+import base64
+import json
+import socket
+import subprocess
+import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openai
+import pytest
+
+import textmill
+from textmill.inference.embed import embed
+from textmill.inference.generate import complete
+from textmill.inference.sampling import Sampling
+
+ASKED: Any = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What does a class statement do?"}]
+
+
+@pytest.fixture
+def client(address: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
+
+
+def streamed(chunks) -> tuple[str, str | None, Any]:
+    """The text of a stream, why it ended, and its usage."""
+    text, reason, usage = "", None, None
+    for chunk in chunks:
+        usage = chunk.usage or usage
+        for choice in chunk.choices:
+            text += (choice.text if hasattr(choice, "text") else choice.delta.content) or ""
+            reason = choice.finish_reason or reason
+    return text, reason, usage
+
+
+def test_models(client: openai.OpenAI) -> None:
+    assert {model.id for model in client.models.list()} == {"talker", "base", "lstm", "encoder"}
+    assert client.models.retrieve("lstm").object == "model"
+    with pytest.raises(openai.NotFoundError, match="there is no model other; served are"):
+        client.models.retrieve("other")
+
+
+@pytest.mark.parametrize("more", [{"temperature": 0}, {"seed": 5, "temperature": 1.2, "top_p": 0.9}])
+def test_a_streamed_chat_is_the_whole_one(client: openai.OpenAI, more: dict) -> None:
+    asked = {"model": "talker", "messages": ASKED, "max_tokens": 30, **more}
+    whole = client.chat.completions.create(**asked)
+    stream = client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+    text, reason, usage = streamed(stream)
+    [choice] = whole.choices
+    assert text == choice.message.content and reason == choice.finish_reason
+    assert whole.usage and usage.completion_tokens == whole.usage.completion_tokens
+    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+    assert usage.prompt_tokens_details.cached_tokens > 0  # the same prompt was read a moment ago
+
+
+def test_completions_are_the_model_s_own(client: openai.OpenAI, folders: dict[str, Path]) -> None:
+    for name in ("base", "lstm"):
+        folder = textmill.load(folders[name])
+        expected = complete(folder.model, folder.tokenizer, "The class", Sampling(temperature=0), max_tokens=20)
+        answer = client.completions.create(model=name, prompt="The class", temperature=0, max_tokens=20)
+        assert answer.choices[0].text == expected
+        text, _, _ = streamed(
+            client.completions.create(model=name, prompt="The class", temperature=0, max_tokens=20, stream=True)
+        )
+        assert text == expected
+        ids: Any = folder.tokenizer.encode_beginning("The class")
+        assert client.completions.create(model=name, prompt=ids, temperature=0, max_tokens=20).choices[0].text == expected
+
+
+def test_many_at_once_get_what_each_gets_alone(client: openai.OpenAI) -> None:
+    def answer(n: int) -> str:
+        return client.completions.create(model="base", prompt=f"a list of {n}", seed=n, max_tokens=5 + 3 * n).choices[0].text
+
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(answer, range(8)))
+    assert together == [answer(n) for n in range(8)]
+
+
+def test_stop_strings_and_limits(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "base", "prompt": "The", "temperature": 0}
+    text = client.completions.create(**asked, max_tokens=40).choices[0].text
+    stopped = client.completions.create(**asked, max_tokens=40, stop=[text[4:7], "never there"]).choices[0]
+    assert stopped.text == text[: text.index(text[4:7])] and stopped.finish_reason == "stop"
+    assert client.completions.create(**asked, max_tokens=1).choices[0].finish_reason == "length"
+
+
+def test_logprobs_tell_each_token(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "talker", "messages": ASKED, "max_tokens": 12, "temperature": 0}
+    told = client.chat.completions.create(**asked, logprobs=True, top_logprobs=3).choices[0]
+    assert told.logprobs and told.logprobs.content
+    spelled = b"".join(bytes(entry.bytes or []) for entry in told.logprobs.content)
+    assert spelled.decode("utf-8", "replace").startswith(told.message.content or "?")
+    for entry in told.logprobs.content:
+        assert len(entry.top_logprobs) == 3 and entry.logprob == entry.top_logprobs[0].logprob <= 0
+    stream = client.chat.completions.create(**asked, logprobs=True, top_logprobs=3, stream=True)
+    streamed_entries = [entry for chunk in stream if chunk.choices[0].logprobs for entry in chunk.choices[0].logprobs.content]
+    assert [entry.token for entry in streamed_entries] == [entry.token for entry in told.logprobs.content]
+
+
+def test_embeddings(client: openai.OpenAI, folders: dict[str, Path]) -> None:
+    texts = ["a class", "a list of names", "x"]
+    folder = textmill.load(folders["encoder"])
+    expected = embed(folder.model, folder.tokenizer, texts)
+    for form in ("float", "base64"):
+        answer = client.embeddings.create(model="encoder", input=texts, encoding_format=form)
+        for one, vector in zip(answer.data, expected):
+            assert one.index == answer.data.index(one)
+            found = one.embedding
+            if isinstance(found, str):
+                found = np.frombuffer(base64.b64decode(found), dtype="<f4").tolist()
+            assert found == pytest.approx(vector.tolist(), abs=1e-6)
+    default = client.embeddings.create(model="encoder", input="a class")
+    assert default.data[0].embedding == pytest.approx(expected[0].tolist(), abs=1e-6)
+    assert default.usage.prompt_tokens == len(folder.tokenizer.encode_whole("a class"))
+
+
+@pytest.mark.parametrize(
+    ("more", "param", "words"),
+    [
+        ({"temperature": -1}, "temperature", "found -1"),
+        ({"temperature": 2.5}, "temperature", "less than or equal to 2"),
+        ({"top_p": 0}, "top_p", "greater than 0"),
+        ({"max_tokens": 0}, "max_tokens", "found 0"),
+        ({"max_tokens": -5}, "max_tokens", "found -5"),
+        ({"n": 3}, "n", "n is not supported here; it can only be 1"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "not supported"),
+        ({"response_format": {"type": "json_object"}}, "response_format", "not supported"),
+        ({"logit_bias": {"5": 100}}, "logit_bias", "not supported"),
+        ({"presence_penalty": 1.0}, "presence_penalty", "not supported"),
+        ({"top_logprobs": 3}, "top_logprobs", "needs logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "less than or equal to 20"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "at most 4"),
+        ({"stop": ""}, "stop.constrained-str", "at least 1 character"),
+        ({"messages": []}, "messages", "at least 1"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role", "system"),
+        ({"messages": [{"role": "user", "content": "word " * 300}]}, None, "leaves room for 255"),
+        ({"messages": [{"role": "user", "content": "a \ud800 b"}]}, None, ""),
+        ({"model": "encoder"}, "model", "doesn't write; it serves /v1/embeddings"),
+        ({"model": "base"}, "model", "no chat template"),
+        ({"stream_options": {"include_usage": True}}, "stream_options", "set stream too"),
+    ],
+)
+def test_what_cant_be_served_is_refused_by_name(client: openai.OpenAI, more: dict, param: str | None, words: str) -> None:
+    with pytest.raises((openai.BadRequestError, UnicodeEncodeError)) as caught:
+        client.chat.completions.create(**{"model": "talker", "messages": ASKED, "max_tokens": 5, **more})
+    if isinstance(caught.value, openai.BadRequestError):
+        error = caught.value.response.json()["error"]
+        assert error.keys() == {"message", "type", "param", "code"}
+        assert error["type"] == "invalid_request_error" and words in error["message"]
+        assert error["param"] == param or (error["param"] or "").startswith(f"{(param or '').split('.')[0]}")
+
+
+def test_what_nobody_knows_is_named_in_the_answer(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "talker", "messages": ASKED, "max_tokens": 3, "n": 1, "tools": []}
+    answer = client.chat.completions.with_raw_response.create(**asked, user="me", extra_body={"wibble": 3})
+    assert answer.headers["x-ignored-params"] == "user, wibble"
+    assert "x-ignored-params" not in client.chat.completions.with_raw_response.create(**asked).headers
+
+
+def sent(address: str, path: str, body: bytes, **headers: str) -> tuple[int, Any]:
+    """Status and JSON of a POST of any bytes."""
+    request = urllib.request.Request(address + path, body, {"Content-Type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b'{"model": 3}', b'{"model": "base"', b"[" * 100_000]
+)
+def test_bodies_that_are_none(address: str, body: bytes) -> None:
+    status, answer = sent(address, "/v1/completions", body)
+    assert status == 400 and answer["error"].keys() == {"message", "type", "param", "code"}
+
+
+def test_a_body_is_read_up_to_a_limit(address: str) -> None:
+    status, answer = sent(address, "/v1/completions", json.dumps({"model": "base", "prompt": "a" * 2_000_001}).encode())
+    assert status == 413 and "2,000,000" in answer["error"]["message"]
+    assert sent(address, "/v1/nothing", b"{}")[0] == 404
+
+
+def test_health_and_ready_need_no_key(address: str) -> None:
+    for path in ("/health", "/ready"):
+        with urllib.request.urlopen(address + path) as answer:
+            assert json.load(answer)["status"] == "ok"
+
+
+def test_who_leaves_frees_his_row(client: openai.OpenAI, address: str) -> None:
+    """Three rows, and twelve clients that leave answers of ten thousand tokens: the next is answered all the same."""
+    asked: Any = {"model": "lstm", "prompt": "The", "max_tokens": 10_000, "temperature": 1.0}
+    for _ in range(12):
+        stream = client.completions.create(**asked, stream=True)
+        next(iter(stream))
+        stream.close()
+    assert client.completions.create(model="lstm", prompt="The", max_tokens=3).choices
+
+
+def test_a_full_queue_sends_away(serve, folders: dict[str, Path]) -> None:
+    with serve(folders["lstm"], "--rows", 1, "--queue", 1) as address:
+        client = openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
+        asked: Any = {"model": "lstm", "prompt": "The", "max_tokens": 100_000, "temperature": 1.0}
+        first = client.completions.create(**asked, stream=True)
+        next(iter(first))
+        with ThreadPoolExecutor(4) as pool:
+            asking = [pool.submit(client.completions.create, **asked, stream=True) for _ in range(4)]
+            for refused, _ in zip(as_completed(asking), range(3)):
+                error = refused.exception()
+                assert isinstance(error, openai.RateLimitError) and "1 answers are waiting" in str(error)
+                assert int(error.response.headers["retry-after-ms"]) > 0
+            first.close()
+            [waited] = [one for one in asking if one.exception() is None]
+            assert next(iter(waited.result())).choices
+            waited.result().close()
+
+
+def test_keys(serve, folders: dict[str, Path], tmp_path: Path) -> None:
+    keys = tmp_path / "keys.txt"
+    keys.write_text("a-key-of-the-first-user\n\nanother-key-of-a-second\n", encoding="utf-8")
+    with serve(folders["base"], "--api-keys", keys) as address:
+        for key in ("a-key-of-the-first-user", "another-key-of-a-second"):
+            client = openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0)
+            assert client.completions.create(model="base", prompt="a", max_tokens=2).choices
+        for key in ("a-key-of-the-first-use", "wrong", "Bearer a-key-of-the-first-user"):
+            with pytest.raises(openai.AuthenticationError, match="a key is needed"):
+                openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0).models.list()
+        assert sent(address, "/v1/completions", b"{}")[0] == 401
+        with urllib.request.urlopen(address + "/health") as answer:
+            assert answer.status == 200
+
+
+def test_what_cant_start_says_why(folders: dict[str, Path], tmp_path: Path) -> None:
+    def refused(*words: object) -> str:
+        command = [sys.executable, "-m", "textmill", "serve", *map(str, words)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 2 and "Traceback" not in ended.stderr, ended.stderr
+        return ended.stderr
+
+    (tmp_path / "short").write_text("abc\n")
+    (tmp_path / "none").write_text("\n")
+    assert "give --api-keys FILE" in refused(folders["base"], "--host", "0.0.0.0")
+    assert "fewer than 16 characters" in refused(folders["base"], "--api-keys", tmp_path / "short")
+    assert "no keys" in refused(folders["base"], "--api-keys", tmp_path / "none")
+    assert "can't read the keys" in refused(folders["base"], "--api-keys", tmp_path / "missing")
+    assert "two models are called base" in refused(folders["base"], folders["base"])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "give another --port" in refused(folders["base"], "--port", taken.getsockname()[1])
