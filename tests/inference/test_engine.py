@@ -55,7 +55,9 @@ def next_logits(model, tokenizer, answer: Answer, written: int) -> torch.Tensor:
         return model.head(model.hidden(inputs, **source)[0, -1]).float()
 
 
-@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.0, top_k=40, seed=5, repetition_penalty=1.1)])
+@pytest.mark.parametrize(
+    "sampling", [GREEDY, Sampling(temperature=1.0, top_k=40, seed=5, repetition_penalty=1.1, frequency_penalty=2.0)]
+)
 def test_answers_in_a_batch_are_those_of_the_model_alone(model, tokenizer, sampling: Sampling) -> None:
     """Prompts and answers of unlike lengths, more of them than rows: each token is the one that a pass over all before it
     gives, but for near-ties."""
@@ -69,7 +71,7 @@ def test_answers_in_a_batch_are_those_of_the_model_alone(model, tokenizer, sampl
         for written, token in enumerate(answer.writing.tokens):
             logits = next_logits(model, tokenizer, answer, written)
             logits[forbidden] = -torch.inf
-            near += pick(logits, answer.read[: begun + written], sampling, written) != token
+            near += pick(logits, answer.read[: begun + written], sampling, written, answer.writing.tokens[:written]) != token
             tokens += 1
     print(f"{near} near-ties among {tokens} tokens")
     assert tokens > 40 and near <= tokens / 100
@@ -148,6 +150,7 @@ def test_what_cant_be_served_is_said(make_decoder, make_encoder, tokenizer) -> N
         (Request((5,), logprobs=21), "from 0 to 20, found 21"),
         (Request((-1,)), "from 0 to"),
         (Request((10**6,)), "from 0 to"),
+        (Request((5,), Sampling(logit_bias=((10**6, 1.0),))), "found 1000000"),
     ]:
         with pytest.raises(GenerationError, match=words):
             engine.submit(request)

@@ -17,14 +17,16 @@ from textmill.tokens.tokenizer import Tokenizer
 GREEDY = Sampling(temperature=0)
 
 
-@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.0, top_k=50, seed=3)])
+@pytest.mark.parametrize(
+    "sampling", [GREEDY, Sampling(temperature=1.0, top_k=50, seed=3), Sampling(temperature=0, frequency_penalty=2.0)]
+)
 def test_streamed_text_is_the_uncached_model_s_choice(make_decoder, tokenizer, sampling: Sampling) -> None:
     model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)
     read = [tokenizer.bos_id, *tokenizer.encode("The class")]
     start = len(read)
     for position in range(40):
         with torch.no_grad():
-            token = pick(model(torch.tensor([read]))[0, -1], read, sampling, position)
+            token = pick(model(torch.tensor([read]))[0, -1], read, sampling, position, written=read[start:])
         if token == tokenizer.eos_id:
             break
         read.append(token)

@@ -117,10 +117,10 @@ SAMPLINGS = st.builds(
     logit_bias=st.dictionaries(st.integers(0, SIZE - 1), st.floats(-100, 100), max_size=4).map(
         lambda bias: tuple(bias.items())
     ),
-    repetition_penalty=st.floats(0.01, 100),
+    repetition_penalty=st.floats(0.01, 100) | st.sampled_from([1e-300, 1e300]),
     presence_penalty=st.floats(-2, 2),
     frequency_penalty=st.floats(-2, 2),
-    temperature=st.floats(0, 1e6),
+    temperature=st.floats(0, 1e6) | st.sampled_from([5e-324, 1e-200, 1e300]),
     top_k=st.none() | st.integers(1, SIZE + 2),
     top_p=st.floats(0, 1, exclude_min=True),
     min_p=st.floats(0, 1, exclude_max=True),

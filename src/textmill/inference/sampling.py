@@ -14,9 +14,6 @@ from torch import Tensor
 
 from ..errors import GenerationError
 
-# Below this a logit of 32 bits divided by the temperature may overflow 64 bits; the likeliest token is then moved to 0 first.
-SMALL_TEMPERATURE = 1e-250
-
 
 @dataclass(frozen=True)
 class Sampling:
@@ -106,9 +103,10 @@ def probabilities(logits: Tensor, previous: Sequence[int], sampling: Sampling, w
     logits = penalised(logits, previous, sampling, written).double()
     if sampling.temperature == 0:
         return torch.nn.functional.one_hot(logits.argmax(), len(logits)).double()
-    if sampling.temperature < SMALL_TEMPERATURE:
-        logits = logits - logits.max()
-    logits = logits / sampling.temperature
+    cooled = logits / sampling.temperature
+    if not cooled.max().isfinite():  # the division overflowed: with the likeliest at 0 it can't
+        cooled = (logits - logits.max()) / sampling.temperature
+    logits = cooled
     if sampling.top_k is not None and sampling.top_k < len(logits):
         kept = torch.full_like(logits, -math.inf)
         best = logits.topk(sampling.top_k).indices
