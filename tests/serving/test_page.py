@@ -131,14 +131,14 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
             "request", lambda request: None if request.url.startswith((address, "data:")) else complaints.append(request.url)
         )
         page.goto(address)
-        page.locator("#welcome").wait_for()
+        page.locator("#send:enabled").wait_for()
         return page
 
     yield visit
     for context in contexts:
         context.close()
-    # A model without a chat template is told by a 400, which the browser notes.
-    assert [text for text in complaints if "400 (Bad Request)" not in text] == []
+    # A model without a chat template is told by a 400, a missing key by a 401, and the browser notes both.
+    assert [text for text in complaints if "400 (Bad Request)" not in text and "401 (Unauthorized)" not in text] == []
 
 
 def ask(page: Any, text: str) -> None:
@@ -298,6 +298,25 @@ def test_a_question_without_an_answer_can_be_asked_again(visit: Callable[..., An
     page.get_by_role("button", name="Regenerate").click()
     page.locator("article.assistant .figures", has_text="99").wait_for()
     assert page.locator("#notice").is_hidden()
+
+
+def test_a_server_with_keys_is_given_one(visit: Callable[..., Any]) -> None:
+    page = visit()
+    key = "Bearer a-long-enough-key"
+    seen = list[str | None]()
+
+    def guarded(route: Any) -> None:
+        seen.append(route.request.headers.get("authorization"))
+        route.continue_() if seen[-1] == key else route.fulfill(status=401, json={"error": {"message": "a key is needed"}})
+
+    page.route("**/v1/models", guarded)
+    page.reload()
+    page.locator("#key:focus").fill("a-long-enough-key")
+    page.click("#done")
+    page.locator("#send:enabled").wait_for()
+    with page.expect_request("**/v1/chat/completions") as request:
+        ask(page, "x")
+    assert request.value.headers["authorization"] == key and seen == [None, key]
 
 
 def test_a_deleted_conversation_is_gone_and_the_others_stay(visit: Callable[..., Any]) -> None:

@@ -49,7 +49,7 @@ function part(chunk, plain, decoder) {
   const choice = chunk.choices[0] ?? {};
   return {
     text: (plain ? choice.text : choice.delta?.content) ?? "",
-    tokens: plain ? completionTokens(choice.logprobs) : chatTokens(choice.logprobs, decoder),
+    tokens: plain ? completionTokens(choice.logprobs, choice.text) : chatTokens(choice.logprobs, decoder),
     ended: choice.finish_reason ?? undefined,
     count: chunk.usage?.completion_tokens,
     plain,
@@ -65,10 +65,13 @@ function chatTokens(logprobs, decoder) {
   }));
 }
 
-/** @param {any} logprobs @returns {Token[]} */
-function completionTokens(logprobs) {
-  return (logprobs?.tokens ?? []).map((text, index) => ({
-    text,
+/**
+ * A token alone in its chunk has the chunk's text, which holds whole characters: a token may be a part of one, and no bytes are
+ * told here. @param {any} logprobs @param {string} written @returns {Token[]}
+ */
+function completionTokens(logprobs, written) {
+  return (logprobs?.tokens ?? []).map((text, index, { length }) => ({
+    text: length === 1 ? written : text,
     probability: rounded(logprobs.token_logprobs[index]),
     others: Object.entries(logprobs.top_logprobs?.[index] ?? {}).map(([other, logprob]) => [other, rounded(logprob)]),
   }));

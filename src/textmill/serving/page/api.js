@@ -2,6 +2,13 @@
  * This server's API, as the page needs it: OpenAI's, by fetch, streams as server-sent events.
  */
 
+let key = "";
+
+/** The key that goes with every request from now on; "" for none. @param {string} given */
+export function useKey(given) {
+  key = given;
+}
+
 export class ApiError extends Error {
   /** @param {string} message @param {number} status @param {string|null} code */
   constructor(message, status, code) {
@@ -55,7 +62,8 @@ function post(body) {
 async function ask(url, options) {
   let response;
   try {
-    response = await fetch(url, options);
+    const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+    response = await fetch(url, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("", 0, "unreachable");

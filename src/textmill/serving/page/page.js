@@ -6,7 +6,7 @@
  * @typedef {import("./conversation.js").Token} Token
  */
 import { answer, isPlain } from "./answers.js";
-import { ApiError, models } from "./api.js";
+import { ApiError, models, useKey } from "./api.js";
 import { ROOT, add, before, choose, newConversation, path, versions } from "./conversation.js";
 import { say, translate } from "./language.js";
 import { appendText, messageView } from "./message_view.js";
@@ -68,6 +68,15 @@ function tell(text) {
 function tellError(error) {
   const named = error instanceof ApiError && ["stream_broke", "unreachable"].includes(error.code);
   tell(named ? say(error.code) : error.message);
+  if (error instanceof ApiError && error.status === 401) askForKey();
+}
+
+/** Shows the field for the key, which a server has that more than one machine can reach. */
+function askForKey() {
+  tell(say("needs_key"));
+  part("key_field").hidden = false;
+  part("open_settings").click();
+  part("key").focus();
 }
 
 function save() {
@@ -217,7 +226,8 @@ async function listModels() {
     const names = await models();
     model.replaceChildren(...names.map((name) => new Option(name, name)));
     if (names.includes(settings().model)) model.value = settings().model;
-    if (!names.length) tell(say("no_models"));
+    tell(names.length ? "" : say("no_models"));
+    draw();
   } catch (error) {
     tellError(error);
   }
@@ -245,6 +255,11 @@ part("probabilities").addEventListener("click", () => {
   changeSettings({ coloured });
   draw();
 });
+part("key").addEventListener("change", ({ target }) => {
+  changeSettings({ key: target.value.trim() });
+  useKey(target.value.trim());
+  void listModels();
+});
 model.addEventListener("change", () => {
   changeSettings({ model: model.value });
   draw();
@@ -258,7 +273,10 @@ await startSettings(
   },
   draw,
 );
-await listModels();
+useKey(settings().key ?? "");
+part("key_field").hidden = !settings().key;
+part("key").value = settings().key ?? "";
 draw();
+await listModels();
 toEnd();
 message.focus();
