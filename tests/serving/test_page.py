@@ -1,6 +1,6 @@
 """The page in a real browser, over HTTP: what people do with it, and what a hostile model can't do to it.
 
-The API it talks to is a stand-in of the test's own, since no real model writes a hostile answer on demand.
+The API it talks to is the real one in the last tests, and else a stand-in, since no real model is hostile on demand.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 import textmill.serving.page
+from textmill.serving import errors
 from textmill.serving.page import FILES, FOLDER, MARKDOWN_BYTES, router, safe_html
 
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
@@ -35,6 +36,7 @@ SLOW = "slow"  # a question whose answer takes for ever
 def scripted_api() -> FastAPI:
     """An API with one model that answers hostilely, or for ever, and one without a chat template."""
     app = FastAPI()
+    errors.install(app)
     app.include_router(router)
 
     @app.get("/v1/models")
@@ -93,7 +95,7 @@ def event(chunk: dict[str, Any]) -> str:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def scripted() -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -117,11 +119,11 @@ def browser(require: Callable[[str], None]) -> Iterator[Any]:
 
 
 @pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+def visit(browser: Any, scripted: str) -> Iterator[Callable[..., Any]]:
     """Opens the page; whatever it complains of, or asks of another server, fails the test."""
     contexts, complaints = [], list[str]()
 
-    def visit(**context: Any) -> Any:
+    def visit(address: str = scripted, **context: Any) -> Any:
         contexts.append(browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **context}))
         page = contexts[-1].new_page()
         page.on("console", lambda message: complaints.append(message.text))
@@ -162,18 +164,18 @@ def fetch(url: str, body: bytes | None = None) -> tuple[int, Any, bytes]:
 
 
 @pytest.mark.parametrize("path", ["", *(f"page/{name}" for name in FILES)])
-def test_every_file_forbids_foreign_scripts(address: str, path: str) -> None:
-    status, headers, body = fetch(f"{address}/{path}")
+def test_every_file_forbids_foreign_scripts(scripted: str, path: str) -> None:
+    status, headers, body = fetch(f"{scripted}/{path}")
     assert status == 200 and body
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
     assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"]) == ("nosniff", "no-referrer")
 
 
-def test_all_files_of_the_folder_are_served_and_no_others(address: str) -> None:
+def test_all_files_of_the_folder_are_served_and_no_others(scripted: str) -> None:
     assert {path.name for path in FOLDER.iterdir()} == {*FILES, "index.html"}
     for path in ["page/page.py", "page/..%2Fpage.py", "page/%2e%2e/page.py", f"page/{Path(textmill.serving.page.__file__)}"]:
-        assert fetch(f"{address}/{path}")[0] == 404
+        assert fetch(f"{scripted}/{path}")[0] == 404
 
 
 def test_both_languages_have_the_same_words_with_the_same_values() -> None:
@@ -217,14 +219,14 @@ def test_hostile_markdown_becomes_harmless(text: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"text": 3}', b'"text"', b"{", b'{"text": "\\ud800"}', b"[" * 50_000])
-def test_what_is_no_text_is_refused_in_words(address: str, body: bytes) -> None:
-    status, _, answer = fetch(f"{address}/page/markdown", body)
+def test_what_is_no_text_is_refused_in_words(scripted: str, body: bytes) -> None:
+    status, _, answer = fetch(f"{scripted}/page/markdown", body)
     assert status == 400
     assert json.loads(answer)["error"].keys() == {"message", "type", "param", "code"}
 
 
-def test_a_text_that_is_too_long_is_refused(address: str) -> None:
-    assert fetch(f"{address}/page/markdown", json.dumps({"text": "a" * MARKDOWN_BYTES}).encode())[0] == 413
+def test_a_text_that_is_too_long_is_refused(scripted: str) -> None:
+    assert fetch(f"{scripted}/page/markdown", json.dumps({"text": "a" * MARKDOWN_BYTES}).encode())[0] == 413
 
 
 def test_a_hostile_answer_is_only_shown(visit: Callable[..., Any]) -> None:
@@ -364,3 +366,50 @@ def test_a_phone_in_chinese_scrolls_down_only(visit: Callable[..., Any]) -> None
     page.click("#menu")
     page.get_by_role("button", name="新对话").click()
     page.locator("#welcome").wait_for()
+
+
+def test_a_conversation_with_the_real_server(visit: Callable[..., Any], address: str) -> None:
+    page = visit(address)
+    page.select_option("#model", "talker")
+    page.click("#open_settings")
+    page.fill("#max_tokens", "12")
+    page.fill("#seed", "7")
+    page.click("#done")
+    answer = answered(page, "Hello")
+    answer.locator(".figures", has_text="12 tokens").wait_for()
+    page.get_by_role("button", name="Regenerate").click()
+    page.locator("article.assistant .figures", has_text="12 tokens").wait_for()
+    kept = page.evaluate("JSON.parse(Object.entries(localStorage).find(([name]) => name.includes('conversation'))[1]).messages")
+    first, second = (message for message in kept if message["role"] == "assistant")
+    assert first["text"] == second["text"]  # the seed is the same
+    assert len(first["tokens"]) == 12 and all(0 <= token["probability"] <= 1 for token in first["tokens"])
+    assert all(len(token["others"]) == 5 for token in first["tokens"])
+
+
+def test_a_running_text_by_the_real_server(visit: Callable[..., Any], address: str) -> None:
+    page = visit(address)
+    page.select_option("#model", "base")
+    page.click("#open_settings")
+    page.fill("#max_tokens", "9")
+    page.click("#done")
+    page.click("#probabilities")
+    answered(page, "Once").locator(".figures", has_text="9 tokens").wait_for()
+    page.locator("#plain:visible").wait_for()
+    rivals = page.locator("#alternatives button")
+    for place in range(9):  # a token all of whose rivals are parts of characters offers none
+        page.locator(".token").nth(place).dispatch_event("click")
+        if rivals.count():
+            break
+    rivals.first.click()
+    page.locator("article.assistant", has_text="2 / 2").wait_for()
+    assert page.locator(".token").count() == place + 1 + 9
+
+
+def test_the_page_is_open_where_the_api_needs_a_key(
+    serve: Callable[..., Any], folders: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "keys").write_text("a-long-enough-key\n")
+    with serve(folders["talker"], "--api-keys", tmp_path / "keys") as address:
+        assert [fetch(f"{address}/{path}")[0] for path in ("", "page/page.js")] == [200, 200]
+        assert [fetch(f"{address}/{path}")[0] for path in ("v1/models", "page/none.js")] == [401, 401]
+        assert fetch(f"{address}/page/markdown", b'{"text": "x"}')[0] == 401

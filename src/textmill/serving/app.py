@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from .. import __version__
 from ..inference.request import Delta
 from ..inference.request import Request as EngineRequest
-from . import errors
+from . import errors, page
 from .answers import Form
 from .errors import ApiError
 from .schema import Body, ChatBody, CompletionBody, EmbeddingBody
@@ -39,11 +39,12 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
 
     app = FastAPI(title="textmill", version=__version__, lifespan=life)
     errors.install(app)
+    app.include_router(page.router)
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         try:
-            if request.url.path not in OPEN_PATHS:
+            if request.url.path not in OPEN_PATHS | page.PATHS:
                 _check_key(request, key_hashes)
             await _check_size(request)
         except ApiError as error:

@@ -11,6 +11,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from .errors import ApiError
+
 FOLDER = Path(__file__).parent / "page"
 CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -23,6 +25,7 @@ FILES = (
     "page.css", "theme.css", "page.js", "answers.js", "api.js", "conversation.js", "language.js", "message_view.js",
     "settings.js", "sidebar.js", "store.js", "token_view.js", "en.json", "zh.json",
 )  # fmt: skip
+PATHS = {"/", *(f"/page/{name}" for name in FILES)}  # what anyone may read: nothing in them is secret
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -55,7 +58,7 @@ def index() -> Response:
 def page_file(name: str) -> Response:
     """One of the page's files; 404 for any other name."""
     if name not in FILES:
-        return refusal(404, f"the page has no file {name!r}", "not_found")
+        raise ApiError(404, f"the page has no file {name!r:.100}", code="not_found")
     return file_response(name)
 
 
@@ -66,12 +69,12 @@ async def markdown(request: Request) -> Response:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MARKDOWN_BYTES:
-            return refusal(413, f"the text takes more than {MARKDOWN_BYTES:,} bytes as JSON", "too_large")
+            raise ApiError(413, f"the text takes more than {MARKDOWN_BYTES:,} bytes as JSON", "text", "body_too_large")
     try:
         text = json.loads(body)["text"]
         text.encode()
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-        return refusal(400, 'the body must be JSON like {"text": "some *Markdown*"}', "invalid_body")
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise ApiError(400, 'the body must be JSON like {"text": "some *Markdown*"}', "text", "invalid_value") from error
     return JSONResponse({"html": await run_in_threadpool(safe_html, text)}, headers=HEADERS)
 
 
@@ -116,9 +119,3 @@ def highlighted(code: str, language: str, _: str) -> str:
 
 def file_response(name: str) -> Response:
     return FileResponse(FOLDER / name, media_type=CONTENT_TYPES[Path(name).suffix], headers=HEADERS)
-
-
-def refusal(status: int, message: str, code: str) -> Response:
-    """An error in the API's shape."""
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
-    return JSONResponse({"error": error}, status_code=status, headers=HEADERS)
