@@ -89,6 +89,17 @@ def test_stop_strings_and_limits(client: openai.OpenAI) -> None:
     assert client.completions.create(**asked, max_tokens=1).choices[0].finish_reason == "length"
 
 
+def test_biases_and_penalties_are_honoured(client: openai.OpenAI, folders: dict[str, Path]) -> None:
+    first, second = (textmill.load(folders["base"]).tokenizer.encode(text)[0] for text in "xy")
+    asked: Any = {"model": "base", "prompt": "The", "max_tokens": 8, "temperature": 0}
+    bias = {str(first): 100}
+    assert client.completions.create(**asked, logit_bias=bias).choices[0].text == "x" * 8
+    text = (
+        client.completions.create(**asked, logit_bias={str(first): 100, str(second): 100}, frequency_penalty=2).choices[0].text
+    )
+    assert set(text) == {"x", "y"}
+
+
 def test_logprobs_tell_each_token(client: openai.OpenAI) -> None:
     asked: Any = {"model": "talker", "messages": ASKED, "max_tokens": 12, "temperature": 0}
     told = client.chat.completions.create(**asked, logprobs=True, top_logprobs=3).choices[0]
@@ -130,8 +141,11 @@ def test_embeddings(client: openai.OpenAI, folders: dict[str, Path]) -> None:
         ({"n": 3}, "n", "n is not supported here; it can only be 1"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "not supported"),
         ({"response_format": {"type": "json_object"}}, "response_format", "not supported"),
-        ({"logit_bias": {"5": 100}}, "logit_bias", "not supported"),
-        ({"presence_penalty": 1.0}, "presence_penalty", "not supported"),
+        ({"logit_bias": {"5": 101}}, "logit_bias.5", "less than or equal to 100"),
+        ({"logit_bias": {"a": 1}}, "logit_bias.a", "valid integer"),
+        ({"logit_bias": {"512": 1}}, None, "below 512"),
+        ({"presence_penalty": 2.5}, "presence_penalty", "less than or equal to 2"),
+        ({"frequency_penalty": -3}, "frequency_penalty", "greater than or equal to -2"),
         ({"top_logprobs": 3}, "top_logprobs", "needs logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "less than or equal to 20"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "at most 4"),

@@ -42,7 +42,8 @@ class StreamOptions(BaseModel):
 
 
 class WritingBody(Body):
-    """What chats and completions have in common. `top_k`, `min_p` and `repetition_penalty` go beyond OpenAI's."""
+    """What chats and completions have in common. `top_k`, `min_p`, `typical_p` and `repetition_penalty` go beyond
+    OpenAI's."""
 
     stream: bool | None = False
     stream_options: StreamOptions | None = None
@@ -50,7 +51,13 @@ class WritingBody(Body):
     top_p: float | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=1, le=MOST_TOKENS)
     min_p: float | None = Field(None, ge=0, lt=1)
+    typical_p: float | None = Field(None, gt=0, le=1)
     repetition_penalty: float | None = Field(None, gt=0, le=10)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[Annotated[int, Field(ge=0)], Annotated[float, Field(ge=-100, le=100)]] | None = Field(
+        None, max_length=1000
+    )
     max_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     seed: int | None = Field(None, ge=-(2**63), lt=2**64)
     stop: Stop | list[Stop] | None = Field(None, max_length=1000)
@@ -67,6 +74,10 @@ class WritingBody(Body):
             top_k=self.top_k,
             top_p=1.0 if self.top_p is None else self.top_p,
             min_p=0.0 if self.min_p is None else self.min_p,
+            typical_p=1.0 if self.typical_p is None else self.typical_p,
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            logit_bias=tuple((self.logit_bias or {}).items()),
             seed=secrets.randbits(63) if self.seed is None else self.seed % 2**64,
         )
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
@@ -96,9 +107,6 @@ class Message(BaseModel):
 
 NOT_WRITTEN = {
     "n": (None, 1),
-    "logit_bias": (None, {}),
-    "presence_penalty": (None, 0),
-    "frequency_penalty": (None, 0),
 }
 
 
