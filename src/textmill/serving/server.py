@@ -53,7 +53,7 @@ def run(listening: socket.socket, folders: Mapping[str, ModelFolder], key_hashes
     models = {name: Served(name, folder, now, rows, queue) for name, folder in folders.items()}
     host, port, *_ = listening.getsockname()
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    print(f"serving {', '.join(models)} at {address}/v1 (Ctrl-C ends)", flush=True)
+    print(f"serving {', '.join(models)} at {address}/v1, with a page at {address} (Ctrl-C ends)", flush=True)
     config = uvicorn.Config(
         create_app(models, key_hashes),
         log_level="warning",
