@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -100,6 +101,20 @@ def test_biases_and_penalties_are_honoured(client: openai.OpenAI, folders: dict[
     assert set(text) == {"x", "y"}
 
 
+def test_choices_are_the_answers_of_the_seeds_that_follow(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "talker", "messages": ASKED, "max_tokens": 9}
+    whole = client.chat.completions.create(**asked, n=3, seed=7)
+    alone = [client.chat.completions.create(**asked, seed=seed) for seed in (7, 8, 9)]
+    assert [choice.index for choice in whole.choices] == [0, 1, 2]
+    texts = [choice.message.content for choice in whole.choices]
+    assert texts == [one.choices[0].message.content for one in alone] and len(set(texts)) == 3
+    assert whole.usage and whole.usage.completion_tokens == sum(one.usage.completion_tokens for one in alone if one.usage)
+    found = ["", "", ""]
+    for chunk in client.chat.completions.create(**asked, n=3, seed=7, stream=True):
+        found[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
+    assert found == texts
+
+
 def test_logprobs_tell_each_token(client: openai.OpenAI) -> None:
     asked: Any = {"model": "talker", "messages": ASKED, "max_tokens": 12, "temperature": 0}
     told = client.chat.completions.create(**asked, logprobs=True, top_logprobs=3).choices[0]
@@ -138,7 +153,9 @@ def test_embeddings(client: openai.OpenAI, folders: dict[str, Path]) -> None:
         ({"top_p": 0}, "top_p", "greater than 0"),
         ({"max_tokens": 0}, "max_tokens", "found 0"),
         ({"max_tokens": -5}, "max_tokens", "found -5"),
-        ({"n": 3}, "n", "n is not supported here; it can only be 1"),
+        ({"n": 0}, "n", "found 0"),
+        ({"n": 17}, "n", "less than or equal to 16"),
+        ({"n": 16, "max_tokens": 100_000}, "n", "at most 1,000,000, found 1,600,000"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "not supported"),
         ({"response_format": {"type": "json_object"}}, "response_format", "not supported"),
         ({"logit_bias": {"5": 101}}, "logit_bias.5", "less than or equal to 100"),
@@ -198,6 +215,34 @@ def test_a_body_is_read_up_to_a_limit(address: str) -> None:
     status, answer = sent(address, "/v1/completions", json.dumps({"model": "base", "prompt": "a" * 2_000_001}).encode())
     assert status == 413 and "2,000,000" in answer["error"]["message"]
     assert sent(address, "/v1/nothing", b"{}")[0] == 404
+
+
+def test_pages_of_the_web_cant_ask(address: str) -> None:
+    """Neither from their own origin, nor by a name of theirs that points here; the server's own page can."""
+    body = json.dumps({"model": "base", "prompt": "a", "max_tokens": 1}).encode()
+    own = address.removeprefix("http://")
+    for headers, status in [
+        ({"Origin": "https://example.org"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": f"http://{own}.example.org"}, 403),
+        ({"Host": "example.org"}, 403),
+        ({"Host": f"{own}@example.org"}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Origin": address}, 200),
+        ({"Host": f"localhost:{own.partition(':')[2]}"}, 200),
+    ]:
+        assert sent(address, "/v1/completions", body, **headers)[0] == status, headers
+
+
+def test_who_leaves_while_he_waits_for_a_whole_answer_frees_his_row(client: openai.OpenAI, address: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    body = json.dumps({"model": "lstm", "prompt": "The", "max_tokens": 900_000, "temperature": 1.0}).encode()
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+    for _ in range(4):  # one more than there are rows
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            time.sleep(0.2)
+    assert client.completions.create(model="lstm", prompt="The", max_tokens=3).choices
 
 
 def test_health_and_ready_need_no_key(address: str) -> None:

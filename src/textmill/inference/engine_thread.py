@@ -5,7 +5,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from ..errors import GenerationError, TextmillError
 from ..models.language_model import LanguageModel
@@ -31,7 +31,7 @@ class EngineThread:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+    async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """What is new of the answer, as it comes; closing the iterator cancels it. Raises GenerationError for a request that
         can't be served, EngineFull where too many are waiting."""
         loop, news = asyncio.get_running_loop(), asyncio.Queue[Delta | Exception]()

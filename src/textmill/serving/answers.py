@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from ..inference.request import Delta, TokenLogprob
@@ -11,6 +11,8 @@ from ..tokens.tokenizer import Tokenizer
 from . import errors
 
 FINISH_REASONS = {"end": "stop", "stop": "stop", "length": "length", "context": "length"}
+
+Piece = tuple[int, Delta]  # of choice number …
 
 
 class Form:
@@ -24,51 +26,60 @@ class Form:
             "model": model,
         }
 
-    def whole(self, deltas: Sequence[Delta]) -> dict[str, Any]:
+    def whole(self, pieces: Sequence[Piece]) -> dict[str, Any]:
         """The answer at once."""
-        text, last = "".join(delta.text for delta in deltas), deltas[-1]
-        choice: dict[str, Any] = {"index": 0, "finish_reason": FINISH_REASONS[last.finish_reason or "end"]}
-        choice["logprobs"] = self._logprobs([one for delta in deltas for one in delta.logprobs])
-        if self.chat:
-            choice["message"] = {"role": "assistant", "content": text, "refusal": None}
-        else:
-            choice["text"] = text
+        choices = []
+        for index in sorted({index for index, _ in pieces}):
+            deltas = [delta for of, delta in pieces if of == index]
+            choice: dict[str, Any] = {"index": index, "finish_reason": FINISH_REASONS[deltas[-1].finish_reason or "end"]}
+            choice["logprobs"] = self._logprobs([one for delta in deltas for one in delta.logprobs])
+            text = "".join(delta.text for delta in deltas)
+            if self.chat:
+                choice["message"] = {"role": "assistant", "content": text, "refusal": None}
+            else:
+                choice["text"] = text
+            choices.append(choice)
         kind = "chat.completion" if self.chat else "text_completion"
-        return {**self.head, "object": kind, "choices": [choice], "usage": self._usage(last)}
+        return {**self.head, "object": kind, "choices": choices, "usage": self._usage(dict(pieces).values())}
 
-    async def chunks(self, deltas: AsyncIterator[Delta], include_usage: bool) -> AsyncIterator[str]:
+    async def chunks(self, pieces: AsyncIterator[Piece], include_usage: bool) -> AsyncIterator[str]:
         """The answer as server-sent events. What goes wrong on the way is an event too, which clients raise."""
-        begun, last = not self.chat, None
+        last: dict[int, Delta] = {}
         try:
-            async for delta in deltas:
-                last = delta
-                if not begun:
-                    begun = True
-                    yield self._event(self._chunk({"role": "assistant", "content": "", "refusal": None}, None), include_usage)
+            async for index, delta in pieces:
+                if self.chat and index not in last:
+                    opening = {"role": "assistant", "content": "", "refusal": None}
+                    yield self._event(self._chunk(index, opening, None), include_usage)
+                last[index] = delta
                 if delta.text or delta.logprobs or delta.finish_reason:
                     new: Any = ({"content": delta.text} if delta.text else {}) if self.chat else delta.text
-                    yield self._event(self._chunk(new, delta), include_usage)
-            if include_usage and last is not None:
-                yield self._event({"choices": [], "usage": self._usage(last)}, False)
+                    yield self._event(self._chunk(index, new, delta), include_usage)
+            if include_usage:
+                yield self._event({"choices": [], "usage": self._usage(last.values())}, False)
             yield "data: [DONE]\n\n"
         except Exception as error:
             told = errors.of_exception(error)
             yield f"data: {json.dumps(errors.body(told.status, told.message, told.param, told.code))}\n\n"
 
-    def _chunk(self, new: Any, delta: Delta | None) -> dict[str, Any]:
+    def _chunk(self, index: int, new: Any, delta: Delta | None) -> dict[str, Any]:
         reason = FINISH_REASONS[delta.finish_reason] if delta is not None and delta.finish_reason else None
         logprobs = self._logprobs(delta.logprobs if delta is not None else ())
-        return {"choices": [{"index": 0, "delta" if self.chat else "text": new, "logprobs": logprobs, "finish_reason": reason}]}
+        choice = {"index": index, "delta" if self.chat else "text": new, "logprobs": logprobs, "finish_reason": reason}
+        return {"choices": [choice]}
 
     def _event(self, content: dict[str, Any], usage_follows: bool) -> str:
         kind = "chat.completion.chunk" if self.chat else "text_completion"
         usage = {"usage": None} if usage_follows else {}
         return f"data: {json.dumps({**self.head, 'object': kind, **usage, **content}, ensure_ascii=False)}\n\n"
 
-    def _usage(self, last: Delta) -> dict[str, Any]:
-        total = self.prompt_tokens + last.tokens
-        details = {"prompt_tokens_details": {"cached_tokens": last.cached}}
-        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": last.tokens, "total_tokens": total, **details}
+    def _usage(self, last: Iterable[Delta]) -> dict[str, Any]:
+        """What was read and written, of the last delta of each choice."""
+        ends = list(last)
+        written = sum(delta.tokens for delta in ends)
+        # Of several choices the first to come reads the prompt, and the others find it.
+        details = {"prompt_tokens_details": {"cached_tokens": min((delta.cached for delta in ends), default=0)}}
+        total = self.prompt_tokens + written
+        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": written, "total_tokens": total, **details}
 
     def _logprobs(self, told: Sequence[TokenLogprob]) -> dict[str, Any] | None:
         if not told:

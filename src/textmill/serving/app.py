@@ -4,9 +4,7 @@ that a request gives."""
 import asyncio
 import base64
 import contextlib
-import hashlib
-import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +12,16 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from .. import __version__
+from ..inference.engine_thread import EngineThread
 from ..inference.request import Delta
 from ..inference.request import Request as EngineRequest
 from . import errors, page
-from .answers import Form
+from .answers import Form, Piece
 from .errors import ApiError
-from .schema import Body, ChatBody, CompletionBody, EmbeddingBody
+from .guard import Guard, caller
+from .schema import Body, ChatBody, CompletionBody, EmbeddingBody, WritingBody
 from .served import Served
 
-MOST_BYTES = 2_000_000  # of a request's body
-MOST_THROWN_AWAY = 50_000_000  # of a body that is larger
 STILL_SECONDS = 30.0  # an engine that hasn't moved for so long, with work to do, is ill
 OPEN_PATHS = {"/health", "/ready"}  # that need no key
 
@@ -37,19 +35,11 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
         for served in models.values():
             await asyncio.to_thread(served.close)
 
-    app = FastAPI(title="textmill", version=__version__, lifespan=life)
+    # The library's own pages of documentation would load scripts from elsewhere.
+    app = FastAPI(title="textmill", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app.add_middleware(Guard, key_hashes=key_hashes, open_paths=OPEN_PATHS | page.PATHS)
     errors.install(app)
     app.include_router(page.router)
-
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        try:
-            if request.url.path not in OPEN_PATHS | page.PATHS:
-                _check_key(request, key_hashes)
-            await _check_size(request)
-        except ApiError as error:
-            return errors.response(error)
-        return await call_next(request)
 
     def named(body: Body) -> Served:
         if body.model not in models:
@@ -84,9 +74,9 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
         prompt = await served.chat_prompt([message.said() for message in body.messages])
         logprobs = (body.top_logprobs or 0) if body.logprobs else None
         most = body.max_completion_tokens or body.max_tokens
-        asked = body.request(prompt, logprobs, most, continues=False, salt=_salt(request))
+        asked = body.requests(prompt, logprobs, most, continues=False, salt=_salt(request))
         form = Form(True, served.name, served.tokenizer, len(prompt))
-        return await _answered(request, engine.stream(asked), form, body, ignored, asked)
+        return await _answered(request, engine, form, body, ignored, asked)
 
     @app.post("/v1/completions")
     async def complete(body: CompletionBody, request: Request) -> Response:
@@ -94,9 +84,9 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
         engine = served.writer()
         prompt = await served.prompt(body.prompt)
         continues = bool(body.prompt) and served.model.family != "encoder-decoder"
-        asked = body.request(prompt, body.logprobs, body.max_tokens, continues, _salt(request))
+        asked = body.requests(prompt, body.logprobs, body.max_tokens, continues, _salt(request))
         form = Form(False, served.name, served.tokenizer, len(prompt))
-        return await _answered(request, engine.stream(asked), form, body, ignored, asked)
+        return await _answered(request, engine, form, body, ignored, asked)
 
     @app.post("/v1/embeddings")
     async def embeddings(body: EmbeddingBody) -> Response:
@@ -119,16 +109,17 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
 
 
 async def _answered(
-    request: Request, deltas: AsyncIterator[Delta], form: Form, body: Any, ignored: list[str], asked: EngineRequest
+    request: Request, engine: EngineThread, form: Form, body: WritingBody, ignored: list[str], asked: list[EngineRequest]
 ) -> Response:
     """The answer, whole or as a stream, whose first token decides whether it is one. Who leaves, cancels it."""
-    headers = {**_headers(ignored), "X-Seed": str(asked.sampling.seed), "X-Max-Tokens": str(asked.max_tokens)}
+    headers = {**_headers(ignored), "X-Seed": str(asked[0].sampling.seed), "X-Max-Tokens": str(asked[0].max_tokens)}
+    pieces = _side_by_side([engine.stream(one) for one in asked])
     if body.stream:
-        first = await anext(deltas)
+        first = await anext(pieces)
         usage = body.stream_options is not None and body.stream_options.include_usage
-        stream = form.chunks(_behind(first, deltas), usage)
+        stream = form.chunks(_behind(first, pieces), usage)
         return StreamingResponse(stream, media_type="text/event-stream", headers={**headers, "Cache-Control": "no-cache"})
-    collecting = asyncio.ensure_future(_collected(deltas))
+    collecting = asyncio.ensure_future(_collected(pieces))
     leaving = asyncio.ensure_future(_left(request))
     await asyncio.wait([collecting, leaving], return_when=asyncio.FIRST_COMPLETED)
     leaving.cancel()
@@ -138,16 +129,43 @@ async def _answered(
     return JSONResponse(form.whole(collecting.result()), headers=headers)
 
 
-async def _collected(deltas: AsyncIterator[Delta]) -> list[Delta]:
-    async with contextlib.aclosing(deltas):  # type: ignore[type-var]
-        return [delta async for delta in deltas]
+async def _side_by_side(streams: Sequence[AsyncGenerator[Delta, None]]) -> AsyncGenerator[Piece, None]:
+    """What is new of several answers, as it comes, each with its number. The first error ends them all."""
+    news = asyncio.Queue[Piece | Exception]()
+
+    async def hand_on(number: int, stream: AsyncGenerator[Delta, None]) -> None:
+        try:
+            async with contextlib.aclosing(stream):
+                async for delta in stream:
+                    news.put_nowait((number, delta))
+        except Exception as error:
+            news.put_nowait(error)
+
+    tasks = [asyncio.ensure_future(hand_on(number, stream)) for number, stream in enumerate(streams)]
+    try:
+        still_open = len(streams)
+        while still_open:
+            new = await news.get()
+            if isinstance(new, Exception):
+                raise new
+            yield new
+            still_open -= new[1].finish_reason is not None
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _behind(first: Delta, deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
-    async with contextlib.aclosing(deltas):  # type: ignore[type-var]
+async def _collected(pieces: AsyncGenerator[Piece, None]) -> list[Piece]:
+    async with contextlib.aclosing(pieces):
+        return [piece async for piece in pieces]
+
+
+async def _behind(first: Piece, pieces: AsyncGenerator[Piece, None]) -> AsyncIterator[Piece]:
+    async with contextlib.aclosing(pieces):
         yield first
-        async for delta in deltas:
-            yield delta
+        async for piece in pieces:
+            yield piece
 
 
 async def _left(request: Request) -> None:
@@ -176,27 +194,4 @@ def _encoded(vector: list[float]) -> str:
 
 def _salt(request: Request) -> str:
     """Who asks: what the engine remembers of one key's prompts, another doesn't find."""
-    return request.headers.get("authorization", "")
-
-
-def _check_key(request: Request, key_hashes: Collection[bytes]) -> None:
-    """Raise ApiError where a key is needed and none that is known is given. Every key is compared, in constant time."""
-    if not key_hashes:
-        return
-    given = hashlib.sha256(request.headers.get("authorization", "").removeprefix("Bearer ").encode()).digest()
-    if not sum(hmac.compare_digest(given, known) for known in key_hashes):
-        raise ApiError(401, "a key is needed: Authorization: Bearer KEY", code="invalid_api_key")
-
-
-async def _check_size(request: Request) -> None:
-    """Raise ApiError for a body that is too large, without reading more than may be."""
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > MOST_BYTES:
-        thrown_away = 0  # a client that is still sending doesn't read an answer
-        async for piece in request.stream():
-            thrown_away += len(piece)
-            if thrown_away > MOST_THROWN_AWAY:
-                break
-        raise ApiError(413, f"the body has {int(length):,} bytes; at most {MOST_BYTES:,} are read", code="body_too_large")
-    if request.method == "POST" and not length.isdigit():
-        raise ApiError(411, "a body needs its content-length", code="length_required")
+    return caller(request).hex()

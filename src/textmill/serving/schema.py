@@ -3,6 +3,7 @@ nothing is ignored in silence."""
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +12,7 @@ from ..inference.request import DEFAULT_MAX_TOKENS, Request
 from ..inference.sampling import Sampling
 from .errors import ApiError
 
+MOST_CHOICES = 16
 MOST_TOKENS = 1_000_000  # in numbers that a client sends
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -59,11 +61,18 @@ class WritingBody(Body):
         None, max_length=1000
     )
     max_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
+    n: int | None = Field(None, ge=1, le=MOST_CHOICES)
     seed: int | None = Field(None, ge=-(2**63), lt=2**64)
     stop: Stop | list[Stop] | None = Field(None, max_length=1000)
 
-    def request(self, prompt: list[int], logprobs: int | None, max_tokens: int | None, continues: bool, salt: str) -> Request:
-        """What the engine is asked."""
+    def requests(
+        self, prompt: list[int], logprobs: int | None, max_tokens: int | None, continues: bool, salt: str
+    ) -> list[Request]:
+        """What the engine is asked: of `n` choices each has the seed after the one before."""
+        written = (self.n or 1) * (max_tokens or DEFAULT_MAX_TOKENS)
+        if written > MOST_TOKENS:
+            message = f"n times max_tokens is at most {MOST_TOKENS:,}, found {written:,}"
+            raise ApiError(400, message, "n", "invalid_value")
         if isinstance(self.stop, list) and len(self.stop) > 4:
             raise ApiError(400, f"stop has at most 4 strings, found {len(self.stop)}", "stop", "invalid_value")
         if self.stream_options is not None and not self.stream:
@@ -81,7 +90,10 @@ class WritingBody(Body):
             seed=secrets.randbits(63) if self.seed is None else self.seed % 2**64,
         )
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        return Request(tuple(prompt), sampling, max_tokens or DEFAULT_MAX_TOKENS, stop, logprobs, continues, salt)
+        one = Request(tuple(prompt), sampling, max_tokens or DEFAULT_MAX_TOKENS, stop, logprobs, continues, salt)
+        return [
+            replace(one, sampling=replace(sampling, seed=(sampling.seed + choice) % 2**64)) for choice in range(self.n or 1)
+        ]
 
 
 class TextPart(BaseModel):
@@ -105,16 +117,10 @@ class Message(BaseModel):
         return {"role": "system" if self.role == "developer" else self.role, "content": text}
 
 
-NOT_WRITTEN = {
-    "n": (None, 1),
-}
-
-
 class ChatBody(WritingBody):
     """POST /v1/chat/completions."""
 
     neutral = {
-        **NOT_WRITTEN,
         "tools": (None, []),
         "tool_choice": (None, "none"),
         "functions": (None, []),
@@ -135,7 +141,7 @@ class ChatBody(WritingBody):
 class CompletionBody(WritingBody):
     """POST /v1/completions. A prompt is a text, or its tokens."""
 
-    neutral = {**NOT_WRITTEN, "best_of": (None, 1), "echo": (None, False), "suffix": (None, "")}
+    neutral = {"best_of": (None, 1), "echo": (None, False), "suffix": (None, "")}
     prompt: str | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MOST_TOKENS)] = ""
     logprobs: int | None = Field(None, ge=0, le=5)
 
