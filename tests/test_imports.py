@@ -21,7 +21,6 @@ HOUSE = [
     {"comparison"},
     {"inspection"},
     {"serving"},
-    {"serving"},
     {"cli"},
     {"__main__"},
 ]

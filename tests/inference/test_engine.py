@@ -163,6 +163,29 @@ def test_what_cant_be_served_is_said(make_decoder, make_encoder, tokenizer) -> N
         Engine(make_encoder("bert"), tokenizer)
 
 
+def test_an_answer_fails_alone(model, tokenizer) -> None:
+    """Whether picking its token fails, or reading its prompt: the others go on as if it weren't there."""
+    requests = requests_of(model, tokenizer, GREEDY)
+    alone = Engine(model, tokenizer)
+    expected = alone.submit(requests[2])
+    run(alone)
+
+    engine = Engine(model, tokenizer, rows=3)
+    answers = [engine.submit(request) for request in requests]
+    broken = RuntimeError("out of order")
+
+    def refuse(token: int) -> None:
+        raise broken
+
+    answers[1].writing.push = refuse  # type: ignore[assignment, method-assign]
+    answers[3].read.insert(0, 10**9)  # a token that no embedding has
+    run(engine)
+    assert answers[1].error is broken and isinstance(answers[3].error, IndexError)
+    assert not answers[1].deltas and not answers[3].deltas
+    assert answers[2].writing.tokens == expected.writing.tokens
+    assert [answer.error is None for answer in answers] == [True, False, True, False, True]
+
+
 def test_rows_take_no_more_memory_than_they_may(make_decoder, make_recurrent, tokenizer) -> None:
     model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)
     whole = Engine(model, tokenizer, rows=4)

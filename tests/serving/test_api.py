@@ -59,6 +59,14 @@ def test_a_streamed_chat_is_the_whole_one(client: openai.OpenAI, more: dict) -> 
     assert usage.prompt_tokens_details.cached_tokens > 0  # the same prompt was read a moment ago
 
 
+def test_a_conversation_goes_on_with_the_answer_as_it_came(client: openai.OpenAI) -> None:
+    asked = list(ASKED)
+    for _ in range(3):
+        answer = client.chat.completions.create(model="talker", messages=asked, max_tokens=5, seed=1)
+        asked += [answer.choices[0].message, {"role": "user", "content": "And then?"}]
+    assert answer.choices
+
+
 def test_completions_are_the_model_s_own(client: openai.OpenAI, folders: dict[str, Path]) -> None:
     for name in ("base", "lstm"):
         folder = textmill.load(folders[name])
@@ -166,30 +174,34 @@ def test_embeddings(client: openai.OpenAI, folders: dict[str, Path]) -> None:
         ({"top_logprobs": 3}, "top_logprobs", "needs logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "less than or equal to 20"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "at most 4"),
-        ({"stop": ""}, "stop.constrained-str", "at least 1 character"),
+        ({"stop": ""}, "stop", "at least 1 character"),
         ({"messages": []}, "messages", "at least 1"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role", "system"),
         ({"messages": [{"role": "user", "content": "word " * 300}]}, None, "leaves room for 255"),
-        ({"messages": [{"role": "user", "content": "a \ud800 b"}]}, None, ""),
+        ({"messages": [{"role": "user", "content": "a", "tool_calls": [{}]}]}, "messages.0.tool_calls", "not supported"),
+        ({"max_completion_tokens": 4}, "max_tokens", "give one of them"),
         ({"model": "encoder"}, "model", "doesn't write; it serves /v1/embeddings"),
         ({"model": "base"}, "model", "no chat template"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "set stream too"),
     ],
 )
 def test_what_cant_be_served_is_refused_by_name(client: openai.OpenAI, more: dict, param: str | None, words: str) -> None:
-    with pytest.raises((openai.BadRequestError, UnicodeEncodeError)) as caught:
+    with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(**{"model": "talker", "messages": ASKED, "max_tokens": 5, **more})
-    if isinstance(caught.value, openai.BadRequestError):
-        error = caught.value.response.json()["error"]
-        assert error.keys() == {"message", "type", "param", "code"}
-        assert error["type"] == "invalid_request_error" and words in error["message"]
-        assert error["param"] == param or (error["param"] or "").startswith(f"{(param or '').split('.')[0]}")
+    error = caught.value.response.json()["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert error["type"] == "invalid_request_error" and words in error["message"] and error["param"] == param
 
 
 def test_what_nobody_knows_is_named_in_the_answer(client: openai.OpenAI) -> None:
     asked: Any = {"model": "talker", "messages": ASKED, "max_tokens": 3, "n": 1, "tools": []}
     answer = client.chat.completions.with_raw_response.create(**asked, user="me", extra_body={"wibble": 3})
     assert answer.headers["x-ignored-params"] == "user, wibble"
+    inner: Any = {**asked, "messages": [{"role": "user", "content": "hi", "name": "Ann"}]}
+    answer = client.chat.completions.with_raw_response.create(
+        **inner, stream=True, extra_body={"stream_options": {"include_usage": True, "wobble": 1}}
+    )
+    assert answer.headers["x-ignored-params"] == "stream_options.wobble, messages.0.name"
     assert "x-ignored-params" not in client.chat.completions.with_raw_response.create(**asked).headers
 
 
@@ -204,7 +216,21 @@ def sent(address: str, path: str, body: bytes, **headers: str) -> tuple[int, Any
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b'{"model": 3}', b'{"model": "base"', b"[" * 100_000]
+    "body",
+    [
+        b'{"model": "\\ud800"}',
+        b'{"model": "base", "prompt": "a \\udfff"}',
+        b'{"model": "base", "\\ud800": 1}',
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"\xff\xfe",
+        b'{"model": 3}',
+        b'{"model": "base"',
+        b"[" * 100_000,
+    ],
 )
 def test_bodies_that_are_none(address: str, body: bytes) -> None:
     status, answer = sent(address, "/v1/completions", body)
@@ -312,3 +338,19 @@ def test_what_cant_start_says_why(folders: dict[str, Path], tmp_path: Path) -> N
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert "give another --port" in refused(folders["base"], "--port", taken.getsockname()[1])
+
+
+def test_an_answer_that_is_being_written_is_finished_after_sigterm(folders: dict[str, Path]) -> None:
+    command = [sys.executable, "-m", "textmill", "serve", str(folders["lstm"]), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        address = process.stdout.readline().split(" at ")[1].split(",")[0]
+        client = openai.OpenAI(base_url=address, api_key="any", max_retries=0)
+        stream = client.completions.create(model="lstm", prompt="The", max_tokens=3000, temperature=1.0, stream=True)
+        next(iter(stream))
+        process.terminate()
+        assert streamed(stream)[1] in ("stop", "length")
+        assert process.wait(timeout=60) in (0, -15)
+    finally:
+        process.kill()

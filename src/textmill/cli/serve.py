@@ -34,6 +34,7 @@ def serve(
             f"--host {host} lets other machines in, and without keys everybody; give --api-keys FILE, one key a line"
         )
     keys = read_keys(api_keys) if api_keys is not None else []
+    listening = listen(host, port)  # before the models are loaded, which may take a while
     folders = {}
     for path in models:
         name = path.name.removeprefix("sample:")
@@ -41,4 +42,4 @@ def serve(
             raise GenerationError(f"two models are called {name}; requests name them so, so rename one of their folders")
         folders[name] = load(path)
         folders[name].model.to(best_device())
-    run(listen(host, port), folders, keys, rows, queue)
+    run(listening, folders, keys, rows, queue)

@@ -31,7 +31,9 @@ MOST_LOGPROBS = 20  # alternatives to a token
 
 
 class EngineFull(GenerationError):
-    """As many answers are waiting as may."""
+    """As many answers are waiting as may. `retry_seconds`: after which one of them will probably have a row."""
+
+    retry_seconds = 1.0
 
 
 class Answer:
@@ -45,6 +47,7 @@ class Answer:
         self.cached = 0  # how many of them were known already
         self.deltas: deque[Delta] = deque()
         self.finished = False
+        self.error: Exception | None = None  # what ended it, where that wasn't the model
 
 
 class Engine:
@@ -109,11 +112,15 @@ class Engine:
         if self.idle:
             return False
         if self.decoding:
-            self._decode()
-        if self.reading is None and self.waiting and self.free_rows:
-            self._let_in(self.waiting.popleft())
+            try:
+                self._decode()
+            except Exception as error:  # such as too little memory: the next requests may be smaller
+                for answer in list(self.decoding):
+                    self._fail(answer, error)
         if self.reading is not None:
-            self._read_chunk(self.reading)
+            self._go_on_reading(self.reading)
+        elif self.waiting and self.free_rows:
+            self._go_on_reading(self.waiting.popleft())
         return True
 
     def _context(self, rows: int, memory: int) -> int | None:
@@ -147,16 +154,25 @@ class Engine:
         stream = tokenizer.decode_stream(continues=request.continues)
         return Answer(request, read, Writing(stream, StopStrings(request.stop), tokenizer.end_ids, request.max_tokens, room))
 
+    def _go_on_reading(self, answer: Answer) -> None:
+        """Read one chunk of an answer's prompt."""
+        try:
+            if answer is not self.reading:
+                self._let_in(answer)
+            self._read_chunk(answer)
+        except Exception as error:
+            self._fail(answer, error)
+
     def _let_in(self, answer: Answer) -> None:
         """Give an answer the next row."""
         row = len(self.decoding)
+        self.reading = answer
         self.slots.clear(row)
         if isinstance(self.slots, EncoderDecoderSlots):
             source = torch.tensor([answer.request.prompt], device=self.model.device)
             self.slots.remember(row, self.model.encode(source))  # type: ignore[operator]
         if self.prefixes is not None:
             answer.length = answer.cached = self.prefixes.restore(row, answer.read, answer.request.salt)
-        self.reading = answer
 
     def _read_chunk(self, answer: Answer) -> None:
         """Read on in a prompt; behind its end the first token is picked."""
@@ -201,15 +217,27 @@ class Engine:
         log_probabilities = dict(zip(wanted, logits[wanted].log_softmax(dim=-1)))
         logits[:, self._forbidden] = -torch.inf
         for row, answer in enumerate(answers):
-            written = answer.writing.tokens
-            token = pick(logits[row], answer.read, answer.request.sampling, position=len(written), written=written)
-            logprobs = (self._told(log_probabilities[row], token, answer.request.logprobs or 0),) if row in wanted else ()
-            text, finish_reason = answer.writing.push(token)
-            answer.read.append(token)
-            answer.deltas.append(Delta(text, len(answer.writing.tokens), logprobs, answer.cached, finish_reason))
-            if finish_reason is not None:
-                answer.finished = True
-                self._free(answer)
+            try:
+                self._write(answer, logits[row], log_probabilities.get(row))
+            except Exception as error:  # of this answer, and of no other
+                self._fail(answer, error)
+
+    def _write(self, answer: Answer, logits: Tensor, log_probabilities: Tensor | None) -> None:
+        """Pick one answer's next token, of logits (V,)."""
+        request, written = answer.request, answer.writing.tokens
+        token = pick(logits, answer.read, request.sampling, position=len(written), written=written)
+        told = () if log_probabilities is None else (self._told(log_probabilities, token, request.logprobs or 0),)
+        text, finish_reason = answer.writing.push(token)
+        answer.read.append(token)
+        answer.deltas.append(Delta(text, len(answer.writing.tokens), told, answer.cached, finish_reason))
+        if finish_reason is not None:
+            answer.finished = True
+            self._free(answer)
+
+    def _fail(self, answer: Answer, error: Exception) -> None:
+        """End an answer that can't be gone on with."""
+        answer.error = error
+        self.cancel(answer)
 
     def _told(self, log_probabilities: Tensor, token: int, alternatives: int) -> TokenLogprob:
         """What is told of a picked token, of the log-probabilities (V,) before any filter."""

@@ -16,6 +16,10 @@ from .request import Delta, Request
 Tell = Callable[[Delta | Exception], None]
 
 
+class EngineStopped(GenerationError):
+    """The engine doesn't answer any more, by whatever cause; that isn't the request's fault."""
+
+
 class EngineThread:
     """One engine and its thread. Nobody else may touch the engine."""
 
@@ -27,6 +31,7 @@ class EngineThread:
         self._wake, self._closed = threading.Event(), False
         self._moved = time.monotonic()
         self._busy = False
+        self._last_end, self._pace = time.monotonic(), 1.0  # when an answer last ended, and the seconds between two of them
         self._queue = queue
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -41,11 +46,13 @@ class EngineThread:
                 loop.call_soon_threadsafe(news.put_nowait, new)
 
         if self._closed or not self._thread.is_alive():
-            raise GenerationError("the engine has stopped")
+            raise EngineStopped("the engine has stopped")
         if len(self._asked) >= self._queue:
-            raise EngineFull(f"{len(self._asked)} requests are waiting already, as many as may; ask again later")
+            raise self._timed(EngineFull(f"{len(self._asked)} requests are waiting already, as many as may; ask again later"))
         self._asked.append((request, tell))
         self._wake.set()
+        if self._closed:  # it may have told all who were waiting just before this one came
+            raise EngineStopped("the engine has stopped")
         try:
             while True:
                 new = await news.get()
@@ -74,7 +81,7 @@ class EngineThread:
         self._thread.join()
 
     def _run(self) -> None:
-        problem: Exception = GenerationError("the engine was stopped before the answer was complete")
+        problem: Exception = EngineStopped("the engine was stopped before the answer was complete")
         try:
             while not self._closed:
                 self._busy, self._moved = True, time.monotonic()
@@ -86,18 +93,25 @@ class EngineThread:
                     self._wake.wait()
                     self._wake.clear()
         except Exception as error:  # every open answer has to hear of it, whatever it was
-            problem = GenerationError(f"the engine broke down: {type(error).__name__}: {error}")
+            problem = EngineStopped(f"the engine broke down: {type(error).__name__}: {error}")
             raise
         finally:
             self._closed = True
             for tell in [*self._open, *(tell for _, tell in self._asked)]:
                 tell(problem)
 
+    def _timed(self, error: EngineFull) -> EngineFull:
+        """The error, with the time after which an answer will probably have ended: what lay between the last ones."""
+        error.retry_seconds = min(max(self._pace, 0.05), 60.0)
+        return error
+
     def _take_messages(self) -> None:
         while self._asked:
             request, tell = self._asked.popleft()
             try:
                 self._open[tell] = self._engine.submit(request)
+            except EngineFull as error:
+                tell(self._timed(error))
             except TextmillError as error:
                 tell(error)
         while self._unwanted:
@@ -108,4 +122,12 @@ class EngineThread:
     def _hand_out(self) -> None:
         for tell, answer in self._open.items():
             while answer.deltas:
-                tell(answer.deltas.popleft())
+                delta = answer.deltas.popleft()
+                tell(delta)
+                if delta.finish_reason is not None:
+                    now = time.monotonic()
+                    self._pace += 0.3 * (now - self._last_end - self._pace)
+                    self._last_end = now
+            if answer.error is not None:
+                tell(answer.error)
+                answer.error = None

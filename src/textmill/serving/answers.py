@@ -90,7 +90,6 @@ class Form:
             "tokens": [self._text(one.token) for one in told],
             "token_logprobs": [one.logprob for one in told],
             "top_logprobs": [{self._text(token): value for token, value in one.alternatives} for one in told],
-            "text_offset": [],
         }
 
     def _entry(self, one: TokenLogprob) -> dict[str, Any]:

@@ -4,8 +4,8 @@ that a request gives."""
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
@@ -21,6 +21,8 @@ from .errors import ApiError
 from .guard import Guard, caller
 from .schema import Body, ChatBody, CompletionBody, EmbeddingBody, WritingBody
 from .served import Served
+
+Result = TypeVar("Result")
 
 STILL_SECONDS = 30.0  # an engine that hasn't moved for so long, with work to do, is ill
 OPEN_PATHS = {"/health", "/ready"}  # that need no key
@@ -67,20 +69,24 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
 
     @app.post("/v1/chat/completions")
     async def chat(body: ChatBody, request: Request) -> Response:
-        served, ignored = named(body), body.ignored()
+        served, ignored = named(body), body.unknown()
         engine = served.writer()
         if body.top_logprobs is not None and not body.logprobs:
             raise ApiError(400, "top_logprobs needs logprobs: true", "top_logprobs", "invalid_value")
         prompt = await served.chat_prompt([message.said() for message in body.messages])
         logprobs = (body.top_logprobs or 0) if body.logprobs else None
         most = body.max_completion_tokens or body.max_tokens
+        if None not in (body.max_completion_tokens, body.max_tokens) and body.max_tokens != most:
+            raise ApiError(
+                400, "max_tokens is the old name of max_completion_tokens; give one of them", "max_tokens", "invalid_value"
+            )
         asked = body.requests(prompt, logprobs, most, continues=False, salt=_salt(request))
         form = Form(True, served.name, served.tokenizer, len(prompt))
         return await _answered(request, engine, form, body, ignored, asked)
 
     @app.post("/v1/completions")
     async def complete(body: CompletionBody, request: Request) -> Response:
-        served, ignored = named(body), body.ignored()
+        served, ignored = named(body), body.unknown()
         engine = served.writer()
         prompt = await served.prompt(body.prompt)
         continues = bool(body.prompt) and served.model.family != "encoder-decoder"
@@ -90,7 +96,7 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
 
     @app.post("/v1/embeddings")
     async def embeddings(body: EmbeddingBody) -> Response:
-        served, ignored = named(body), body.ignored()
+        served, ignored = named(body), body.unknown()
         texts = [body.input] if isinstance(body.input, str) else body.input
         vectors, tokens = await served.embedded(texts)
         data = [
@@ -115,18 +121,24 @@ async def _answered(
     headers = {**_headers(ignored), "X-Seed": str(asked[0].sampling.seed), "X-Max-Tokens": str(asked[0].max_tokens)}
     pieces = _side_by_side([engine.stream(one) for one in asked])
     if body.stream:
-        first = await anext(pieces)
+        first = await _unless_left(request, anext(pieces))
         usage = body.stream_options is not None and body.stream_options.include_usage
         stream = form.chunks(_behind(first, pieces), usage)
         return StreamingResponse(stream, media_type="text/event-stream", headers={**headers, "Cache-Control": "no-cache"})
-    collecting = asyncio.ensure_future(_collected(pieces))
-    leaving = asyncio.ensure_future(_left(request))
-    await asyncio.wait([collecting, leaving], return_when=asyncio.FIRST_COMPLETED)
-    leaving.cancel()
-    if not collecting.done():
-        collecting.cancel()
-        return Response(status_code=499)  # nobody reads it
-    return JSONResponse(form.whole(collecting.result()), headers=headers)
+    return JSONResponse(form.whole(await _unless_left(request, _collected(pieces))), headers=headers)
+
+
+async def _unless_left(request: Request, wanted: Awaitable[Result]) -> Result:
+    """What is wanted; it is cancelled where the client goes before it is there, which ends the request."""
+    working, leaving = asyncio.ensure_future(wanted), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ApiError(499, "the client has gone", code="client_closed_request")
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
 
 
 async def _side_by_side(streams: Sequence[AsyncGenerator[Delta, None]]) -> AsyncGenerator[Piece, None]:

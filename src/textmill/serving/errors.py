@@ -1,5 +1,6 @@
 """What a client is told when it can't be served: OpenAI's error body, with all four keys, whatever went wrong."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,23 +11,30 @@ from starlette.exceptions import HTTPException
 
 from ..errors import TextmillError
 from ..inference.engine import EngineFull
+from ..inference.engine_thread import EngineStopped
 
 KIND_OF = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-RETRY_MILLISECONDS = 1000  # after which a client that found the queue full may ask again
+LOG = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
-    """A request that is refused. `param` names the field, `code` the reason."""
+    """A request that is refused. `param` names the field, `code` the reason. `retry_seconds`: after which it may be asked
+    again; None: it would be refused again."""
 
-    def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None):
+    def __init__(
+        self, status: int, message: str, param: str | None = None, code: str | None = None, retry_seconds: float | None = None
+    ):
         super().__init__(message)
+        self.retry_seconds = retry_seconds
         self.status, self.message, self.param, self.code = status, message, param, code
 
 
 def body(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     """The JSON of an error."""
     kind = KIND_OF.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    said = message.encode("utf-8", "replace").decode()  # it may quote what no UTF-8 text holds
+    named = param and param.encode("utf-8", "replace").decode()
+    return {"error": {"message": said, "type": kind, "param": named, "code": code}}
 
 
 def of_exception(error: Exception) -> ApiError:
@@ -34,18 +42,21 @@ def of_exception(error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, EngineFull):
-        return ApiError(429, str(error), code="queue_full")
+        return ApiError(429, str(error), code="queue_full", retry_seconds=error.retry_seconds)
+    if isinstance(error, EngineStopped):
+        return ApiError(503, str(error), code="engine_stopped", retry_seconds=5.0)
     if isinstance(error, TextmillError):
         return ApiError(400, str(error), code="invalid_value")
+    LOG.error("a request ended in an error of ours", exc_info=error)
     return ApiError(500, "the server made a mistake; its log tells more", code="internal_error")
 
 
 def response(error: Exception) -> JSONResponse:
     """The answer to a request that ended in an error. A client may ask again only where that can help."""
     told = of_exception(error)
-    headers = {"x-should-retry": "true" if told.status in (429, 503) else "false"}
-    if told.status == 429:
-        headers["retry-after-ms"] = str(RETRY_MILLISECONDS)
+    headers = {"x-should-retry": "false"}
+    if told.retry_seconds is not None:
+        headers = {"x-should-retry": "true", "retry-after-ms": str(round(1000 * told.retry_seconds))}
     if told.status == 401:
         headers["www-authenticate"] = "Bearer"
     return JSONResponse(body(told.status, told.message, told.param, told.code), told.status, headers)
@@ -60,7 +71,10 @@ def install(app: FastAPI) -> None:
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        # Of a field that takes several types, the library adds the one that it tried.
+        tried = ("body", "str", "int", "list", "dict")
+        parts = [str(part) for part in first["loc"] if part not in tried]
+        where = ".".join(part for part in parts if part.isdigit() or part.isidentifier())
         found = "" if first["type"] in ("missing", "json_invalid") else f"; found {first['input']!s:.80}"
         return response(ApiError(400, f"{where or 'the body'}: {first['msg']}{found}", where or None, "invalid_value"))
 

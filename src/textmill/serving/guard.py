@@ -60,7 +60,8 @@ class Guard:
 
 def caller(request: Request) -> bytes:
     """Who asks: the SHA-256 of the key that was given."""
-    return hashlib.sha256(request.headers.get("authorization", "").removeprefix("Bearer ").encode()).digest()
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return hashlib.sha256(key.encode() if scheme.lower() == "bearer" else b"").digest()
 
 
 def _hostname(host: str) -> str | None:

@@ -1,12 +1,13 @@
 """What a request may say. Each field is honoured, or refused by its name, or named in the answer's `X-Ignored-Params`:
 nothing is ignored in silence."""
 
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..inference.request import DEFAULT_MAX_TOKENS, Request
 from ..inference.sampling import Sampling
@@ -17,30 +18,53 @@ MOST_TOKENS = 1_000_000  # in numbers that a client sends
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
-class Body(BaseModel):
-    """A JSON object. `neutral`: fields that aren't supported, each with the values that ask for nothing."""
+class Known(BaseModel):
+    """A JSON object whose unknown keys are kept, to be named. `neutral`: keys that are known and not supported, each with the
+    values that ask for nothing."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
     neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
+    def unknown(self, path: str = "") -> list[str]:
+        """The keys that nobody knows here, also in inner objects, each with its path. Raises ApiError for one that is known
+        and asks for what isn't supported."""
+        found = []
+        for name, value in (self.model_extra or {}).items():
+            if name not in self.neutral:
+                found.append(path + name)
+            elif value not in self.neutral[name]:
+                allowed = ", ".join(str(value) for value in self.neutral[name] if value is not None)
+                advice = f"it can only be {allowed}" if allowed else "leave it out"
+                raise ApiError(400, f"{path}{name} is not supported here; {advice}", path + name, "unsupported_parameter")
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            for place, inner in enumerate(value if isinstance(value, list) else [value]):
+                if isinstance(inner, Known):
+                    found += inner.unknown(f"{path}{name}.{place}." if isinstance(value, list) else f"{path}{name}.")
+        return found
+
+
+class Body(Known):
+    """A request's JSON object."""
+
     model: str = Field(max_length=500)
 
-    def ignored(self) -> list[str]:
-        """The fields that nobody knows here. Raises ApiError for one that is known and asks for what isn't supported."""
-        extra = self.model_extra or {}
-        for name, values in self.neutral.items():
-            if name in extra and extra[name] not in values:
-                allowed = ", ".join(str(value) for value in values if value is not None)
-                advice = f"it can only be {allowed}" if allowed else "leave it out"
-                raise ApiError(400, f"{name} is not supported here; {advice}", name, "unsupported_parameter")
-        return sorted(name for name in extra if name not in self.neutral)
+    @model_validator(mode="before")
+    @classmethod
+    def _is_text(cls, content: Any) -> Any:
+        """Refuse lone surrogates wherever they stand: JSON can spell them, and no UTF-8 text holds them."""
+        try:
+            json.dumps(content, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"a text holds the lone surrogate U+{ord(error.object[error.start]):04X}") from error
+        return content
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Known):
     """How a stream is written."""
 
+    neutral = {"include_obfuscation": (None, False)}
     include_usage: bool = False
-    include_obfuscation: bool = False
 
 
 class WritingBody(Body):
@@ -96,20 +120,25 @@ class WritingBody(Body):
         ]
 
 
-class TextPart(BaseModel):
+class TextPart(Known):
     """A part of a message's content."""
 
     type: Literal["text"]
     text: str
 
 
-class Message(BaseModel):
-    """One message of a conversation."""
+class Message(Known):
+    """One message of a conversation; an answer of this server is one as it stands."""
 
-    model_config = ConfigDict(extra="forbid")
+    neutral = {
+        "refusal": (None,),
+        "annotations": (None, []),
+        "audio": (None,),
+        "function_call": (None,),
+        "tool_calls": (None, []),
+    }
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[TextPart]
-    name: str | None = Field(None, max_length=64)
 
     def said(self) -> dict[str, Any]:
         """What a chat template is given."""

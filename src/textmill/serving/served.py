@@ -6,7 +6,7 @@ from typing import Any
 
 from ..formats.model_folder import ModelFolder
 from ..inference.embed import embed
-from ..inference.engine import QUEUE, ROWS
+from ..inference.engine import QUEUE, ROWS, EngineFull
 from ..inference.engine_thread import EngineThread
 from .errors import ApiError
 
@@ -18,7 +18,8 @@ class Served:
         self.name, self.created = name, created
         self.model, self.tokenizer = folder.model, folder.tokenizer
         self.engine = EngineThread(self.model, self.tokenizer, rows, queue) if self.model.writes else None
-        self._embedding = asyncio.Lock()
+        self.queue = queue
+        self._embedding, self._waiting = asyncio.Lock(), 0
 
     def writer(self) -> EngineThread:
         """Its engine. Raises ApiError where it has none."""
@@ -42,11 +43,20 @@ class Served:
         return await asyncio.to_thread(self.tokenizer.encode_whole if whole else self.tokenizer.encode_beginning, text)
 
     async def embedded(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
-        """A vector for each text, and the number of tokens that were read."""
-        async with self._embedding:
-            vectors = await asyncio.to_thread(embed, self.model, self.tokenizer, texts)
-        tokens = sum(len(self.tokenizer.encode_whole(text)) for text in texts)
-        return vectors.tolist(), tokens
+        """A vector for each text, and the number of tokens that were read, off the event loop. Raises EngineFull where too
+        many are waiting."""
+        if self._waiting >= self.queue:
+            raise EngineFull(f"{self._waiting} requests are waiting already, as many as may; ask again later")
+        self._waiting += 1
+        try:
+            async with self._embedding:
+                return await asyncio.to_thread(self._embed, texts)
+        finally:
+            self._waiting -= 1
+
+    def _embed(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
+        vectors = embed(self.model, self.tokenizer, texts)
+        return vectors.tolist(), sum(len(self.tokenizer.encode_whole(text)) for text in texts)
 
     def close(self) -> None:
         """Stop its engine."""
