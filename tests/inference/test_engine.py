@@ -12,6 +12,7 @@ from textmill.inference.engine_thread import EngineThread
 from textmill.inference.generate import generate, unwritable
 from textmill.inference.request import Request
 from textmill.inference.sampling import Sampling, pick
+from textmill.inference.speculation import NgramGuesser, PassCost
 
 GREEDY = Sampling(temperature=0)
 PROMPTS = ["The class", "", "a", "Statements are", "If the expression is a list, then it is"]
@@ -33,6 +34,14 @@ def model(request: pytest.FixtureRequest, make_decoder, make_recurrent, make_enc
         case "lstm":
             return make_recurrent(**size)
     return make_encoder_decoder("marian", **size, decoder_start="last")
+
+
+@pytest.fixture(params=["as it pays", "always"])
+def guessing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Guesses are made where they pay, or always; nothing but the time may tell."""
+    if request.param == "always":
+        monkeypatch.setattr(PassCost, "worth", lambda self, rows, luck: 5)
+    return request.param == "always"
 
 
 def requests_of(model, tokenizer, sampling: Sampling, **more) -> list[Request]:
@@ -58,7 +67,7 @@ def next_logits(model, tokenizer, answer: Answer, written: int) -> torch.Tensor:
 @pytest.mark.parametrize(
     "sampling", [GREEDY, Sampling(temperature=1.0, top_k=40, seed=5, repetition_penalty=1.1, frequency_penalty=2.0)]
 )
-def test_answers_in_a_batch_are_those_of_the_model_alone(model, tokenizer, sampling: Sampling) -> None:
+def test_answers_in_a_batch_are_those_of_the_model_alone(model, tokenizer, guessing: bool, sampling: Sampling) -> None:
     """Prompts and answers of unlike lengths, more of them than rows: each token is the one that a pass over all before it
     gives, but for near-ties."""
     engine = Engine(model, tokenizer, rows=3)
@@ -73,11 +82,37 @@ def test_answers_in_a_batch_are_those_of_the_model_alone(model, tokenizer, sampl
             logits[forbidden] = -torch.inf
             near += pick(logits, answer.read[: begun + written], sampling, written, answer.writing.tokens[:written]) != token
             tokens += 1
-    print(f"{near} near-ties among {tokens} tokens")
+    right, wrong = (sum(getattr(answer.guesser, name) for answer in answers) for name in ("right", "wrong"))
+    print(f"{near} near-ties among {tokens} tokens; {right} guesses right, {wrong} wrong")
     assert tokens > 40 and near <= tokens / 100
 
 
-def test_texts_and_ends_are_those_of_generate(model, tokenizer) -> None:
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.0, seed=5)])
+def test_right_and_wrong_guesses_leave_the_answer_as_it_is(
+    model, tokenizer, monkeypatch: pytest.MonkeyPatch, sampling: Sampling
+) -> None:
+    """Guesses that are right for some tokens, and then, every other time, are not."""
+    plain = Engine(model, tokenizer, rows=3)
+    expected = [plain.submit(request) for request in requests_of(model, tokenizer, sampling)]
+    run(plain)
+
+    def partly_right(self: NgramGuesser, tokens: list[int], most: int) -> list[int]:
+        [known] = [answer.read for answer in expected if answer.read[: len(tokens)] == tokens][:1] or [[]]
+        guess = known[len(tokens) : len(tokens) + min(most, 1 + len(tokens) % 4)]
+        return [*guess[:-1], (guess[-1] + 1) % 512] if guess and len(tokens) % 2 else guess
+
+    monkeypatch.setattr(PassCost, "worth", lambda self, rows, luck: 5)
+    monkeypatch.setattr(NgramGuesser, "guess", partly_right)
+    engine = Engine(model, tokenizer, rows=3)
+    answers = [engine.submit(request) for request in requests_of(model, tokenizer, sampling)]
+    run(engine)
+    assert [answer.writing.tokens for answer in answers] == [answer.writing.tokens for answer in expected]
+    right, wrong = (sum(getattr(answer.guesser, name) for answer in answers) for name in ("right", "wrong"))
+    assert (right > 10 and wrong > 3) == engine.slots.keeps_past
+    assert [answer.deltas[-1].right for answer in answers] == [answer.guesser.right for answer in answers]
+
+
+def test_texts_and_ends_are_those_of_generate(model, tokenizer, guessing: bool) -> None:
     engine = Engine(model, tokenizer, rows=2)
     stop = ("e", "un")
     answers = [engine.submit(request) for request in requests_of(model, tokenizer, GREEDY, stop=stop)]
@@ -91,7 +126,7 @@ def test_texts_and_ends_are_those_of_generate(model, tokenizer) -> None:
         assert all(delta.finish_reason is None for delta in list(answer.deltas)[:-1])
 
 
-def test_logprobs_are_the_training_forward_s(model, tokenizer) -> None:
+def test_logprobs_are_the_training_forward_s(model, tokenizer, guessing: bool) -> None:
     engine = Engine(model, tokenizer)
     answers = [engine.submit(request) for request in requests_of(model, tokenizer, GREEDY, logprobs=3)]
     run(engine)

@@ -56,6 +56,7 @@ def test_a_streamed_chat_is_the_whole_one(client: openai.OpenAI, more: dict) -> 
     assert text == choice.message.content and reason == choice.finish_reason
     assert whole.usage and usage.completion_tokens == whole.usage.completion_tokens
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+    assert usage.completion_tokens_details.accepted_prediction_tokens >= 0
     assert usage.prompt_tokens_details.cached_tokens > 0  # the same prompt was read a moment ago
 
 

@@ -23,6 +23,7 @@ from .generate import refuse_encoder, refuse_long_prompt, start_of_target, unwri
 from .prefix_cache import BLOCK, PrefixCache
 from .request import Delta, Request, TokenLogprob
 from .sampling import pick
+from .speculation import LONGEST, NgramGuesser, PassCost
 from .writing import StopStrings, Writing
 
 ROWS, QUEUE = 16, 64  # answers at once, and those that may wait
@@ -47,6 +48,7 @@ class Answer:
         self.cached = 0  # how many of them were known already
         self.deltas: deque[Delta] = deque()
         self.finished = False
+        self.guesser = NgramGuesser()
         self.error: Exception | None = None  # what ended it, where that wasn't the model
 
 
@@ -75,6 +77,7 @@ class Engine:
         self.reading: Answer | None = None  # has the row behind them
         self._forbidden = sorted(unwritable(model, tokenizer))
         self._decode_seconds, self._token_seconds = 0.0, 0.0  # of the last step, and of the last prompt's tokens
+        self._pass_cost = PassCost()
 
     def submit(self, request: Request) -> Answer:
         """Let a request wait for its turn. Raises GenerationError where it can't be served, EngineFull where it can't wait."""
@@ -189,7 +192,7 @@ class Engine:
         if answer.length == len(answer.read):
             self.reading = None
             self.decoding.append(answer)
-            self._pick([answer], hidden[:, -1])
+            self._pick([answer], [[]], hidden[:, -1])
         self._token_seconds = (time.perf_counter() - began) / len(chunk)
 
     def _chunk(self) -> int:
@@ -199,40 +202,77 @@ class Engine:
         return min(MOST_CHUNK, max(LEAST_CHUNK, int(self._decode_seconds / self._token_seconds)))
 
     def _decode(self) -> None:
-        """One token of each answer."""
+        """One token of each answer, and more where guesses turn out right."""
         began = time.perf_counter()
         answers = list(self.decoding)
-        state = self.slots.view(0, [answer.length for answer in answers])
-        last = torch.tensor([[answer.read[-1]] for answer in answers], device=self.model.device)
-        hidden = self.model.hidden(last, state=state)
-        for answer in answers:
-            answer.length += 1
-        self._pick(answers, hidden[:, -1])
+        lengths = [answer.length for answer in answers]
+        guesses = self._guesses(answers, lengths)
+        width = 1 + max(map(len, guesses))
+        inputs = torch.zeros((len(answers), width), dtype=torch.int64)
+        for row, answer, guessed in zip(inputs, answers, guesses):
+            row[: 1 + len(guessed)] = torch.tensor([answer.read[-1], *guessed])
+        hidden = self.model.hidden(inputs.to(self.model.device), state=self.slots.view(0, lengths))
+        places = [row * width + place for row, guessed in enumerate(guesses) for place in range(1 + len(guessed))]
+        self._pick(answers, guesses, hidden.flatten(0, 1)[places] if width > 1 else hidden[:, 0])
         self._decode_seconds = time.perf_counter() - began
+        self._pass_cost.measure(len(answers) * width, self._decode_seconds)
 
-    def _pick(self, answers: list[Answer], hidden: Tensor) -> None:
-        """Pick each answer's next token, of hidden states (N, D), and say what is new."""
+    def _guesses(self, answers: list[Answer], lengths: list[int]) -> list[list[int]]:
+        """The tokens that may follow each answer's last: as many as pay, and none that couldn't be taken back."""
+        if not self.slots.keeps_past:
+            return [[] for _ in answers]
+        room = LONGEST if self.context is None else self.context - max(lengths) - 1
+        guesses = []
+        for answer in answers:
+            left = answer.request.max_tokens - len(answer.writing.tokens) - 1
+            most = min(self._pass_cost.worth(len(answers), answer.guesser.luck), left, room)
+            guesses.append(answer.guesser.guess(answer.read, most) if most > 0 else [])
+        return guesses
+
+    def _pick(self, answers: list[Answer], guesses: list[list[int]], hidden: Tensor) -> None:
+        """Pick each answer's next tokens: one, and one more behind each guess that was right. `hidden` has a state, (D,), for
+        the last token and each guess of every answer, in their order."""
         logits = self.model.head(hidden).float().cpu()
-        wanted = [row for row, answer in enumerate(answers) if answer.request.logprobs is not None]
-        log_probabilities = dict(zip(wanted, logits[wanted].log_softmax(dim=-1)))
-        logits[:, self._forbidden] = -torch.inf
-        for row, answer in enumerate(answers):
+        first, failed = 0, list[tuple[Answer, Exception]]()
+        for answer, guessed in zip(answers, guesses):
+            own = logits[first : first + 1 + len(guessed)]
+            first += len(own)
             try:
-                self._write(answer, logits[row], log_probabilities.get(row))
+                self._write_on(answer, guessed, own)
             except Exception as error:  # of this answer, and of no other
-                self._fail(answer, error)
+                failed.append((answer, error))
+        for answer in answers:  # once all know how much they have read, since freeing a row moves another
+            if answer.finished:
+                self._free(answer)
+        for answer, why in failed:
+            self._fail(answer, why)
 
-    def _write(self, answer: Answer, logits: Tensor, log_probabilities: Tensor | None) -> None:
-        """Pick one answer's next token, of logits (V,)."""
+    def _write_on(self, answer: Answer, guessed: list[int], logits: Tensor) -> None:
+        """Pick tokens of one answer as long as they are the guessed ones, of logits (1 + guesses, V)."""
+        right = 0
+        while True:
+            answer.length = len(answer.read)  # the logits are of a state that has read them all
+            token = self._write(answer, logits[right], guessed[right:])
+            if answer.finished or right == len(guessed) or token != guessed[right]:
+                break
+            right += 1
+        answer.guesser.learn(len(guessed), right)
+
+    def _write(self, answer: Answer, logits: Tensor, guessed: list[int]) -> int:
+        """Pick one token of an answer, of logits (V,), and say what is new. `guessed`: this one, perhaps, and more."""
         request, written = answer.request, answer.writing.tokens
+        log_probabilities = None if request.logprobs is None else logits.log_softmax(dim=-1)
+        logits[self._forbidden] = -torch.inf
         token = pick(logits, answer.read, request.sampling, position=len(written), written=written)
         told = () if log_probabilities is None else (self._told(log_probabilities, token, request.logprobs or 0),)
         text, finish_reason = answer.writing.push(token)
         answer.read.append(token)
-        answer.deltas.append(Delta(text, len(answer.writing.tokens), told, answer.cached, finish_reason))
-        if finish_reason is not None:
-            answer.finished = True
-            self._free(answer)
+        if guessed:
+            answer.guesser.count(guessed, token)
+        counts = answer.cached, answer.guesser.right, answer.guesser.wrong
+        answer.deltas.append(Delta(text, len(answer.writing.tokens), told, *counts, finish_reason))
+        answer.finished = finish_reason is not None
+        return token
 
     def _fail(self, answer: Answer, error: Exception) -> None:
         """End an answer that can't be gone on with."""

@@ -38,10 +38,13 @@ class TokenLogprob:
 @dataclass(frozen=True)
 class Delta:
     """What is new of an answer: whole characters, the number of tokens written so far, and at the end why it ended. `cached`:
-    how many of the prompt's tokens needn't be read, since they were known."""
+    how many of the prompt's tokens needn't be read, since they were known. `right`, `wrong`: tokens that were
+    guessed until now."""
 
     text: str
     tokens: int
     logprobs: tuple[TokenLogprob, ...] = ()
     cached: int = 0
+    right: int = 0
+    wrong: int = 0
     finish_reason: FinishReason | None = None

@@ -78,6 +78,10 @@ class Form:
         written = sum(delta.tokens for delta in ends)
         # Of several choices the first to come reads the prompt, and the others find it.
         details = {"prompt_tokens_details": {"cached_tokens": min((delta.cached for delta in ends), default=0)}}
+        guessed = {"accepted_prediction_tokens": "right", "rejected_prediction_tokens": "wrong"}
+        details |= {
+            "completion_tokens_details": {key: sum(getattr(delta, name) for delta in ends) for key, name in guessed.items()}
+        }
         total = self.prompt_tokens + written
         return {"prompt_tokens": self.prompt_tokens, "completion_tokens": written, "total_tokens": total, **details}
 

@@ -1,0 +1,59 @@
+"""Guessing: what is guessed has stood there before; how many guesses are made follows from what they cost and bring."""
+
+import pytest
+
+from textmill.inference.speculation import LONGEST, NgramGuesser, PassCost
+
+
+def test_what_followed_before_is_guessed() -> None:
+    guesser = NgramGuesser()
+    assert guesser.guess([1, 2, 3, 4, 5], 3) == []
+    assert guesser.guess([1, 2, 3, 4, 5, 9, 2, 3], 3) == [4, 5, 9]
+    assert guesser.guess([1, 2, 3, 4, 5, 9, 2, 3, 7, 8, 2, 3], 2) == [7, 8]  # the last time counts
+    longer = NgramGuesser()
+    # … but more tokens in common count more.
+    assert longer.guess([1, 2, 3, 4, 9, 2, 3, 7, 1, 2, 3], 1) == [4]
+    assert NgramGuesser().guess([], 3) == NgramGuesser().guess([5], 3) == []
+
+
+def test_luck_follows_what_was_right_and_hope_returns() -> None:
+    guesser = NgramGuesser()
+    for _ in range(40):
+        guesser.learn(guessed=4, right=0)
+    assert guesser.luck < 0.05
+    for _ in range(200):
+        guesser.learn(guessed=0, right=0)
+    assert guesser.luck == pytest.approx(0.5, abs=0.02)
+    for _ in range(40):
+        guesser.learn(guessed=4, right=4)
+    assert guesser.luck > 0.95
+    guesser.count([4, 5, 6], 4)
+    guesser.count([5, 6], 7)
+    assert (guesser.right, guesser.wrong) == (1, 2)
+
+
+def test_cost_is_the_line_through_what_was_measured() -> None:
+    cost = PassCost()
+    for number in range(200):
+        tokens = 1 + number % 5
+        cost.measure(tokens, 0.010 + 0.002 * tokens)
+    assert cost.per_token == pytest.approx(0.002, rel=0.01) and cost.base == pytest.approx(0.010, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("base", "per_token", "rows", "luck", "expected"),
+    [
+        (0.010, 0.0005, 1, 0.9, LONGEST),  # a pass costs twenty tokens: guess on
+        (0.010, 0.0005, 1, 0.5, 4),
+        (0.010, 0.0005, 16, 0.9, 7),  # many share the pass already
+        (0.010, 0.0005, 16, 0.3, 0),
+        (0.0, 0.010, 1, 0.99, 0),  # nothing is shared: a guess can save nothing
+        (0.010, 0.0005, 1, 0.0, 0),
+    ],
+)
+def test_as_many_guesses_as_pay(base: float, per_token: float, rows: int, luck: float, expected: int) -> None:
+    cost = PassCost()
+    assert cost.worth(rows, luck) == 0  # nothing is known yet
+    for tokens in range(1, 200):
+        cost.measure(tokens % 7 + 1, base + per_token * (tokens % 7 + 1))
+    assert cost.worth(rows, luck) == expected
