@@ -6,6 +6,7 @@ import base64
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
@@ -192,12 +193,9 @@ def _card(served: Served) -> dict[str, Any]:
 
 
 def _headers(ignored: list[str]) -> dict[str, str]:
-    names = [name.encode("ascii", "replace").decode() for name in ignored]
-    return (
-        {"X-Ignored-Params": ", ".join("".join(c for c in name if c.isprintable())[:100] for name in names[:50])}
-        if ignored
-        else {}
-    )
+    """What a header can't hold of the names is percent-encoded; the empty name is told as two quotation marks."""
+    names = (quote(name[:100], safe="!#$&'*+/?@^_`|~[]{}()<>=:;-.") or '""' for name in ignored[:50])
+    return {"X-Ignored-Params": ", ".join(names)} if ignored else {}
 
 
 def _encoded(vector: list[float]) -> str:
