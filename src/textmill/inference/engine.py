@@ -75,7 +75,7 @@ class Engine:
         self.waiting: deque[Answer] = deque()
         self.decoding: list[Answer] = []  # answer n has row n
         self.reading: Answer | None = None  # has the row behind them
-        self._forbidden = sorted(unwritable(model, tokenizer))
+        self._forbidden = torch.tensor(sorted(unwritable(model, tokenizer)), dtype=torch.int64)
         self._decode_seconds, self._token_seconds = 0.0, 0.0  # of the last step, and of the last prompt's tokens
         self._pass_cost = PassCost()
 

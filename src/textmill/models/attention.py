@@ -15,6 +15,8 @@ from .normalization import RMSNorm
 from .rotary import rotate
 from .state import EncoderDecoderState, KeyValueState
 
+FEW_QUERIES = 8  # of a row, up to which reading the keys is what takes the time
+
 
 def attention_mask(
     queries: int,
@@ -65,7 +67,22 @@ def fused_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | No
     grouped = query.size(1) != key.size(1)
     if mask is not None and mask.dtype != torch.bool:
         mask = mask.to(query.dtype)
+    if grouped and not causal and query.size(2) <= FEW_QUERIES:
+        return _grouped_attention(query, key, value, mask)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal, enable_gqa=grouped)
+
+
+def _grouped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """The same with the queries that share a key's head side by side, as one head's: each key is read once."""
+    rows, heads, queries, width = query.shape
+    groups = heads // key.size(1)
+    side_by_side = query.reshape(rows, key.size(1), groups * queries, width)
+    if mask is not None:
+        of_heads = mask.size(1)  # one mask for all heads, or one each (ALiBi)
+        shape = (mask.size(0), key.size(1) if of_heads > 1 else 1, groups, queries, mask.size(3))
+        split = mask.view(mask.size(0), key.size(1), groups, queries, -1) if of_heads > 1 else mask[:, :, None]
+        mask = split.expand(shape).reshape(shape[0], shape[1], groups * queries, shape[4])
+    return F.scaled_dot_product_attention(side_by_side, key, value, attn_mask=mask).view(query.shape)
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, causal: bool = True) -> Tensor:
