@@ -166,7 +166,6 @@ def test_embeddings(client: openai.OpenAI, folders: dict[str, Path]) -> None:
         ({"n": 17}, "n", "less than or equal to 16"),
         ({"n": 16, "max_tokens": 100_000}, "n", "at most 1,000,000, found 1,600,000"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "not supported"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "not supported"),
         ({"logit_bias": {"5": 101}}, "logit_bias.5", "less than or equal to 100"),
         ({"logit_bias": {"a": 1}}, "logit_bias.a", "valid integer"),
         ({"logit_bias": {"512": 1}}, None, "below 512"),

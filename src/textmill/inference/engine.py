@@ -8,6 +8,7 @@ buffers, for the worst case, is taken when an answer is let in: nothing that was
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from ..models.encoder_decoder import EncoderDecoder
 from ..models.language_model import LanguageModel
 from ..models.slots import EncoderDecoderSlots, Slots
 from ..tokens.tokenizer import Tokenizer
+from .constraint import Constraint
 from .generate import refuse_encoder, refuse_long_prompt, start_of_target, unwritable
 from .prefix_cache import BLOCK, PrefixCache
 from .request import Delta, Request, TokenLogprob
@@ -49,6 +51,7 @@ class Answer:
         self.deltas: deque[Delta] = deque()
         self.finished = False
         self.guesser = NgramGuesser()
+        self.constraint = None if request.grammar is None else Constraint(request.grammar, writing.left)
         self.error: Exception | None = None  # what ended it, where that wasn't the model
 
 
@@ -56,8 +59,8 @@ class Engine:
     """`rows` answers at once of one model, and `queue` that wait. Of one thread; see engine_thread.py for many users.
 
     `memory`: bytes that the rows' states may take; None: half of what is free; a quarter as much again may be taken by what is
-    remembered of prompts. `context`: what a prompt and its answer may
-    have in tokens: the model's own context, or what the memory holds of it; None where there is no limit.
+    remembered of prompts. `context`: what a prompt and its answer may have in tokens: the model's own context, or what the
+    memory holds of it; None where there is no limit.
     """
 
     def __init__(
@@ -151,6 +154,8 @@ class Engine:
             raise GenerationError(f"a prompt's tokens are from 0 to {tokenizer.vocabulary_size - 1}; one of these isn't")
         if problems := request.sampling.bias_problems(tokenizer.vocabulary_size):
             raise GenerationError(*problems)
+        if request.grammar is not None and request.grammar.tokenizer is not tokenizer:
+            raise GenerationError("the grammar was compiled for another tokenizer than this model's")
         pairs = isinstance(model, EncoderDecoder)
         read = [start_of_target(model, tokenizer)] if pairs else list(request.prompt)
         room = None if self.context is None else self.context - len(read)
@@ -263,9 +268,11 @@ class Engine:
         request, written = answer.request, answer.writing.tokens
         log_probabilities = None if request.logprobs is None else logits.log_softmax(dim=-1)
         logits[self._forbidden] = -torch.inf
-        token = pick(logits, answer.read, request.sampling, position=len(written), written=written)
+        choose = partial(pick, previous=answer.read, sampling=request.sampling, position=len(written), written=written)
+        constraint, left = answer.constraint, answer.writing.left
+        token = choose(logits) if constraint is None else constraint.pick(logits, left, choose)
         told = () if log_probabilities is None else (self._told(log_probabilities, token, request.logprobs or 0),)
-        text, finish_reason = answer.writing.push(token)
+        text, finish_reason = answer.writing.push(token, complete=constraint is not None and constraint.complete)
         answer.read.append(token)
         if guessed:
             answer.guesser.count(guessed, token)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from .grammar import Grammar
 from .sampling import Sampling
 from .writing import FinishReason
 
@@ -15,6 +16,7 @@ class Request:
     `prompt`: the tokens that the model reads first; of an encoder–decoder, the source. `continues`: the answer goes on from
     a text, so that a space which begins it belongs to it. `logprobs`: how many alternatives are told of each token; None:
     nothing is told. `salt`: who asks; what the engine remembers of prompts is told apart by it.
+    `grammar`: what the answer has to be; then it is whole, or refused.
     """
 
     prompt: tuple[int, ...]
@@ -24,6 +26,7 @@ class Request:
     logprobs: int | None = None
     continues: bool = False
     salt: str = ""
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True)

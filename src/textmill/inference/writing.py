@@ -45,8 +45,15 @@ class Writing:
         self._max_tokens, self._room = max_tokens, room
         self.tokens: list[int] = []  # that were picked, the one that ends the answer included
 
-    def push(self, token: int) -> tuple[str, FinishReason | None]:
-        """The text that a picked token lets show, whole characters only, and why the answer ends with it, if it does."""
+    @property
+    def left(self) -> int:
+        """How many tokens may still be picked."""
+        most = self._max_tokens if self._room is None else min(self._max_tokens, self._room)
+        return most - len(self.tokens)
+
+    def push(self, token: int, complete: bool = False) -> tuple[str, FinishReason | None]:
+        """The text that a picked token lets show, whole characters only, and why the answer ends with it, if it does.
+        `complete`: it is the last, since nothing may follow."""
         self.tokens.append(token)
         if token in self._end_ids:
             shown, stopped = self._stops.push(self._stream.flush())
@@ -54,6 +61,8 @@ class Writing:
         shown, stopped = self._stops.push(self._stream.step(token))
         if stopped:
             return shown, "stop"
+        if complete:
+            return shown + self._stops.held, "end"
         full = self._room is not None and len(self.tokens) >= self._room
         if len(self.tokens) == self._max_tokens or full:
             # A character whose last bytes would have come next is left out: it was we who cut it, not the model.

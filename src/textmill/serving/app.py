@@ -81,7 +81,8 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
             raise ApiError(
                 400, "max_tokens is the old name of max_completion_tokens; give one of them", "max_tokens", "invalid_value"
             )
-        asked = body.requests(prompt, logprobs, most, continues=False, salt=_salt(request))
+        grammar = await served.grammar(body.rule())
+        asked = body.requests(prompt, logprobs, most, continues=False, salt=_salt(request), grammar=grammar)
         form = Form(True, served.name, served.tokenizer, len(prompt))
         return await _answered(request, engine, form, body, ignored, asked)
 
@@ -91,7 +92,8 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
         engine = served.writer()
         prompt = await served.prompt(body.prompt)
         continues = bool(body.prompt) and served.model.family != "encoder-decoder"
-        asked = body.requests(prompt, body.logprobs, body.max_tokens, continues, _salt(request))
+        grammar = await served.grammar(body.rule())
+        asked = body.requests(prompt, body.logprobs, body.max_tokens, continues, _salt(request), grammar)
         form = Form(False, served.name, served.tokenizer, len(prompt))
         return await _answered(request, engine, form, body, ignored, asked)
 

@@ -3,12 +3,14 @@ nothing is ignored in silence."""
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..errors import GenerationError
+from ..inference.grammar import Grammar, Rule
 from ..inference.request import DEFAULT_MAX_TOKENS, Request
 from ..inference.sampling import Sampling
 from .errors import ApiError
@@ -67,9 +69,25 @@ class StreamOptions(Known):
     include_usage: bool = False
 
 
+class NamedSchema(Known):
+    """A JSON schema that an answer has to fit; it always does, whatever `strict` says."""
+
+    name: str = Field(max_length=64)
+    content: dict[str, Any] = Field(alias="schema")
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(Known):
+    """What an answer has to be."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: NamedSchema | None = None
+
+
 class WritingBody(Body):
-    """What chats and completions have in common. `top_k`, `min_p`, `typical_p` and `repetition_penalty` go beyond
-    OpenAI's."""
+    """What chats and completions have in common. `top_k`, `min_p`, `typical_p`, `repetition_penalty`, `guided_regex` and
+    `guided_grammar` (Lark) go beyond OpenAI's."""
 
     stream: bool | None = False
     stream_options: StreamOptions | None = None
@@ -88,9 +106,42 @@ class WritingBody(Body):
     n: int | None = Field(None, ge=1, le=MOST_CHOICES)
     seed: int | None = Field(None, ge=-(2**63), lt=2**64)
     stop: Stop | list[Stop] | None = Field(None, max_length=1000)
+    response_format: ResponseFormat | None = None
+    guided_regex: str | None = None
+    guided_grammar: str | None = None
+
+    def rule(self) -> Rule | None:
+        """What the answer has to be; None: anything. Raises ApiError."""
+        form = self.response_format
+        given: dict[str, Callable[[], Rule]] = {}
+        if form is not None and form.type == "json_object":
+            given["response_format"] = lambda: Rule.of_schema({"type": "object"})
+        if form is not None and (form.type == "json_schema") != (form.json_schema is not None):
+            message = "response_format.json_schema goes with the type json_schema, and with no other"
+            raise ApiError(400, message, "response_format", "invalid_value")
+        if form is not None and (named := form.json_schema) is not None:
+            given["response_format"] = lambda: Rule.of_schema(named.content)
+        if (regex := self.guided_regex) is not None:
+            given["guided_regex"] = lambda: Rule("regex", regex)
+        if (grammar := self.guided_grammar) is not None:
+            given["guided_grammar"] = lambda: Rule("lark", grammar)
+        if len(given) > 1:
+            raise ApiError(400, f"{' and '.join(given)} can't both hold; give one", list(given)[-1], "invalid_value")
+        for name, make in given.items():
+            try:
+                return make()
+            except GenerationError as error:
+                raise ApiError(400, f"{name}: {error}", name, "invalid_value") from error
+        return None
 
     def requests(
-        self, prompt: list[int], logprobs: int | None, max_tokens: int | None, continues: bool, salt: str
+        self,
+        prompt: list[int],
+        logprobs: int | None,
+        max_tokens: int | None,
+        continues: bool,
+        salt: str,
+        grammar: Grammar | None,
     ) -> list[Request]:
         """What the engine is asked: of `n` choices each has the seed after the one before."""
         written = (self.n or 1) * (max_tokens or DEFAULT_MAX_TOKENS)
@@ -114,7 +165,7 @@ class WritingBody(Body):
             seed=secrets.randbits(63) if self.seed is None else self.seed % 2**64,
         )
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        one = Request(tuple(prompt), sampling, max_tokens or DEFAULT_MAX_TOKENS, stop, logprobs, continues, salt)
+        one = Request(tuple(prompt), sampling, max_tokens or DEFAULT_MAX_TOKENS, stop, logprobs, continues, salt, grammar)
         return [
             replace(one, sampling=replace(sampling, seed=(sampling.seed + choice) % 2**64)) for choice in range(self.n or 1)
         ]
@@ -154,7 +205,6 @@ class ChatBody(WritingBody):
         "tool_choice": (None, "none"),
         "functions": (None, []),
         "function_call": (None, "none"),
-        "response_format": (None, {"type": "text"}),
         "modalities": (None, ["text"]),
         "audio": (None,),
         "prediction": (None,),

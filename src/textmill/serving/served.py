@@ -1,6 +1,7 @@
 """A model that is being served: by its engine where it writes, and else by its vectors."""
 
 import asyncio
+import concurrent.futures
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,10 @@ from ..formats.model_folder import ModelFolder
 from ..inference.embed import embed
 from ..inference.engine import QUEUE, ROWS, EngineFull
 from ..inference.engine_thread import EngineThread
+from ..inference.grammar import Grammar, Grammars, Rule
 from .errors import ApiError
+
+COMPILE_SECONDS = 10.0  # that a grammar has
 
 
 class Served:
@@ -19,6 +23,7 @@ class Served:
         self.model, self.tokenizer = folder.model, folder.tokenizer
         self.engine = EngineThread(self.model, self.tokenizer, rows, queue) if self.model.writes else None
         self.queue = queue
+        self._grammars, self._compiler = Grammars(self.tokenizer), concurrent.futures.ThreadPoolExecutor(1, "grammars")
         self._embedding, self._waiting = asyncio.Lock(), 0
 
     def writer(self) -> EngineThread:
@@ -42,6 +47,18 @@ class Served:
         whole = self.model.family == "encoder-decoder"
         return await asyncio.to_thread(self.tokenizer.encode_whole if whole else self.tokenizer.encode_beginning, text)
 
+    async def grammar(self, rule: Rule | None) -> Grammar | None:
+        """A rule compiled, off the event loop and one at a time. Raises ApiError after `COMPILE_SECONDS`; what has begun then
+        goes on to its own bounds, since a thread can't be killed."""
+        if rule is None:
+            return None
+        compiling = asyncio.get_running_loop().run_in_executor(self._compiler, self._grammars.compiled, rule)
+        try:
+            return await asyncio.wait_for(compiling, COMPILE_SECONDS)
+        except TimeoutError as error:
+            message = f"the {rule.kind} wasn't compiled within {COMPILE_SECONDS:.0f} seconds; write a simpler one"
+            raise ApiError(400, message, code="grammar_too_slow") from error
+
     async def embedded(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
         """A vector for each text, and the number of tokens that were read, off the event loop. Raises EngineFull where too
         many are waiting."""
@@ -60,5 +77,6 @@ class Served:
 
     def close(self) -> None:
         """Stop its engine."""
+        self._compiler.shutdown(wait=False, cancel_futures=True)
         if self.engine is not None:
             self.engine.close()

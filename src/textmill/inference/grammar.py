@@ -1,0 +1,212 @@
+"""What an answer may be: an object of JSON, an instance of a JSON schema, a match of a regex, a sentence of a Lark grammar.
+
+A rule is checked for size and depth before the library that compiles it (llguidance; Earley's parser over derivatives of
+regexes) sees it, and compiled within that library's limits. Compiled rules are kept, the least recently used goes first.
+"""
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import llguidance
+import numpy as np
+
+from ..errors import GenerationError
+from ..tokens.tokenizer import Tokenizer
+from .shortest_end import Candidates, Plan, completed, shortest_end
+
+MOST_BYTES, MOST_DEPTH = 64_000, 64  # of a rule
+KEPT = 64  # compiled rules
+LIMITS = llguidance.LLParserLimits(
+    max_grammar_size=100_000, max_lexer_states=50_000, step_lexer_fuel=200_000, step_max_items=20_000, verbose_errors=False
+)
+# No white space between what JSON is made of: a model can't fill its tokens with it.
+COMPACT: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+UNSEEN = {"const", "enum", "default", "examples"}  # keys of a schema that hold data and no schemas
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What an answer has to be, as it was asked for. Raises GenerationError for what is too large, too deep, or no rule."""
+
+    kind: Literal["json_schema", "regex", "lark"]
+    text: str
+
+    def __post_init__(self) -> None:
+        name = {"json_schema": "JSON schema", "regex": "regex", "lark": "grammar"}[self.kind]
+        size = len(self.text.encode("utf-8", "surrogatepass"))
+        if size > MOST_BYTES:
+            raise GenerationError(f"a {name} has at most {MOST_BYTES:,} bytes, found {size:,}")
+        if "\0" in self.text:
+            raise GenerationError(f"a {name} holds no NUL character")
+        if (depth := _depth(self.text)) > MOST_DEPTH:
+            raise GenerationError(f"a {name} is nested at most {MOST_DEPTH} deep, found {depth}; write it flatter")
+        if self.kind == "json_schema":
+            _check_schema(self.text)
+
+    @classmethod
+    def of_schema(cls, schema: dict[str, Any]) -> "Rule":
+        """The rule that an answer is an instance of a JSON schema."""
+        try:
+            return cls("json_schema", json.dumps(schema))
+        except (RecursionError, ValueError) as error:
+            raise GenerationError(f"the JSON schema can't be read: {error}; is it nested too deep?") from error
+
+    @property
+    def source(self) -> str:
+        """The rule as the library takes it. Raises ValueError."""
+        if self.kind == "json_schema":
+            return llguidance.LLMatcher.grammar_from_json_schema(self.text, overrides=COMPACT)
+        if self.kind == "regex":
+            return llguidance.LLMatcher.grammar_from_regex(self.text)
+        return llguidance.LLMatcher.grammar_from_lark(self.text)
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """A compiled rule: where every answer begins, and the shortest one that was found."""
+
+    tokenizer: Tokenizer
+    matcher: llguidance.LLMatcher  # only ever copied
+    candidates: Candidates
+    shortest: Plan
+
+    def check_room(self, tokens: int) -> None:
+        """Raise GenerationError where the shortest answer has more tokens than may be written."""
+        if len(self.shortest) > tokens:
+            raise GenerationError(
+                f"the shortest answer that was found to fit has {len(self.shortest):,} tokens with its end, "
+                f"and at most {tokens:,} may be written; raise max_tokens"
+            )
+
+
+class Grammars:
+    """Compiles rules for one tokenizer, from any thread, one at a time."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.tokenizer = tokenizer
+        self._known: OrderedDict[bytes, Grammar] = OrderedDict()
+        self._lock = threading.Lock()
+        self._library: tuple[llguidance.LLTokenizer, Candidates] | None = None
+
+    def compiled(self, rule: Rule) -> Grammar:
+        """Raises GenerationError for a rule that is none, or too complex, or no answer to which was found."""
+        key = hashlib.sha256(f"{rule.kind}\0{rule.text}".encode("utf-8", "surrogatepass")).digest()
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = self._compile(rule)
+                while len(self._known) > KEPT:
+                    self._known.popitem(last=False)
+            self._known.move_to_end(key)
+            return self._known[key]
+
+    def _compile(self, rule: Rule) -> Grammar:
+        spoken, candidates = self._library = self._library or _library_tokenizer(self.tokenizer)
+        try:
+            matcher = llguidance.LLMatcher(spoken, rule.source, log_level=0, limits=LIMITS)
+        except ValueError as error:
+            raise GenerationError(f"the {rule.kind} can't be read: {error!s:.500}") from error
+        if matcher.is_error():
+            raise GenerationError(f"the {rule.kind} can't be followed: {matcher.get_error().strip() or 'it is faulty'!s:.500}")
+        found = shortest_end(matcher, candidates)
+        if rule.kind == "json_schema":
+            found = min(filter(None, [found, self._minimal(matcher, json.loads(rule.text), candidates)]), key=len, default=None)
+        if found is None:
+            raise GenerationError(
+                f"no answer that fits the {rule.kind} was found in this model's tokens within the steps of a search; "
+                "it may need very long answers, or characters that the tokenizer hasn't"
+            )
+        return Grammar(self.tokenizer, matcher, candidates, found)
+
+    def _minimal(self, matcher: llguidance.LLMatcher, schema: Any, candidates: Candidates) -> Plan | None:
+        """A small instance of the schema as tokens, where that fits it."""
+        text = json.dumps(_small(schema, schema, MOST_DEPTH), separators=(",", ":"), ensure_ascii=False)
+        return completed(matcher, tuple(self.tokenizer.encode(text)), candidates)
+
+
+def _library_tokenizer(tokenizer: Tokenizer) -> tuple[llguidance.LLTokenizer, Candidates]:
+    """The tokenizer as the library takes it: the bytes of each token; what has none can't be text."""
+    spelt = [tokenizer.token_bytes(id) for id in range(tokenizer.vocabulary_size)]
+    special = {id for id, content in enumerate(spelt) if not content} | set(tokenizer.end_ids)
+    special |= {id for id in (tokenizer.pad_id, tokenizer.unknown_id) if id is not None}
+    ends = sorted(tokenizer.end_ids)
+
+    class Spoken:
+        def __init__(self) -> None:
+            self.eos_token_id, self.bos_token_id = ends[0], None
+            self.tokens = [b"\xff<%d>" % id if id in special else content for id, content in enumerate(spelt)]
+            self.special_token_ids = sorted(special)
+
+        def __call__(self, text: str | bytes) -> list[int]:
+            return tokenizer.encode(text if isinstance(text, str) else text.decode("utf-8", "replace"))
+
+    wrapped = llguidance.TokenizerWrapper(Spoken())
+    writable = np.array([id not in special for id in range(len(spelt))])
+    return llguidance.LLTokenizer(wrapped, eos_token=ends), Candidates(spelt, writable, ends)
+
+
+def _depth(text: str) -> int:
+    """How deep brackets of any kind are nested in a rule, counted without regard to quotes."""
+    depth = deepest = 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}" and depth > 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _check_schema(text: str) -> None:
+    """Raise GenerationError for a schema that isn't an object, or points elsewhere. The text is known not to be deep."""
+    try:
+        schema = json.loads(text)
+    except ValueError as error:
+        raise GenerationError(f"the JSON schema isn't JSON: {error}") from error
+    if not isinstance(schema, dict):
+        raise GenerationError(f"a JSON schema is an object, found {text:.80}")
+    open_parts: list[Any] = [schema]
+    while open_parts:
+        part = open_parts.pop()
+        if isinstance(part, dict):
+            for key in ("$ref", "$dynamicRef"):
+                if isinstance(target := part.get(key), str) and not target.startswith("#"):
+                    raise GenerationError(f"{key} can only point into the schema itself (#…), found {target:.200}")
+            open_parts += [value for key, value in part.items() if key not in UNSEEN]
+        elif isinstance(part, list):
+            open_parts += part
+
+
+def _small(schema: Any, root: Any, depth: int) -> Any:
+    """A small value that probably fits a schema: only what is required. Whether it fits, the matcher tells."""
+    if not isinstance(schema, dict) or not depth:
+        return None
+    for key in ("const", "enum"):
+        if key in schema:
+            return schema[key] if key == "const" else min(schema[key], key=lambda one: len(json.dumps(one)), default=None)
+    if isinstance(schema.get("$ref"), str):
+        target: Any = root
+        for name in schema["$ref"].removeprefix("#").split("/")[1:]:
+            target = target.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
+        return _small(target, root, depth - 1)
+    for key in ("anyOf", "oneOf"):
+        if isinstance(schema.get(key), list):
+            tried = [_small(one, root, depth // 2) for one in schema[key]]
+            return min(tried, key=lambda one: len(json.dumps(one)), default=None)
+    kinds = schema.get("type", "object" if "properties" in schema else "null")
+    match kinds[0] if isinstance(kinds, list) and kinds else kinds:
+        case "object":
+            needed, parts = schema.get("required", []), schema.get("properties", {})
+            ordered = [name for name in parts if name in needed] + [name for name in needed if name not in parts]
+            return {name: _small(parts.get(name), root, depth - 1) for name in ordered}
+        case "array":
+            least = schema.get("minItems", 0)
+            heads = schema.get("prefixItems", [])[:least] if least < MOST_BYTES else []
+            return [_small(one, root, depth - 1) for one in [*heads, *[schema.get("items")] * (min(least, 1000) - len(heads))]]
+        case "string":
+            return "a" * min(schema.get("minLength", 0), 10_000)
+        case "integer" | "number":
+            return schema.get("minimum", 0)
+        case "boolean":
+            return True
+    return None
