@@ -209,7 +209,7 @@ def test_an_answer_fails_alone(model, tokenizer) -> None:
     answers = [engine.submit(request) for request in requests]
     broken = RuntimeError("out of order")
 
-    def refuse(token: int) -> None:
+    def refuse(token: int, complete: bool) -> None:
         raise broken
 
     answers[1].writing.push = refuse  # type: ignore[assignment, method-assign]

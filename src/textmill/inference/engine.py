@@ -152,10 +152,11 @@ class Engine:
             raise GenerationError(f"logprobs must be from 0 to {MOST_LOGPROBS}, found {request.logprobs}")
         if any(not 0 <= token < tokenizer.vocabulary_size for token in request.prompt):
             raise GenerationError(f"a prompt's tokens are from 0 to {tokenizer.vocabulary_size - 1}; one of these isn't")
-        if problems := request.sampling.bias_problems(tokenizer.vocabulary_size):
-            raise GenerationError(*problems)
+        problems = request.sampling.bias_problems(tokenizer.vocabulary_size)
         if request.grammar is not None and request.grammar.tokenizer is not tokenizer:
-            raise GenerationError("the grammar was compiled for another tokenizer than this model's")
+            problems.append("the grammar was compiled for another tokenizer than this model's")
+        if problems:
+            raise GenerationError(*problems)
         pairs = isinstance(model, EncoderDecoder)
         read = [start_of_target(model, tokenizer)] if pairs else list(request.prompt)
         room = None if self.context is None else self.context - len(read)
