@@ -23,10 +23,23 @@ def serve(
     api_keys: Annotated[Path | None, typer.Option(help="A file with the keys that are let in, one a line.")] = None,
     rows: Annotated[int, typer.Option(min=1, help="Answers that are written at once.")] = 16,
     queue: Annotated[int, typer.Option(min=1, help="Answers that may wait; who comes after them is sent away (429).")] = 64,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Requests that a key may make in a minute; no limit by default.")
+    ] = None,
+    tokens_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Tokens that may be read and written for a key in a minute; no limit by default.")
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds that an answer may take, waiting included; no limit by default.")
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that a client may leave its stream unread before it is cut.")
+    ] = 30.0,
 ) -> None:
     """Serve models through OpenAI's API, to many users at once."""
     from .. import load
     from ..machine.device import best_device
+    from ..serving.limits import Limits
     from ..serving.server import listen, read_keys, run
 
     if host not in LOOPBACK and api_keys is None:
@@ -42,4 +55,5 @@ def serve(
             raise GenerationError(f"two models are called {name}; requests name them so, so rename one of their folders")
         folders[name] = load(path)
         folders[name].model.to(best_device())
-    run(listening, folders, keys, rows, queue)
+    limits = Limits(requests_per_minute, tokens_per_minute)
+    run(listening, folders, keys, rows, queue, limits, deadline, patience)

@@ -13,11 +13,17 @@ from ..tokens.tokenizer import Tokenizer
 from .engine import QUEUE, ROWS, Answer, Engine, EngineFull
 from .request import Delta, Request
 
+MOST_UNREAD = 10_000  # deltas of an answer that may lie unfetched
+
 Tell = Callable[[Delta | Exception], None]
 
 
 class EngineStopped(GenerationError):
     """The engine doesn't answer any more, by whatever cause; that isn't the request's fault."""
+
+
+class TooSlow(GenerationError):
+    """Who asked doesn't fetch what is written for him."""
 
 
 class EngineThread:
@@ -41,9 +47,17 @@ class EngineThread:
         can't be served, EngineFull where too many are waiting."""
         loop, news = asyncio.get_running_loop(), asyncio.Queue[Delta | Exception]()
 
+        def arrive(new: Delta | Exception) -> None:
+            if news.qsize() < MOST_UNREAD:
+                news.put_nowait(new)
+            elif news.qsize() == MOST_UNREAD:
+                news.put_nowait(TooSlow(f"{MOST_UNREAD:,} pieces of the answer weren't fetched, so the rest isn't written"))
+                self._unwanted.append(tell)
+                self._wake.set()
+
         def tell(new: Delta | Exception) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(news.put_nowait, new)
+                loop.call_soon_threadsafe(arrive, new)
 
         if self._closed or not self._thread.is_alive():
             raise EngineStopped("the engine has stopped")
@@ -73,6 +87,21 @@ class EngineThread:
     def open_answers(self) -> int:
         """How many answers are waiting or being written."""
         return len(self._open) + len(self._asked)
+
+    @property
+    def waiting_answers(self) -> int:
+        """How many answers wait for a row."""
+        return len(self._engine.waiting) + len(self._asked)
+
+    @property
+    def rows_in_use(self) -> int:
+        """How many rows answers have."""
+        return self._engine.slots.capacity - self._engine.free_rows
+
+    @property
+    def cache_bytes(self) -> int:
+        """What is remembered of prompts."""
+        return self._engine.prefixes.bytes if self._engine.prefixes is not None else 0
 
     def close(self) -> None:
         """Stop; answers that are open end with an error."""

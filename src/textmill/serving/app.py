@@ -11,6 +11,7 @@ from urllib.parse import quote
 import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from .. import __version__
 from ..inference.engine_thread import EngineThread
@@ -20,17 +21,30 @@ from . import errors, page
 from .answers import Form, Piece
 from .errors import ApiError
 from .guard import Guard, caller
+from .limits import Limits
+from .log import Told
+from .metrics import Metrics
+from .record import Record
 from .schema import Body, ChatBody, CompletionBody, EmbeddingBody, WritingBody
 from .served import Served
 
 Result = TypeVar("Result")
 
 STILL_SECONDS = 30.0  # an engine that hasn't moved for so long, with work to do, is ill
+PATIENCE = 30.0  # seconds that a client may leave unread what was sent to it
 OPEN_PATHS = {"/health", "/ready"}  # that need no key
 
 
-def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ()) -> FastAPI:
-    """The application that serves `models`, by their names. With `key_hashes` (SHA-256) every request needs such a key."""
+def create_app(
+    models: Mapping[str, Served],
+    key_hashes: Collection[bytes] = (),
+    limits: Limits | None = None,
+    deadline: float | None = None,
+    patience: float = PATIENCE,
+) -> FastAPI:
+    """The application that serves `models`, by their names. With `key_hashes` (SHA-256) every request needs such a key, whose
+    `limits` it must keep. `deadline`: seconds that an answer may take; `patience`: those that a client may leave it unread."""
+    limits, metrics = limits or Limits(), Metrics(models)
 
     @contextlib.asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -40,15 +54,18 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
 
     # The library's own pages of documentation would load scripts from elsewhere.
     app = FastAPI(title="textmill", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, key_hashes=key_hashes, open_paths=OPEN_PATHS | page.PATHS)
+    app.add_middleware(Guard, key_hashes=key_hashes, open_paths=OPEN_PATHS | page.PATHS, limits=limits)
+    app.add_middleware(Record, metrics=metrics, limits=limits, deadline=deadline, patience=patience)
     errors.install(app)
     app.include_router(page.router)
 
-    def named(body: Body) -> Served:
+    def named(body: Body, told: Told | None = None) -> Served:
         if body.model not in models:
             raise ApiError(
                 404, f"there is no model {body.model:.100}; served are {', '.join(models)}", "model", "model_not_found"
             )
+        if told is not None:
+            told.model = body.model
         return models[body.model]
 
     @app.get("/health")
@@ -60,6 +77,10 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
     def ready() -> dict[str, str]:
         return {"status": "ok"}
 
+    @app.get("/metrics")
+    def tell_metrics() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
     @app.get("/v1/models")
     def list_models() -> dict[str, Any]:
         return {"object": "list", "data": [_card(served) for served in models.values()]}
@@ -70,11 +91,13 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
 
     @app.post("/v1/chat/completions")
     async def chat(body: ChatBody, request: Request) -> Response:
-        served, ignored = named(body), body.unknown()
+        told: Told = request.state.told
+        served, ignored = named(body, told), body.unknown()
         engine = served.writer()
         if body.top_logprobs is not None and not body.logprobs:
             raise ApiError(400, "top_logprobs needs logprobs: true", "top_logprobs", "invalid_value")
-        prompt = await served.chat_prompt([message.said() for message in body.messages])
+        async with asyncio.timeout_at(told.ends):
+            prompt = await served.chat_prompt([message.said() for message in body.messages])
         logprobs = (body.top_logprobs or 0) if body.logprobs else None
         most = body.max_completion_tokens or body.max_tokens
         if None not in (body.max_completion_tokens, body.max_tokens) and body.max_tokens != most:
@@ -84,24 +107,28 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
         grammar = await served.grammar(body.rule())
         asked = body.requests(prompt, logprobs, most, continues=False, salt=_salt(request), grammar=grammar)
         form = Form(True, served.name, served.tokenizer, len(prompt))
-        return await _answered(request, engine, form, body, ignored, asked)
+        return await _answered(request, metrics, engine, form, body, ignored, asked)
 
     @app.post("/v1/completions")
     async def complete(body: CompletionBody, request: Request) -> Response:
-        served, ignored = named(body), body.unknown()
+        told: Told = request.state.told
+        served, ignored = named(body, told), body.unknown()
         engine = served.writer()
-        prompt = await served.prompt(body.prompt)
+        async with asyncio.timeout_at(told.ends):
+            prompt = await served.prompt(body.prompt)
         continues = bool(body.prompt) and served.model.family != "encoder-decoder"
         grammar = await served.grammar(body.rule())
         asked = body.requests(prompt, body.logprobs, body.max_tokens, continues, _salt(request), grammar)
         form = Form(False, served.name, served.tokenizer, len(prompt))
-        return await _answered(request, engine, form, body, ignored, asked)
+        return await _answered(request, metrics, engine, form, body, ignored, asked)
 
     @app.post("/v1/embeddings")
-    async def embeddings(body: EmbeddingBody) -> Response:
-        served, ignored = named(body), body.unknown()
+    async def embeddings(body: EmbeddingBody, request: Request) -> Response:
+        told: Told = request.state.told
+        served, ignored = named(body, told), body.unknown()
         texts = [body.input] if isinstance(body.input, str) else body.input
-        vectors, tokens = await served.embedded(texts)
+        async with asyncio.timeout_at(told.ends):
+            vectors, told.read = await served.embedded(texts)
         data = [
             {
                 "object": "embedding",
@@ -110,7 +137,7 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
             }
             for place, vector in enumerate(vectors)
         ]
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        usage = {"prompt_tokens": told.read, "total_tokens": told.read}
         content = {"object": "list", "data": data, "model": served.name, "usage": usage}
         return JSONResponse(content, headers=_headers(ignored))
 
@@ -118,11 +145,19 @@ def create_app(models: Mapping[str, Served], key_hashes: Collection[bytes] = ())
 
 
 async def _answered(
-    request: Request, engine: EngineThread, form: Form, body: WritingBody, ignored: list[str], asked: list[EngineRequest]
+    request: Request,
+    metrics: Metrics,
+    engine: EngineThread,
+    form: Form,
+    body: WritingBody,
+    ignored: list[str],
+    asked: list[EngineRequest],
 ) -> Response:
     """The answer, whole or as a stream, whose first token decides whether it is one. Who leaves, cancels it."""
     headers = {**_headers(ignored), "X-Seed": str(asked[0].sampling.seed), "X-Max-Tokens": str(asked[0].max_tokens)}
-    pieces = _side_by_side([engine.stream(one) for one in asked])
+    told: Told = request.state.told
+    told.read = form.prompt_tokens
+    pieces = metrics.watched(_side_by_side([engine.stream(one) for one in asked], told.ends), told)
     if body.stream:
         first = await _unless_left(request, anext(pieces))
         usage = body.stream_options is not None and body.stream_options.include_usage
@@ -144,23 +179,24 @@ async def _unless_left(request: Request, wanted: Awaitable[Result]) -> Result:
         working.cancel()
 
 
-async def _side_by_side(streams: Sequence[AsyncGenerator[Delta, None]]) -> AsyncGenerator[Piece, None]:
-    """What is new of several answers, as it comes, each with its number. The first error ends them all."""
-    news = asyncio.Queue[Piece | Exception]()
+async def _side_by_side(streams: Sequence[AsyncGenerator[Delta, None]], ends: float | None) -> AsyncGenerator[Piece, None]:
+    """What is new of several answers, as it comes, each with its number. The first error ends them all, and the deadline."""
+    news = asyncio.Queue[Piece | Exception](maxsize=1)  # what isn't fetched waits in the answers' own backlogs
 
     async def hand_on(number: int, stream: AsyncGenerator[Delta, None]) -> None:
         try:
             async with contextlib.aclosing(stream):
                 async for delta in stream:
-                    news.put_nowait((number, delta))
+                    await news.put((number, delta))
         except Exception as error:
-            news.put_nowait(error)
+            await news.put(error)
 
     tasks = [asyncio.ensure_future(hand_on(number, stream)) for number, stream in enumerate(streams)]
     try:
         still_open = len(streams)
         while still_open:
-            new = await news.get()
+            async with asyncio.timeout_at(ends):
+                new = await news.get()
             if isinstance(new, Exception):
                 raise new
             yield new

@@ -45,6 +45,8 @@ def of_exception(error: Exception) -> ApiError:
         return ApiError(429, str(error), code="queue_full", retry_seconds=error.retry_seconds)
     if isinstance(error, EngineStopped):
         return ApiError(503, str(error), code="engine_stopped", retry_seconds=5.0)
+    if isinstance(error, TimeoutError):
+        return ApiError(504, "the answer took longer than this server allows; ask for fewer tokens", code="deadline_exceeded")
     if isinstance(error, TextmillError):
         return ApiError(400, str(error), code="invalid_value")
     LOG.error("a request ended in an error of ours", exc_info=error)
@@ -86,6 +88,7 @@ def install(app: FastAPI) -> None:
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]] = {
         ApiError: ours,
         TextmillError: ours,
+        TimeoutError: ours,
         Exception: ours,
         RequestValidationError: invalid,
         HTTPException: of_routing,

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import errors
 from .errors import ApiError
+from .limits import Limits
 
 MOST_BYTES = 2_000_000  # of a request's body
 MOST_THROWN_AWAY = 50_000_000  # of a body that is larger
@@ -21,10 +22,11 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class Guard:
-    """Lets through to `app` what may be asked. With `key_hashes` (SHA-256) a request needs such a key, but for `open_paths`."""
+    """Lets through to `app` what may be asked. With `key_hashes` (SHA-256) a request needs such a key, but for `open_paths`;
+    to ask the API, it needs room in its key's limits."""
 
-    def __init__(self, app: ASGIApp, key_hashes: Collection[bytes], open_paths: Collection[str]):
-        self.app, self.key_hashes, self.open_paths = app, key_hashes, open_paths
+    def __init__(self, app: ASGIApp, key_hashes: Collection[bytes], open_paths: Collection[str], limits: Limits):
+        self.app, self.key_hashes, self.open_paths, self.limits = app, key_hashes, open_paths, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -33,6 +35,8 @@ class Guard:
                 self._check_origin(request)
                 if request.url.path not in self.open_paths:
                     self._check_key(request)
+                if request.url.path.startswith("/v1/"):
+                    self.limits.let_in(request.state.told.who)
                 await _check_size(request)
             except ApiError as error:
                 await errors.response(error)(scope, receive, send)
@@ -56,6 +60,8 @@ class Guard:
         given = caller(request)
         if self.key_hashes and not sum(hmac.compare_digest(given, known) for known in self.key_hashes):
             raise ApiError(401, "a key is needed: Authorization: Bearer KEY", code="invalid_api_key")
+        if self.key_hashes:
+            request.state.told.who = given.hex()
 
 
 def caller(request: Request) -> bytes:

@@ -10,7 +10,9 @@ import uvicorn
 
 from ..errors import GenerationError
 from ..formats.model_folder import ModelFolder
+from . import log
 from .app import create_app
+from .limits import Limits
 from .served import Served
 
 DRAIN_SECONDS = 30  # that open answers have, after SIGTERM or Ctrl-C
@@ -47,15 +49,26 @@ def read_keys(path: Path) -> list[bytes]:
     return [hashlib.sha256(key.encode()).digest() for key in keys]
 
 
-def run(listening: socket.socket, folders: Mapping[str, ModelFolder], key_hashes: list[bytes], rows: int, queue: int) -> None:
+def run(
+    listening: socket.socket,
+    folders: Mapping[str, ModelFolder],
+    key_hashes: list[bytes],
+    rows: int,
+    queue: int,
+    limits: Limits,
+    deadline: float | None,
+    patience: float,
+) -> None:
     """Serve until SIGTERM or Ctrl-C; then open answers are finished, within `DRAIN_SECONDS`."""
+    log.install()
     now = int(time.time())
     models = {name: Served(name, folder, now, rows, queue) for name, folder in folders.items()}
     host, port, *_ = listening.getsockname()
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     print(f"serving {', '.join(models)} at {address}/v1, with a page at {address} (Ctrl-C ends)", flush=True)
     config = uvicorn.Config(
-        create_app(models, key_hashes),
+        create_app(models, key_hashes, limits, deadline, patience),
+        log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=DRAIN_SECONDS,
         server_header=False,

@@ -1,0 +1,57 @@
+"""Around every request: it gets an id, its line in the log, its place in the counters; who doesn't read his answer is cut."""
+
+import asyncio
+import secrets
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import errors, log
+from .limits import Limits
+from .log import Told
+from .metrics import Metrics
+
+LEFT = 499  # the status of a request whose client went before it was answered
+
+
+class Record:
+    """The outermost layer of the application. `deadline`: seconds that a request may take; `patience`: seconds that a client
+    may leave unread what was sent to it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, limits: Limits, deadline: float | None, patience: float):
+        self.app, self.metrics, self.limits = app, metrics, limits
+        self.deadline, self.patience = deadline, patience
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        now, status = asyncio.get_running_loop().time, LEFT
+        told = Told(f"req-{secrets.token_hex(12)}", now())
+        told.ends = None if self.deadline is None else told.began + self.deadline
+        scope.setdefault("state", {})["told"] = told
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = told.id
+            try:
+                async with asyncio.timeout(self.patience):
+                    await send(message)
+            except TimeoutError:
+                told.cut = True
+                raise
+
+        try:
+            await self.app(scope, receive, sent)
+        except Exception as error:
+            if status == LEFT:
+                await errors.response(error)(scope, receive, sent)
+            elif not told.cut:
+                raise
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self.metrics.count(route, status, told)
+            self.limits.charge(told.who, told.read + told.cached + told.written)
+            log.request(told, scope["method"], scope["path"], status, now() - told.began)
