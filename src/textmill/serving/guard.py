@@ -38,6 +38,7 @@ class Guard:
                 if request.url.path.startswith("/v1/"):
                     self.limits.let_in(request.state.told.who)
                 await _check_size(request)
+                _check_type(request)
             except ApiError as error:
                 await errors.response(error)(scope, receive, send)
                 return
@@ -76,6 +77,14 @@ def _hostname(host: str) -> str | None:
         return urlsplit(f"//{host}").hostname
     except ValueError:  # a broken IPv6 address
         return None
+
+
+def _check_type(request: Request) -> None:
+    """Raise ApiError for a body that isn't said to be JSON."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method == "POST" and kind != "application/json":
+        said = kind or "nothing said of it"
+        raise ApiError(415, f"a body needs the header Content-Type: application/json; found {said:.100}", code="not_json")
 
 
 async def _check_size(request: Request) -> None:
