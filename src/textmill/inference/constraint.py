@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from .grammar import Grammar
-from .shortest_end import Plan, completed, shortest_end
+from .shortest_end import QUICK, Plan, completed, shortest_end
 
-PICKS = 8  # tokens that are tried near the end before the known way is followed
+PICKS = 3  # tokens that are tried near the end before the known way is followed
 KEPT_STARTS = 8  # places of the known way from which on it is tried again
 
 
@@ -21,7 +21,7 @@ class Constraint:
 
     def __init__(self, grammar: Grammar, room: int):
         grammar.check_room(room)
-        self._candidates = grammar.candidates
+        self._candidates, self._spelling = grammar.candidates, grammar.candidates.spelling
         self._matcher = grammar.matcher.deep_copy()
         self._way = grammar.shortest
         self.complete = False  # nothing more may come
@@ -29,7 +29,7 @@ class Constraint:
     def pick(self, logits: Tensor, left: int, choose: Callable[[Tensor], int]) -> int:
         """The next token, of logits (V,), which are changed, by `choose`; `left`: tokens that may be written, this one
         included, at least as many as the known way has."""
-        allowed = torch.from_numpy(self._candidates.allowed(self._matcher))
+        allowed = torch.from_numpy(self._spelling.allowed(self._matcher))
         logits[: len(allowed)][~allowed] = -torch.inf
         logits[len(allowed) :] = -torch.inf
         for _ in range(PICKS):
@@ -44,15 +44,14 @@ class Constraint:
 
     def _take(self, token: int, way: Plan) -> int:
         self._way = way
-        self.complete = token in self._candidates.ends
-        if not self.complete:
+        self.complete = not way
+        if token not in self._spelling.ends:
             self._matcher.consume_token(token)
-            self.complete = self._matcher.is_stopped()
         return token
 
     def _way_after(self, token: int, most: int) -> Plan | None:
         """A way to the end behind a token, of at most `most` more."""
-        if token in self._candidates.ends:
+        if token in self._spelling.ends:
             return ()
         if token == self._way[0]:
             return self._way[1:]
@@ -62,7 +61,7 @@ class Constraint:
         if after.is_stopped():
             return ()
         for start in range(min(KEPT_STARTS, len(self._way))):  # mostly, such as inside a string, it is still one
-            way = completed(after, self._way[start:], self._candidates)
+            way = completed(after, self._way[start:], self._spelling)
             if way is not None and len(way) <= most:
                 return way
-        return shortest_end(after, self._candidates, most)
+        return shortest_end(after, self._candidates, most, QUICK)

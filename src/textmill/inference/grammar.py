@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import GenerationError
 from ..tokens.tokenizer import Tokenizer
-from .shortest_end import Candidates, Plan, completed, shortest_end
+from .shortest_end import Candidates, Plan, Spelling, completed, shortest_end
 
 MOST_BYTES, MOST_DEPTH = 64_000, 64  # of a rule
 KEPT = 64  # compiled rules
@@ -65,7 +65,7 @@ class Rule:
         return llguidance.LLMatcher.grammar_from_lark(self.text)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grammar:
     """A compiled rule: where every answer begins, and the shortest one that was found."""
 
@@ -84,36 +84,46 @@ class Grammar:
 
 
 class Grammars:
-    """Compiles rules for one tokenizer, from any thread, one at a time."""
+    """Compiles rules for one tokenizer, and keeps them; from any thread."""
 
     def __init__(self, tokenizer: Tokenizer):
         self.tokenizer = tokenizer
         self._known: OrderedDict[bytes, Grammar] = OrderedDict()
         self._lock = threading.Lock()
-        self._library: tuple[llguidance.LLTokenizer, Candidates] | None = None
+        self._library: tuple[llguidance.LLTokenizer, Spelling] | None = None
 
     def compiled(self, rule: Rule) -> Grammar:
         """Raises GenerationError for a rule that is none, or too complex, or no answer to which was found."""
-        key = hashlib.sha256(f"{rule.kind}\0{rule.text}".encode("utf-8", "surrogatepass")).digest()
+        found = self.known(rule) or self._compile(rule)
         with self._lock:
-            if key not in self._known:
-                self._known[key] = self._compile(rule)
-                while len(self._known) > KEPT:
-                    self._known.popitem(last=False)
-            self._known.move_to_end(key)
-            return self._known[key]
+            self._known[self._key(rule)] = found
+            while len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        return found
+
+    def known(self, rule: Rule) -> Grammar | None:
+        """A rule that was compiled already and is still kept."""
+        key = self._key(rule)
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+            return self._known.get(key)
+
+    def _key(self, rule: Rule) -> bytes:
+        return hashlib.sha256(f"{rule.kind}\0{rule.text}".encode("utf-8", "surrogatepass")).digest()
 
     def _compile(self, rule: Rule) -> Grammar:
-        spoken, candidates = self._library = self._library or _library_tokenizer(self.tokenizer)
+        spoken, spelling = self._library = self._library or _library_tokenizer(self.tokenizer)
         try:
             matcher = llguidance.LLMatcher(spoken, rule.source, log_level=0, limits=LIMITS)
         except ValueError as error:
             raise GenerationError(f"the {rule.kind} can't be read: {error!s:.500}") from error
         if matcher.is_error():
             raise GenerationError(f"the {rule.kind} can't be followed: {matcher.get_error().strip() or 'it is faulty'!s:.500}")
+        candidates = Candidates(spelling, rule.text)
         found = shortest_end(matcher, candidates)
         if rule.kind == "json_schema":
-            found = min(filter(None, [found, self._minimal(matcher, json.loads(rule.text), candidates)]), key=len, default=None)
+            found = min(filter(None, [found, self._minimal(matcher, json.loads(rule.text), spelling)]), key=len, default=None)
         if found is None:
             raise GenerationError(
                 f"no answer that fits the {rule.kind} was found in this model's tokens within the steps of a search; "
@@ -121,13 +131,13 @@ class Grammars:
             )
         return Grammar(self.tokenizer, matcher, candidates, found)
 
-    def _minimal(self, matcher: llguidance.LLMatcher, schema: Any, candidates: Candidates) -> Plan | None:
+    def _minimal(self, matcher: llguidance.LLMatcher, schema: Any, spelling: Spelling) -> Plan | None:
         """A small instance of the schema as tokens, where that fits it."""
         text = json.dumps(_small(schema, schema, MOST_DEPTH), separators=(",", ":"), ensure_ascii=False)
-        return completed(matcher, tuple(self.tokenizer.encode(text)), candidates)
+        return completed(matcher, tuple(self.tokenizer.encode(text)), spelling)
 
 
-def _library_tokenizer(tokenizer: Tokenizer) -> tuple[llguidance.LLTokenizer, Candidates]:
+def _library_tokenizer(tokenizer: Tokenizer) -> tuple[llguidance.LLTokenizer, Spelling]:
     """The tokenizer as the library takes it: the bytes of each token; what has none can't be text."""
     spelt = [tokenizer.token_bytes(id) for id in range(tokenizer.vocabulary_size)]
     special = {id for id, content in enumerate(spelt) if not content} | set(tokenizer.end_ids)
@@ -145,7 +155,7 @@ def _library_tokenizer(tokenizer: Tokenizer) -> tuple[llguidance.LLTokenizer, Ca
 
     wrapped = llguidance.TokenizerWrapper(Spoken())
     writable = np.array([id not in special for id in range(len(spelt))])
-    return llguidance.LLTokenizer(wrapped, eos_token=ends), Candidates(spelt, writable, ends)
+    return llguidance.LLTokenizer(wrapped, eos_token=ends), Spelling(spelt, writable, ends)
 
 
 def _depth(text: str) -> int:

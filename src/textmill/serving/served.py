@@ -24,6 +24,7 @@ class Served:
         self.engine = EngineThread(self.model, self.tokenizer, rows, queue) if self.model.writes else None
         self.queue = queue
         self._grammars, self._compiler = Grammars(self.tokenizer), concurrent.futures.ThreadPoolExecutor(1, "grammars")
+        self._compiling = 0
         self._embedding, self._waiting = asyncio.Lock(), 0
 
     def writer(self) -> EngineThread:
@@ -50,14 +51,19 @@ class Served:
     async def grammar(self, rule: Rule | None) -> Grammar | None:
         """A rule compiled, off the event loop and one at a time. Raises ApiError after `COMPILE_SECONDS`; what has begun then
         goes on to its own bounds, since a thread can't be killed."""
-        if rule is None:
-            return None
-        compiling = asyncio.get_running_loop().run_in_executor(self._compiler, self._grammars.compiled, rule)
+        if rule is None or (known := self._grammars.known(rule)) is not None:
+            return None if rule is None else known
+        if self._compiling >= self.queue:
+            raise EngineFull(f"{self._compiling} response formats are waiting already, as many as may; ask again later")
+        self._compiling += 1
         try:
+            compiling = asyncio.get_running_loop().run_in_executor(self._compiler, self._grammars.compiled, rule)
             return await asyncio.wait_for(compiling, COMPILE_SECONDS)
         except TimeoutError as error:
             message = f"the {rule.kind} wasn't compiled within {COMPILE_SECONDS:.0f} seconds; write a simpler one"
             raise ApiError(400, message, code="grammar_too_slow") from error
+        finally:
+            self._compiling -= 1
 
     async def embedded(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
         """A vector for each text, and the number of tokens that were read, off the event loop. Raises EngineFull where too
