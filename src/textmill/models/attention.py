@@ -82,7 +82,7 @@ def _grouped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor |
         shape = (mask.size(0), key.size(1) if of_heads > 1 else 1, groups, queries, mask.size(3))
         split = mask.view(mask.size(0), key.size(1), groups, queries, -1) if of_heads > 1 else mask[:, :, None]
         mask = split.expand(shape).reshape(shape[0], shape[1], groups * queries, shape[4])
-    return F.scaled_dot_product_attention(side_by_side, key, value, attn_mask=mask).view(query.shape)
+    return F.scaled_dot_product_attention(side_by_side, key, value, attn_mask=mask).reshape(query.shape)
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, causal: bool = True) -> Tensor:
