@@ -132,6 +132,31 @@ def test_a_model_s_free_choice_is_kept_while_there_is_room(decoder, tokenizer, g
     assert re.fullmatch("[a-z ]{2,}!", text) and len(text) > 6
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "string", "format": "uuid"},
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "pattern": "^(foo|ba+r)[0-9]{2,}~$"},
+        {"type": "string", "minLength": 60},
+    ],
+)
+def test_long_forms_are_written_many_times(decoder, tokenizer, grammars, part: dict) -> None:
+    """What a search over the whole schema wouldn't reach is put together from its parts."""
+    schema = {"type": "array", "items": part, "minItems": 3, "maxItems": 3}
+    grammar = grammars.compiled(Rule.of_schema(schema))
+    most = len(grammar.shortest) + 2
+    [(text, _)] = written(Engine(decoder, tokenizer), Request((5,), Sampling(1.0, seed=1), most, grammar=grammar))
+    jsonschema.validate(json.loads(text), schema, format_checker=jsonschema.FormatChecker())
+
+
+def test_a_schema_that_refers_to_itself_many_times_is_quick(grammars) -> None:
+    grammar = grammars.compiled(
+        Rule.of_schema({"anyOf": [{"type": "null"}, *[{"type": "array", "items": {"$ref": "#"}}] * 40]})
+    )
+    assert len(grammar.shortest) <= 5
+
+
 def test_in_a_batch_as_alone(decoder, tokenizer, grammars) -> None:
     """Answers with a grammar and without, side by side, are those of each alone."""
     rules = [None, Rule.of_schema(PERSON), Rule("regex", "(ab|cd)+"), None, Rule("lark", 'start: "(" start ")" | "x"')]
@@ -176,6 +201,9 @@ def nested(depth: int) -> dict:
         (lambda: Rule.of_schema({"type": "object", "unheard": 1, "not": {}}), "can't be followed"),
         (lambda: Rule.of_schema({"type": "integer", "minimum": 5, "maximum": 3}), "can't be followed"),
         (lambda: Rule.of_schema({"$ref": "#"}), "json_schema"),
+        (lambda: Rule.of_schema({"type": "object", "required": 5}), "can't be followed"),
+        (lambda: Rule.of_schema({"properties": {"a": 5}}), "can't be followed"),
+        (lambda: Rule.of_schema({"type": "array", "minItems": 900, "items": {"$ref": "#"}}), "json_schema"),
         (lambda: Rule("lark", 'start: start "a"'), "no answer that fits"),
         (lambda: Rule("lark", "start: nothing"), "can't be followed"),
         (lambda: Rule("regex", "a)"), "can't be followed"),

@@ -17,9 +17,11 @@ import numpy as np
 from ..errors import GenerationError
 from ..tokens.tokenizer import Tokenizer
 from .shortest_end import Candidates, Plan, Spelling, completed, shortest_end
+from .small_instance import small_instance
 
 MOST_BYTES, MOST_DEPTH = 64_000, 64  # of a rule
 KEPT = 64  # compiled rules
+MOST_STRINGS = 8  # patterns and formats of one schema, for each of which a string is looked for
 LIMITS = llguidance.LLParserLimits(
     max_grammar_size=100_000, max_lexer_states=50_000, step_lexer_fuel=200_000, step_max_items=20_000, verbose_errors=False
 )
@@ -113,13 +115,7 @@ class Grammars:
         return hashlib.sha256(f"{rule.kind}\0{rule.text}".encode("utf-8", "surrogatepass")).digest()
 
     def _compile(self, rule: Rule) -> Grammar:
-        spoken, spelling = self._library = self._library or _library_tokenizer(self.tokenizer)
-        try:
-            matcher = llguidance.LLMatcher(spoken, rule.source, log_level=0, limits=LIMITS)
-        except ValueError as error:
-            raise GenerationError(f"the {rule.kind} can't be read: {error!s:.500}") from error
-        if matcher.is_error():
-            raise GenerationError(f"the {rule.kind} can't be followed: {matcher.get_error().strip() or 'it is faulty'!s:.500}")
+        matcher, spelling = self._matcher(rule), self._spoken()[1]
         candidates = Candidates(spelling, rule.text)
         found = shortest_end(matcher, candidates)
         if rule.kind == "json_schema":
@@ -131,9 +127,33 @@ class Grammars:
             )
         return Grammar(self.tokenizer, matcher, candidates, found)
 
+    def _spoken(self) -> tuple[llguidance.LLTokenizer, Spelling]:
+        self._library = self._library or _library_tokenizer(self.tokenizer)
+        return self._library
+
+    def _matcher(self, rule: Rule) -> llguidance.LLMatcher:
+        """Where the answers to a rule begin."""
+        try:
+            matcher = llguidance.LLMatcher(self._spoken()[0], rule.source, log_level=0, limits=LIMITS)
+        except ValueError as error:
+            raise GenerationError(f"the {rule.kind} can't be read: {error!s:.500}") from error
+        if matcher.is_error():
+            raise GenerationError(f"the {rule.kind} can't be followed: {matcher.get_error().strip() or 'it is faulty'!s:.500}")
+        return matcher
+
     def _minimal(self, matcher: llguidance.LLMatcher, schema: Any, spelling: Spelling) -> Plan | None:
         """A small instance of the schema as tokens, where that fits it."""
-        text = json.dumps(_small(schema, schema, MOST_DEPTH), separators=(",", ":"), ensure_ascii=False)
+        strings: dict[str, str] = {}  # by what they have to fit
+
+        def string(part: dict[str, Any]) -> str:
+            rule = Rule.of_schema({key: part[key] for key in ("type", "pattern", "format") if key in part})
+            if rule.text not in strings and len(strings) < MOST_STRINGS:
+                alone = self._matcher(rule)
+                found = shortest_end(alone, Candidates(spelling, rule.text))
+                strings[rule.text] = json.loads(self.tokenizer.decode(found)) if found else ""
+            return strings.get(rule.text, "")
+
+        text = json.dumps(small_instance(schema, string), separators=(",", ":"), ensure_ascii=False)
         return completed(matcher, tuple(self.tokenizer.encode(text)), spelling)
 
 
@@ -185,38 +205,3 @@ def _check_schema(text: str) -> None:
             open_parts += [value for key, value in part.items() if key not in UNSEEN]
         elif isinstance(part, list):
             open_parts += part
-
-
-def _small(schema: Any, root: Any, depth: int) -> Any:
-    """A small value that probably fits a schema: only what is required. Whether it fits, the matcher tells."""
-    if not isinstance(schema, dict) or not depth:
-        return None
-    for key in ("const", "enum"):
-        if key in schema:
-            return schema[key] if key == "const" else min(schema[key], key=lambda one: len(json.dumps(one)), default=None)
-    if isinstance(schema.get("$ref"), str):
-        target: Any = root
-        for name in schema["$ref"].removeprefix("#").split("/")[1:]:
-            target = target.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
-        return _small(target, root, depth - 1)
-    for key in ("anyOf", "oneOf"):
-        if isinstance(schema.get(key), list):
-            tried = [_small(one, root, depth // 2) for one in schema[key]]
-            return min(tried, key=lambda one: len(json.dumps(one)), default=None)
-    kinds = schema.get("type", "object" if "properties" in schema else "null")
-    match kinds[0] if isinstance(kinds, list) and kinds else kinds:
-        case "object":
-            needed, parts = schema.get("required", []), schema.get("properties", {})
-            ordered = [name for name in parts if name in needed] + [name for name in needed if name not in parts]
-            return {name: _small(parts.get(name), root, depth - 1) for name in ordered}
-        case "array":
-            least = schema.get("minItems", 0)
-            heads = schema.get("prefixItems", [])[:least] if least < MOST_BYTES else []
-            return [_small(one, root, depth - 1) for one in [*heads, *[schema.get("items")] * (min(least, 1000) - len(heads))]]
-        case "string":
-            return "a" * min(schema.get("minLength", 0), 10_000)
-        case "integer" | "number":
-            return schema.get("minimum", 0)
-        case "boolean":
-            return True
-    return None
