@@ -5,14 +5,18 @@ import contextlib
 
 import pytest
 import torch
+from textmill.inference.answer import Answer
 
 from textmill.errors import GenerationError
-from textmill.inference.engine import Answer, Engine, EngineFull
+from textmill.inference.draft_model import DraftModel
+from textmill.inference.engine import Engine, EngineFull
 from textmill.inference.engine_thread import EngineThread
 from textmill.inference.generate import generate, unwritable
 from textmill.inference.request import Request
 from textmill.inference.sampling import Sampling, pick
-from textmill.inference.speculation import NgramGuesser, PassCost
+from textmill.inference.speculation import Guesser, PassCost
+from textmill.tokens.settings import TokenizerSettings
+from textmill.tokens.training import train_tokenizer
 
 GREEDY = Sampling(temperature=0)
 PROMPTS = ["The class", "", "a", "Statements are", "If the expression is a list, then it is"]
@@ -40,7 +44,7 @@ def model(request: pytest.FixtureRequest, make_decoder, make_recurrent, make_enc
 def guessing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Guesses are made where they pay, or always; nothing but the time may tell."""
     if request.param == "always":
-        monkeypatch.setattr(PassCost, "worth", lambda self, rows, luck: 5)
+        monkeypatch.setattr(PassCost, "worth", lambda self, rows, luck, guessing=0.0: 5)
     return request.param == "always"
 
 
@@ -96,13 +100,13 @@ def test_right_and_wrong_guesses_leave_the_answer_as_it_is(
     expected = [plain.submit(request) for request in requests_of(model, tokenizer, sampling)]
     run(plain)
 
-    def partly_right(self: NgramGuesser, tokens: list[int], most: int) -> list[int]:
+    def partly_right(self: Guesser, tokens: list[int], most: int) -> list[int]:
         [known] = [answer.read for answer in expected if answer.read[: len(tokens)] == tokens][:1] or [[]]
         guess = known[len(tokens) : len(tokens) + min(most, 1 + len(tokens) % 4)]
         return [*guess[:-1], (guess[-1] + 1) % 512] if guess and len(tokens) % 2 else guess
 
-    monkeypatch.setattr(PassCost, "worth", lambda self, rows, luck: 5)
-    monkeypatch.setattr(NgramGuesser, "guess", partly_right)
+    monkeypatch.setattr(PassCost, "worth", lambda self, rows, luck, guessing=0.0: 5)
+    monkeypatch.setattr(Guesser, "guess", partly_right)
     engine = Engine(model, tokenizer, rows=3)
     answers = [engine.submit(request) for request in requests_of(model, tokenizer, sampling)]
     run(engine)
@@ -110,6 +114,36 @@ def test_right_and_wrong_guesses_leave_the_answer_as_it_is(
     right, wrong = (sum(getattr(answer.guesser, name) for answer in answers) for name in ("right", "wrong"))
     assert (right > 10 and wrong > 3) == engine.slots.keeps_past
     assert [answer.deltas[-1].right for answer in answers] == [answer.guesser.right for answer in answers]
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.0, top_k=5, seed=5)])
+def test_a_draft_model_leaves_the_answer_as_it_is(
+    make_decoder, tokenizer, monkeypatch: pytest.MonkeyPatch, sampling: Sampling
+) -> None:
+    """One that knows all, and one that knows nothing; both look back over less than the answers have."""
+    monkeypatch.setattr(PassCost, "worth", lambda self, rows, luck, guessing=0.0: 4)
+    monkeypatch.setattr(Guesser, "guess", lambda self, tokens, most: [])
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)
+    for same in (True, False):
+        drafting = model if same else make_decoder(vocabulary_size=600, layers=1, width=32)
+        draft = DraftModel(drafting, tokenizer, tokenizer, rows=3)
+        plain, engine = Engine(model, tokenizer, rows=3), Engine(model, tokenizer, rows=3, draft=draft)
+        expected = [plain.submit(request) for request in requests_of(model, tokenizer, sampling)]
+        answers = [engine.submit(request) for request in requests_of(model, tokenizer, sampling)]
+        run(plain)
+        run(engine)
+        assert [answer.writing.tokens for answer in answers] == [answer.writing.tokens for answer in expected]
+        right, wrong = (sum(getattr(answer.guesser, name) for answer in answers) for name in ("right", "wrong"))
+        assert right > 20 if same else wrong > 20
+        assert all(len(read) <= 3 * draft.window for read in draft._read)
+
+
+def test_a_draft_model_that_cant_be_one(make_decoder, make_recurrent, tokenizer, texts: list[str]) -> None:
+    other = train_tokenizer(TokenizerSettings(vocabulary_size=300), texts)
+    with pytest.raises(GenerationError, match="tokenizer is another"):
+        DraftModel(make_decoder(), other, tokenizer, rows=1)
+    with pytest.raises(GenerationError, match="give a decoder"):
+        DraftModel(make_recurrent(), tokenizer, tokenizer, rows=1)
 
 
 def test_texts_and_ends_are_those_of_generate(model, tokenizer, guessing: bool) -> None:

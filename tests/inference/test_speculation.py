@@ -2,34 +2,34 @@
 
 import pytest
 
-from textmill.inference.speculation import LONGEST, NgramGuesser, PassCost
+from textmill.inference.speculation import LONGEST, Guesser, Luck, PassCost
 
 
 def test_what_followed_before_is_guessed() -> None:
-    guesser = NgramGuesser()
+    guesser = Guesser()
     assert guesser.guess([1, 2, 3, 4, 5], 3) == []
     assert guesser.guess([1, 2, 3, 4, 5, 9, 2, 3], 3) == [4, 5, 9]
     assert guesser.guess([1, 2, 3, 4, 5, 9, 2, 3, 7, 8, 2, 3], 2) == [7, 8]  # the last time counts
-    longer = NgramGuesser()
+    longer = Guesser()
     # … but more tokens in common count more.
     assert longer.guess([1, 2, 3, 4, 9, 2, 3, 7, 1, 2, 3], 1) == [4]
-    assert NgramGuesser().guess([], 3) == NgramGuesser().guess([5], 3) == []
+    assert Guesser().guess([], 3) == Guesser().guess([5], 3) == []
 
 
 def test_luck_follows_what_was_right_and_hope_returns() -> None:
-    guesser = NgramGuesser()
+    luck = Luck()
     for _ in range(40):
-        guesser.learn(guessed=4, right=0)
-    assert guesser.luck < 0.05
+        luck.learn(guessed=4, right=0)
+    assert luck.share < 0.05
     for _ in range(200):
-        guesser.learn(guessed=0, right=0)
-    assert guesser.luck == pytest.approx(0.5, abs=0.02)
+        luck.learn(guessed=0, right=0)
+    assert luck.share == pytest.approx(0.5, abs=0.02)
     for _ in range(40):
-        guesser.learn(guessed=4, right=4)
-    assert guesser.luck > 0.95
-    guesser.count([4, 5, 6], 4)
-    guesser.count([5, 6], 7)
-    assert (guesser.right, guesser.wrong) == (1, 2)
+        luck.learn(guessed=4, right=4)
+    assert luck.share > 0.95
+    luck.count([4, 5, 6], 4)
+    luck.count([5, 6], 7)
+    assert (luck.right, luck.wrong) == (1, 2)
 
 
 def test_cost_is_the_line_through_what_was_measured() -> None:
@@ -57,3 +57,4 @@ def test_as_many_guesses_as_pay(base: float, per_token: float, rows: int, luck: 
     for tokens in range(1, 200):
         cost.measure(tokens % 7 + 1, base + per_token * (tokens % 7 + 1))
     assert cost.worth(rows, luck) == expected
+    assert cost.worth(rows, luck, guessing=1.0) == 0  # a draft model that is slower than the pass

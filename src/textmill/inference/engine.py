@@ -7,7 +7,6 @@ buffers, for the worst case, is taken when an answer is let in: nothing that was
 
 import time
 from collections import deque
-from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -20,12 +19,13 @@ from ..models.encoder_decoder import EncoderDecoder
 from ..models.language_model import LanguageModel
 from ..models.slots import EncoderDecoderSlots, Slots
 from ..tokens.tokenizer import Tokenizer
-from .constraint import Constraint
+from .answer import Answer
+from .draft_model import DraftModel
 from .generate import refuse_encoder, refuse_long_prompt, start_of_target, unwritable
 from .prefix_cache import BLOCK, PrefixCache
 from .request import Delta, Request, TokenLogprob
 from .sampling import pick
-from .speculation import LONGEST, NgramGuesser, PassCost
+from .speculation import LONGEST, Speculation
 from .writing import StopStrings, Writing
 
 ROWS, QUEUE = 16, 64  # answers at once, and those that may wait
@@ -39,32 +39,22 @@ class EngineFull(GenerationError):
     retry_seconds = 1.0
 
 
-class Answer:
-    """One request's life in the engine. `deltas` holds what is new of it, the newest last; once the last has its
-    `finish_reason`, nothing more comes."""
-
-    def __init__(self, request: Request, read: Sequence[int], writing: Writing):
-        self.request, self.writing = request, writing
-        self.read = list(read)  # what the model has been given, or is to be given: prompt and answer
-        self.length = 0  # how many of them it has read
-        self.cached = 0  # how many of them were known already
-        self.deltas: deque[Delta] = deque()
-        self.finished = False
-        self.guesser = NgramGuesser()
-        self.constraint = None if request.grammar is None else Constraint(request.grammar, writing.left)
-        self.error: Exception | None = None  # what ended it, where that wasn't the model
-
-
 class Engine:
     """`rows` answers at once of one model, and `queue` that wait. Of one thread; see engine_thread.py for many users.
 
     `memory`: bytes that the rows' states may take; None: half of what is free; a quarter as much again may be taken by what is
     remembered of prompts. `context`: what a prompt and its answer may have in tokens: the model's own context, or what the
-    memory holds of it; None where there is no limit.
+    memory holds of it; None where there is no limit. `draft` guesses what the model may write.
     """
 
     def __init__(
-        self, model: LanguageModel, tokenizer: Tokenizer, rows: int = ROWS, queue: int = QUEUE, memory: int | None = None
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        rows: int = ROWS,
+        queue: int = QUEUE,
+        memory: int | None = None,
+        draft: DraftModel | None = None,
     ):
         refuse_encoder(model)
         if rows < 1 or queue < 1:
@@ -80,7 +70,7 @@ class Engine:
         self.reading: Answer | None = None  # has the row behind them
         self._forbidden = torch.tensor(sorted(unwritable(model, tokenizer)), dtype=torch.int64)
         self._decode_seconds, self._token_seconds = 0.0, 0.0  # of the last step, and of the last prompt's tokens
-        self._pass_cost = PassCost()
+        self._speculation = Speculation(draft)
 
     def submit(self, request: Request) -> Answer:
         """Let a request wait for its turn. Raises GenerationError where it can't be served, EngineFull where it can't wait."""
@@ -209,31 +199,27 @@ class Engine:
 
     def _decode(self) -> None:
         """One token of each answer, and more where guesses turn out right."""
-        began = time.perf_counter()
         answers = list(self.decoding)
-        lengths = [answer.length for answer in answers]
-        guesses = self._guesses(answers, lengths)
+        guesses = self._guesses(answers)
+        began = time.perf_counter()
         width = 1 + max(map(len, guesses))
         inputs = torch.zeros((len(answers), width), dtype=torch.int64)
         for row, answer, guessed in zip(inputs, answers, guesses):
             row[: 1 + len(guessed)] = torch.tensor([answer.read[-1], *guessed])
-        hidden = self.model.hidden(inputs.to(self.model.device), state=self.slots.view(0, lengths))
+        state = self.slots.view(0, [answer.length for answer in answers])
+        hidden = self.model.hidden(inputs.to(self.model.device), state=state)
         places = [row * width + place for row, guessed in enumerate(guesses) for place in range(1 + len(guessed))]
         self._pick(answers, guesses, hidden.flatten(0, 1)[places] if width > 1 else hidden[:, 0])
         self._decode_seconds = time.perf_counter() - began
-        self._pass_cost.measure(len(answers) * width, self._decode_seconds)
+        self._speculation.cost.measure(len(answers) * width, self._decode_seconds)
 
-    def _guesses(self, answers: list[Answer], lengths: list[int]) -> list[list[int]]:
-        """The tokens that may follow each answer's last: as many as pay, and none that couldn't be taken back."""
-        if not self.slots.keeps_past:
+    def _guesses(self, answers: list[Answer]) -> list[list[int]]:
+        """The tokens that may follow each answer's last; none that couldn't be taken back."""
+        room = LONGEST if self.context is None else self.context - max(answer.length for answer in answers) - 1
+        if not self.slots.keeps_past or room < 1:
             return [[] for _ in answers]
-        room = LONGEST if self.context is None else self.context - max(lengths) - 1
-        guesses = []
-        for answer in answers:
-            left = answer.request.max_tokens - len(answer.writing.tokens) - 1
-            most = min(self._pass_cost.worth(len(answers), answer.guesser.luck), left, room)
-            guesses.append(answer.guesser.guess(answer.read, most) if most > 0 else [])
-        return guesses
+        most = [min(answer.writing.left - 1, room) for answer in answers]
+        return self._speculation.guesses([answer.guesser for answer in answers], [answer.read for answer in answers], most)
 
     def _pick(self, answers: list[Answer], guesses: list[list[int]], hidden: Tensor) -> None:
         """Pick each answer's next tokens: one, and one more behind each guess that was right. `hidden` has a state, (D,), for
@@ -262,7 +248,7 @@ class Engine:
             if answer.finished or right == len(guessed) or token != guessed[right]:
                 break
             right += 1
-        answer.guesser.learn(len(guessed), right)
+        answer.guesser.used.learn(len(guessed), right)
 
     def _write(self, answer: Answer, logits: Tensor, guessed: list[int]) -> int:
         """Pick one token of an answer, of logits (V,), and say what is new. `guessed`: this one, perhaps, and more."""
@@ -276,7 +262,7 @@ class Engine:
         text, finish_reason = answer.writing.push(token, complete=constraint is not None and constraint.complete)
         answer.read.append(token)
         if guessed:
-            answer.guesser.count(guessed, token)
+            answer.guesser.used.count(guessed, token)
         counts = answer.cached, answer.guesser.right, answer.guesser.wrong
         answer.deltas.append(Delta(text, len(answer.writing.tokens), told, *counts, finish_reason))
         answer.finished = finish_reason is not None

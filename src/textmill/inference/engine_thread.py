@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, Callable
 from ..errors import GenerationError, TextmillError
 from ..models.language_model import LanguageModel
 from ..tokens.tokenizer import Tokenizer
-from .engine import QUEUE, ROWS, Answer, Engine, EngineFull
+from .answer import Answer
+from .engine import QUEUE, ROWS, Engine, EngineFull
 from .request import Delta, Request
 
 MOST_UNREAD = 10_000  # deltas of an answer that may lie unfetched

@@ -1,4 +1,4 @@
-"""Guessing several tokens at once, so that one pass over the weights can write them all: n-gram speculation.
+"""Guessing several tokens at once, so that one pass over the weights can write them all.
 
 What followed the last few tokens where they stood before, in the prompt or the answer, is the guess (prompt lookup; Saxena
 2023). A guess is right only if it is the token that this position's random number picks from the model's own distribution, so
@@ -8,33 +8,19 @@ are made follows from what a token more in a pass costs here, and from how often
 
 from collections.abc import Sequence
 
+from .draft_model import DraftModel
+
 LONGEST = 8  # tokens that are guessed for one answer in one pass
 GRAMS = (4, 3, 2)  # how many tokens must have stood before, the most first
 HOPE = 0.5  # the share of right guesses that an answer begins with, and that it slowly returns to while none are made
 FORGET = 0.9  # of what was measured before, kept with each new measurement
 
 
-class NgramGuesser:
-    """What may follow the tokens of one answer."""
+class Luck:
+    """How often guesses of one kind were right, for one answer: `share` of late; `right` and `wrong` in all."""
 
     def __init__(self) -> None:
-        self._next: dict[tuple[int, ...], int] = {}  # the place behind the last time that these tokens stood in a row
-        self._known = 0  # tokens that the table knows
-        self.luck = HOPE  # of late, how many guesses were right
-        self.right = self.wrong = 0  # guesses in all
-
-    def guess(self, tokens: Sequence[int], most: int) -> list[int]:
-        """At most `most` tokens that may follow `tokens`; often none."""
-        for place in range(max(self._known, 1), len(tokens)):
-            for size in GRAMS:
-                if place >= size:
-                    self._next[tuple(tokens[place - size : place])] = place
-        self._known = len(tokens)
-        for size in GRAMS:
-            found = self._next.get(tuple(tokens[-size:])) if len(tokens) >= size else None
-            if found is not None:
-                return list(tokens[found : found + most])
-        return []
+        self.share, self.right, self.wrong = HOPE, 0, 0
 
     def count(self, guessed: Sequence[int], token: int) -> None:
         """Count the first of what was guessed as right, or else all of it as wrong, now that the token is known."""
@@ -47,9 +33,42 @@ class NgramGuesser:
         """Remember that of `guessed` tokens the first `right` ones were."""
         tried = min(guessed, right + 1)  # what stands behind a wrong guess was never judged
         for number in range(tried):
-            self.luck = FORGET * self.luck + (1 - FORGET) * (number < right)
+            self.share = FORGET * self.share + (1 - FORGET) * (number < right)
         if not tried:
-            self.luck += (1 - FORGET) / 5 * (HOPE - self.luck)
+            self.share += (1 - FORGET) / 5 * (HOPE - self.share)
+
+
+class Guesser:
+    """What may follow the tokens of one answer. `used`: the kind of its last guess, by what followed before or by a model."""
+
+    def __init__(self) -> None:
+        self._next: dict[tuple[int, ...], int] = {}  # the place behind the last time that these tokens stood in a row
+        self._known = 0  # tokens that the table knows
+        self.repeated, self.drafted = Luck(), Luck()
+        self.used = self.repeated
+
+    @property
+    def right(self) -> int:
+        """Guesses that were right, of both kinds."""
+        return self.repeated.right + self.drafted.right
+
+    @property
+    def wrong(self) -> int:
+        """Guesses that were wrong."""
+        return self.repeated.wrong + self.drafted.wrong
+
+    def guess(self, tokens: Sequence[int], most: int) -> list[int]:
+        """At most `most` tokens that may follow `tokens`, since they did before; often none."""
+        for place in range(max(self._known, 1), len(tokens)):
+            for size in GRAMS:
+                if place >= size:
+                    self._next[tuple(tokens[place - size : place])] = place
+        self._known = len(tokens)
+        for size in GRAMS:
+            found = self._next.get(tuple(tokens[-size:])) if len(tokens) >= size else None
+            if found is not None:
+                return list(tokens[found : found + most])
+        return []
 
 
 class PassCost:
@@ -85,14 +104,38 @@ class PassCost:
             return 0.0
         return max(self._seconds / self._weight - self.per_token * self._tokens / self._weight, 0.0)
 
-    def worth(self, rows: int, luck: float) -> int:
-        """How many guesses pay for one of `rows` answers of which a share `luck` of guesses is right.
+    def worth(self, rows: int, luck: float, guessing: float = 0.0) -> int:
+        """How many guesses pay for one of `rows` answers of which a share `luck` of guesses is right, where making one takes
+        `guessing` seconds.
 
         Guess number n is right with probability luckⁿ, and saves then what a token of the answer costs without it.
         """
-        per_token = self.per_token
-        without = self.base / rows + per_token
+        without = self.base / rows + self.per_token
+        costs = self.per_token + guessing
         count, chance = 0, luck
-        while count < LONGEST and chance * without > per_token:
+        while count < LONGEST and chance * without > costs:
             count, chance = count + 1, chance * luck
         return count
+
+
+class Speculation:
+    """Which guesses are made for the answers of one engine. `draft`: a model that guesses where nothing is repeated."""
+
+    def __init__(self, draft: DraftModel | None = None):
+        self.cost, self.draft = PassCost(), draft
+
+    def guesses(self, guessers: Sequence[Guesser], texts: Sequence[list[int]], most: Sequence[int]) -> list[list[int]]:
+        """For each answer, of its text so far, the tokens that may follow: as many as pay, and at most so many."""
+        rows, found, wanted = len(texts), list[list[int]](), list[int]()
+        for guesser, text, limit in zip(guessers, texts, most):
+            count = min(self.cost.worth(rows, guesser.repeated.share), limit)
+            found.append(guesser.guess(text, count) if count > 0 else [])
+            guesser.used = guesser.repeated
+            drafting = 0
+            if self.draft is not None and not found[-1]:
+                guesser.used = guesser.drafted
+                drafting = min(self.cost.worth(rows, guesser.drafted.share, self.draft.seconds), limit)
+            wanted.append(max(drafting, 0))
+        if self.draft is None or not any(wanted):
+            return found
+        return [guess or drafted for guess, drafted in zip(found, self.draft.guess(texts, wanted))]
