@@ -5,9 +5,9 @@ import contextlib
 
 import pytest
 import torch
-from textmill.inference.answer import Answer
 
 from textmill.errors import GenerationError
+from textmill.inference.answer import Answer
 from textmill.inference.draft_model import DraftModel
 from textmill.inference.engine import Engine, EngineFull
 from textmill.inference.engine_thread import EngineThread

@@ -4,8 +4,8 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
-from textmill.inference.answer import Answer
 
+from textmill.inference.answer import Answer
 from textmill.inference.engine import Engine
 from textmill.inference.prefix_cache import BLOCK, PrefixCache
 from textmill.inference.request import Request
