@@ -19,7 +19,9 @@ import textmill
 from textmill.inference.engine_thread import EngineThread, TooSlow
 from textmill.inference.request import Request
 from textmill.serving import app
+from textmill.serving.loading import loading
 from textmill.serving.served import Served
+from textmill.serving.server import listen
 
 
 def figures(address: str, **headers: str) -> dict[tuple, float]:
@@ -136,3 +138,17 @@ def test_what_nobody_fetches_isnt_written_for_ever(folders: dict[str, Path], mon
         asyncio.run(fetch_late())
     finally:
         engine.close()
+
+
+def test_who_comes_while_models_are_loaded_is_told_so() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with loading(listening):
+            for answer in (
+                requests.get(f"{address}/ready", timeout=30),
+                requests.post(f"{address}/v1/completions", json={"prompt": "a" * 10_000}, timeout=30),
+            ):
+                assert answer.status_code == 503 and answer.json()["error"]["code"] == "loading"
+                assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
+                assert int(answer.headers["retry-after-ms"]) > 0
+        assert listening.gettimeout() is None

@@ -40,6 +40,7 @@ def serve(
     from .. import load
     from ..machine.device import best_device
     from ..serving.limits import Limits
+    from ..serving.loading import loading
     from ..serving.server import listen, read_keys, run
 
     if host not in LOOPBACK and api_keys is None:
@@ -47,13 +48,14 @@ def serve(
             f"--host {host} lets other machines in, and without keys everybody; give --api-keys FILE, one key a line"
         )
     keys = read_keys(api_keys) if api_keys is not None else []
-    listening = listen(host, port)  # before the models are loaded, which may take a while
+    listening = listen(host, port)
     folders = {}
-    for path in models:
-        name = path.name.removeprefix("sample:")
-        if name in folders:
-            raise GenerationError(f"two models are called {name}; requests name them so, so rename one of their folders")
-        folders[name] = load(path)
-        folders[name].model.to(best_device())
+    with loading(listening):
+        for path in models:
+            name = path.name.removeprefix("sample:")
+            if name in folders:
+                raise GenerationError(f"two models are called {name}; requests name them so, so rename one of their folders")
+            folders[name] = load(path)
+            folders[name].model.to(best_device())
     limits = Limits(requests_per_minute, tokens_per_minute)
     run(listening, folders, keys, rows, queue, limits, deadline, patience)

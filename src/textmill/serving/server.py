@@ -26,7 +26,7 @@ def listen(host: str, port: int) -> socket.socket:
         found = socket.socket(family, socket.SOCK_STREAM)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
-        found.listen(1024)  # who comes before the server is up waits
+        found.listen(1024)
     except OSError as error:
         raise GenerationError(
             f"can't listen at {host}:{port}: {error.strerror or error}; give another --port or --host"
