@@ -320,6 +320,15 @@ def test_keys(serve, folders: dict[str, Path], tmp_path: Path) -> None:
             assert answer.status == 200
 
 
+def test_a_draft_model_changes_no_answer(serve, folders: dict[str, Path], client: openai.OpenAI) -> None:
+    asked: Any = {"model": "talker", "messages": ASKED, "max_tokens": 40, "temperature": 0}
+    expected = client.chat.completions.create(**asked).choices[0].message.content
+    with serve(folders["talker"], "--draft", folders["talker"]) as address:
+        guessed = openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0).chat.completions.create(**asked)
+        assert guessed.choices[0].message.content == expected
+        assert guessed.usage and guessed.usage.completion_tokens_details
+
+
 def test_what_cant_start_says_why(folders: dict[str, Path], tmp_path: Path) -> None:
     def refused(*words: object) -> str:
         command = [sys.executable, "-m", "textmill", "serve", *map(str, words)]
@@ -333,6 +342,7 @@ def test_what_cant_start_says_why(folders: dict[str, Path], tmp_path: Path) -> N
     assert "fewer than 16 characters" in refused(folders["base"], "--api-keys", tmp_path / "short")
     assert "no keys" in refused(folders["base"], "--api-keys", tmp_path / "none")
     assert "can't read the keys" in refused(folders["base"], "--api-keys", tmp_path / "missing")
+    assert "give a decoder" in refused(folders["base"], "--draft", folders["lstm"], "--port", 0)
     assert "two models are called base" in refused(folders["base"], folders["base"])
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -23,6 +23,10 @@ def serve(
     api_keys: Annotated[Path | None, typer.Option(help="A file with the keys that are let in, one a line.")] = None,
     rows: Annotated[int, typer.Option(min=1, help="Answers that are written at once.")] = 16,
     queue: Annotated[int, typer.Option(min=1, help="Answers that may wait; who comes after them is sent away (429).")] = 64,
+    draft: Annotated[
+        Path | None,
+        typer.Option(help="A small decoder of the same tokens, which guesses; no answer changes by it."),
+    ] = None,
     requests_per_minute: Annotated[
         int | None, typer.Option(min=1, help="Requests that a key may make in a minute; no limit by default.")
     ] = None,
@@ -57,5 +61,8 @@ def serve(
                 raise GenerationError(f"two models are called {name}; requests name them so, so rename one of their folders")
             folders[name] = load(path)
             folders[name].model.to(best_device())
+        guessing = load(draft) if draft is not None else None
+        if guessing is not None:
+            guessing.model.to(best_device())
     limits = Limits(requests_per_minute, tokens_per_minute)
-    run(listening, folders, keys, rows, queue, limits, deadline, patience)
+    run(listening, folders, keys, rows, queue, limits, deadline, patience, guessing)

@@ -11,6 +11,7 @@ from ..errors import GenerationError, TextmillError
 from ..models.language_model import LanguageModel
 from ..tokens.tokenizer import Tokenizer
 from .answer import Answer
+from .draft_model import DraftModel
 from .engine import QUEUE, ROWS, Engine, EngineFull
 from .request import Delta, Request
 
@@ -30,8 +31,15 @@ class TooSlow(GenerationError):
 class EngineThread:
     """One engine and its thread. Nobody else may touch the engine."""
 
-    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, rows: int = ROWS, queue: int = QUEUE):
-        self._engine = Engine(model, tokenizer, rows, queue)
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        rows: int = ROWS,
+        queue: int = QUEUE,
+        draft: DraftModel | None = None,
+    ):
+        self._engine = Engine(model, tokenizer, rows, queue, draft=draft)
         self._asked: deque[tuple[Request, Tell]] = deque()
         self._unwanted: deque[Tell] = deque()
         self._open: dict[Tell, Answer] = {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..formats.model_folder import ModelFolder
+from ..inference.draft_model import DraftModel
 from ..inference.embed import embed
 from ..inference.engine import QUEUE, ROWS, EngineFull
 from ..inference.engine_thread import EngineThread
@@ -18,10 +19,19 @@ COMPILE_SECONDS = 10.0  # that a grammar has
 class Served:
     """One model under the name that requests give it. `engine` is None where it doesn't write."""
 
-    def __init__(self, name: str, folder: ModelFolder, created: int, rows: int = ROWS, queue: int = QUEUE):
+    def __init__(
+        self,
+        name: str,
+        folder: ModelFolder,
+        created: int,
+        rows: int = ROWS,
+        queue: int = QUEUE,
+        draft: ModelFolder | None = None,
+    ):
         self.name, self.created = name, created
         self.model, self.tokenizer = folder.model, folder.tokenizer
-        self.engine = EngineThread(self.model, self.tokenizer, rows, queue) if self.model.writes else None
+        guessing = draft and self.model.writes and DraftModel(draft.model, draft.tokenizer, self.tokenizer, rows)
+        self.engine = EngineThread(self.model, self.tokenizer, rows, queue, guessing or None) if self.model.writes else None
         self.queue = queue
         self._grammars, self._compiler = Grammars(self.tokenizer), concurrent.futures.ThreadPoolExecutor(1, "grammars")
         self._compiling = 0

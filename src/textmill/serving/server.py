@@ -58,11 +58,13 @@ def run(
     limits: Limits,
     deadline: float | None,
     patience: float,
+    draft: ModelFolder | None = None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; then open answers are finished, within `DRAIN_SECONDS`."""
+    """Serve until SIGTERM or Ctrl-C; then open answers are finished, within `DRAIN_SECONDS`. `draft` guesses for
+    every model. Raises GenerationError where it can't."""
     log.install()
     now = int(time.time())
-    models = {name: Served(name, folder, now, rows, queue) for name, folder in folders.items()}
+    models = {name: Served(name, folder, now, rows, queue, draft) for name, folder in folders.items()}
     host, port, *_ = listening.getsockname()
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     print(f"serving {', '.join(models)} at {address}/v1, with a page at {address} (Ctrl-C ends)", flush=True)
