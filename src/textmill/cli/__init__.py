@@ -9,6 +9,7 @@ import sys
 from ..errors import TextmillError
 from ..interruption import Stopped
 from . import (  # noqa: F401  (each adds its verbs to the app)
+    batch,
     compare,
     encoders,
     evaluate,

@@ -9,7 +9,7 @@ from .. import __version__
 
 GROUPS = {
     "A model's life": ("run", "corpus", "tokenizer", "tokens", "train", "report"),
-    "Use and judge a model": ("generate", "chat", "serve", "fill", "embed", "evaluate", "compare", "inspect"),
+    "Use and judge a model": ("generate", "chat", "serve", "batch", "fill", "embed", "evaluate", "compare", "inspect"),
     "Models from elsewhere, and to elsewhere": ("import", "export"),
     "Word vectors": ("vectors", "neighbours"),
     "Before you begin": ("doctor", "recipe", "sample"),
@@ -40,6 +40,7 @@ EXAMPLES = {
         "serve runs/wikipedia-sample models/minilm --port 8080",
         "serve models/smollm2 --host 0.0.0.0 --api-keys keys.txt",
     ],
+    "batch": ["batch sample:smollm2 requests.jsonl answers.jsonl"],
     "fill": ['fill runs/encoder "Paris is the <|mask|> of France."'],
     "embed": [
         'embed models/minilm "A cat sleeps." "The kitten naps." "Stocks fell." --similarity',

@@ -2,22 +2,19 @@
 that a request gives."""
 
 import asyncio
-import base64
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from .. import __version__
 from ..inference.engine_thread import EngineThread
-from ..inference.request import Delta
 from ..inference.request import Request as EngineRequest
-from . import errors, page
+from . import errors, page, requests
 from .answers import Form, Piece
 from .errors import ApiError
 from .guard import Guard, caller
@@ -93,52 +90,24 @@ def create_app(
     async def chat(body: ChatBody, request: Request) -> Response:
         told: Told = request.state.told
         served, ignored = named(body, told), body.unknown()
-        engine = served.writer()
-        if body.top_logprobs is not None and not body.logprobs:
-            raise ApiError(400, "top_logprobs needs logprobs: true", "top_logprobs", "invalid_value")
         async with asyncio.timeout_at(told.ends):
-            prompt = await served.chat_prompt([message.said() for message in body.messages])
-        logprobs = (body.top_logprobs or 0) if body.logprobs else None
-        most = body.max_completion_tokens or body.max_tokens
-        if None not in (body.max_completion_tokens, body.max_tokens) and body.max_tokens != most:
-            raise ApiError(
-                400, "max_tokens is the old name of max_completion_tokens; give one of them", "max_tokens", "invalid_value"
-            )
-        grammar = await served.grammar(body.rule())
-        asked = body.requests(prompt, logprobs, most, continues=False, salt=_salt(request), grammar=grammar)
-        form = Form(True, served.name, served.tokenizer, len(prompt))
-        return await _answered(request, metrics, engine, form, body, ignored, asked)
+            form, asked = await requests.of_chat(served, body, _salt(request))
+        return await _answered(request, metrics, served.writer(), form, body, ignored, asked)
 
     @app.post("/v1/completions")
     async def complete(body: CompletionBody, request: Request) -> Response:
         told: Told = request.state.told
         served, ignored = named(body, told), body.unknown()
-        engine = served.writer()
         async with asyncio.timeout_at(told.ends):
-            prompt = await served.prompt(body.prompt)
-        continues = bool(body.prompt) and served.model.family != "encoder-decoder"
-        grammar = await served.grammar(body.rule())
-        asked = body.requests(prompt, body.logprobs, body.max_tokens, continues, _salt(request), grammar)
-        form = Form(False, served.name, served.tokenizer, len(prompt))
-        return await _answered(request, metrics, engine, form, body, ignored, asked)
+            form, asked = await requests.of_completion(served, body, _salt(request))
+        return await _answered(request, metrics, served.writer(), form, body, ignored, asked)
 
     @app.post("/v1/embeddings")
     async def embeddings(body: EmbeddingBody, request: Request) -> Response:
         told: Told = request.state.told
         served, ignored = named(body, told), body.unknown()
-        texts = [body.input] if isinstance(body.input, str) else body.input
         async with asyncio.timeout_at(told.ends):
-            vectors, told.read = await served.embedded(texts)
-        data = [
-            {
-                "object": "embedding",
-                "index": place,
-                "embedding": _encoded(vector) if body.encoding_format == "base64" else vector,
-            }
-            for place, vector in enumerate(vectors)
-        ]
-        usage = {"prompt_tokens": told.read, "total_tokens": told.read}
-        content = {"object": "list", "data": data, "model": served.name, "usage": usage}
+            content, told.read = await requests.embeddings(served, body)
         return JSONResponse(content, headers=_headers(ignored))
 
     return app
@@ -157,13 +126,13 @@ async def _answered(
     headers = {**_headers(ignored), "X-Seed": str(asked[0].sampling.seed), "X-Max-Tokens": str(asked[0].max_tokens)}
     told: Told = request.state.told
     told.read = form.prompt_tokens
-    pieces = metrics.watched(_side_by_side([engine.stream(one) for one in asked], told.ends), told)
+    pieces = metrics.watched(requests.side_by_side([engine.stream(one) for one in asked], told.ends), told)
     if body.stream:
         first = await _unless_left(request, anext(pieces))
         usage = body.stream_options is not None and body.stream_options.include_usage
         stream = form.chunks(_behind(first, pieces), usage)
         return StreamingResponse(stream, media_type="text/event-stream", headers={**headers, "Cache-Control": "no-cache"})
-    return JSONResponse(form.whole(await _unless_left(request, _collected(pieces))), headers=headers)
+    return JSONResponse(form.whole(await _unless_left(request, requests.collected(pieces))), headers=headers)
 
 
 async def _unless_left(request: Request, wanted: Awaitable[Result]) -> Result:
@@ -177,39 +146,6 @@ async def _unless_left(request: Request, wanted: Awaitable[Result]) -> Result:
     finally:
         leaving.cancel()
         working.cancel()
-
-
-async def _side_by_side(streams: Sequence[AsyncGenerator[Delta, None]], ends: float | None) -> AsyncGenerator[Piece, None]:
-    """What is new of several answers, as it comes, each with its number. The first error ends them all, and the deadline."""
-    news = asyncio.Queue[Piece | Exception](maxsize=1)  # what isn't fetched waits in the answers' own backlogs
-
-    async def hand_on(number: int, stream: AsyncGenerator[Delta, None]) -> None:
-        try:
-            async with contextlib.aclosing(stream):
-                async for delta in stream:
-                    await news.put((number, delta))
-        except Exception as error:
-            await news.put(error)
-
-    tasks = [asyncio.ensure_future(hand_on(number, stream)) for number, stream in enumerate(streams)]
-    try:
-        still_open = len(streams)
-        while still_open:
-            async with asyncio.timeout_at(ends):
-                new = await news.get()
-            if isinstance(new, Exception):
-                raise new
-            yield new
-            still_open -= new[1].finish_reason is not None
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _collected(pieces: AsyncGenerator[Piece, None]) -> list[Piece]:
-    async with contextlib.aclosing(pieces):
-        return [piece async for piece in pieces]
 
 
 async def _behind(first: Piece, pieces: AsyncGenerator[Piece, None]) -> AsyncIterator[Piece]:
@@ -234,10 +170,6 @@ def _headers(ignored: list[str]) -> dict[str, str]:
     """What a header can't hold of the names is percent-encoded; the empty name is told as two quotation marks."""
     names = (quote(name[:100], safe="!#$&'*+/?@^_`|~[]{}()<>=:;-.") or '""' for name in ignored[:50])
     return {"X-Ignored-Params": ", ".join(names)} if ignored else {}
-
-
-def _encoded(vector: list[float]) -> str:
-    return base64.b64encode(np.array(vector, dtype="<f4").tobytes()).decode()
 
 
 def _salt(request: Request) -> str:

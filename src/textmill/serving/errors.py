@@ -1,12 +1,13 @@
 """What a client is told when it can't be served: OpenAI's error body, with all four keys, whatever went wrong."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from ..errors import TextmillError
@@ -41,6 +42,8 @@ def of_exception(error: Exception) -> ApiError:
     """What is said of an error of ours; of any other, that it is one, and no more."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, ValidationError):
+        return of_invalid(error.errors()[0])
     if isinstance(error, EngineFull):
         return ApiError(429, str(error), code="queue_full", retry_seconds=error.retry_seconds)
     if isinstance(error, EngineStopped):
@@ -51,6 +54,16 @@ def of_exception(error: Exception) -> ApiError:
         return ApiError(400, str(error), code="invalid_value")
     LOG.error("a request ended in an error of ours", exc_info=error)
     return ApiError(500, "the server made a mistake; its log tells more", code="internal_error")
+
+
+def of_invalid(first: Mapping[str, Any]) -> ApiError:
+    """What is said of a body that doesn't fit its schema, by the `first` of pydantic's errors."""
+    # Of a field that takes several types, the library adds the one that it tried.
+    tried = ("body", "str", "int", "list", "dict")
+    parts = [str(part) for part in first["loc"] if part not in tried]
+    where = ".".join(part for part in parts if part.isdigit() or part.isidentifier())
+    found = "" if first["type"] in ("missing", "json_invalid") else f"; found {first['input']!s:.80}"
+    return ApiError(400, f"{where or 'the body'}: {first['msg']}{found}", where or None, "invalid_value")
 
 
 def response(error: Exception) -> JSONResponse:
@@ -72,13 +85,7 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        # Of a field that takes several types, the library adds the one that it tried.
-        tried = ("body", "str", "int", "list", "dict")
-        parts = [str(part) for part in first["loc"] if part not in tried]
-        where = ".".join(part for part in parts if part.isdigit() or part.isidentifier())
-        found = "" if first["type"] in ("missing", "json_invalid") else f"; found {first['input']!s:.80}"
-        return response(ApiError(400, f"{where or 'the body'}: {first['msg']}{found}", where or None, "invalid_value"))
+        return response(of_invalid(error.errors()[0]))
 
     async def of_routing(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

@@ -1,0 +1,92 @@
+"""From a request's body to its answer, whoever brought it: the server's routes and batch files ask the engine so."""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..inference.request import Delta, Request
+from .answers import Form, Piece
+from .errors import ApiError
+from .schema import ChatBody, CompletionBody, EmbeddingBody
+from .served import Served
+
+
+async def of_chat(served: Served, body: ChatBody, salt: str) -> tuple[Form, list[Request]]:
+    """What the engine is asked for a chat, and how the answer is written. Raises ApiError, GenerationError."""
+    served.writer()
+    if body.top_logprobs is not None and not body.logprobs:
+        raise ApiError(400, "top_logprobs needs logprobs: true", "top_logprobs", "invalid_value")
+    prompt = await served.chat_prompt([message.said() for message in body.messages])
+    logprobs = (body.top_logprobs or 0) if body.logprobs else None
+    most = body.max_completion_tokens or body.max_tokens
+    if None not in (body.max_completion_tokens, body.max_tokens) and body.max_tokens != most:
+        raise ApiError(
+            400, "max_tokens is the old name of max_completion_tokens; give one of them", "max_tokens", "invalid_value"
+        )
+    grammar = await served.grammar(body.rule())
+    asked = body.requests(prompt, logprobs, most, continues=False, salt=salt, grammar=grammar)
+    return Form(True, served.name, served.tokenizer, len(prompt)), asked
+
+
+async def of_completion(served: Served, body: CompletionBody, salt: str) -> tuple[Form, list[Request]]:
+    """What the engine is asked for a completion, and how it is written. Raises ApiError, GenerationError."""
+    served.writer()
+    prompt = await served.prompt(body.prompt)
+    continues = bool(body.prompt) and served.model.family != "encoder-decoder"
+    grammar = await served.grammar(body.rule())
+    asked = body.requests(prompt, body.logprobs, body.max_tokens, continues, salt, grammar)
+    return Form(False, served.name, served.tokenizer, len(prompt)), asked
+
+
+async def embeddings(served: Served, body: EmbeddingBody) -> tuple[dict[str, Any], int]:
+    """The answer with the vectors of texts, and the tokens that were read. Raises EngineFull, GenerationError."""
+    vectors, read = await served.embedded([body.input] if isinstance(body.input, str) else body.input)
+    base64_wanted = body.encoding_format == "base64"
+    data = [
+        {"object": "embedding", "index": place, "embedding": _encoded(vector) if base64_wanted else vector}
+        for place, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": read, "total_tokens": read}
+    return {"object": "list", "data": data, "model": served.name, "usage": usage}, read
+
+
+async def side_by_side(streams: Sequence[AsyncGenerator[Delta, None]], ends: float | None) -> AsyncGenerator[Piece, None]:
+    """What is new of several answers, as it comes, each with its number. The first error ends them all, and the deadline."""
+    news = asyncio.Queue[Piece | Exception](maxsize=1)  # what isn't fetched waits in the answers' own backlogs
+
+    async def hand_on(number: int, stream: AsyncGenerator[Delta, None]) -> None:
+        try:
+            async with contextlib.aclosing(stream):
+                async for delta in stream:
+                    await news.put((number, delta))
+        except Exception as error:
+            await news.put(error)
+
+    tasks = [asyncio.ensure_future(hand_on(number, stream)) for number, stream in enumerate(streams)]
+    try:
+        still_open = len(streams)
+        while still_open:
+            async with asyncio.timeout_at(ends):
+                new = await news.get()
+            if isinstance(new, Exception):
+                raise new
+            yield new
+            still_open -= new[1].finish_reason is not None
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def collected(pieces: AsyncGenerator[Piece, None]) -> list[Piece]:
+    """All of them."""
+    async with contextlib.aclosing(pieces):
+        return [piece async for piece in pieces]
+
+
+def _encoded(vector: list[float]) -> str:
+    return base64.b64encode(np.array(vector, dtype="<f4").tobytes()).decode()
