@@ -277,6 +277,13 @@ def test_health_and_ready_need_no_key(address: str) -> None:
             assert json.load(answer)["status"] == "ok"
 
 
+def test_health_tells_each_engines_rows(address: str) -> None:
+    with urllib.request.urlopen(address + "/health") as answer:
+        rows = json.load(answer)["rows"]
+    assert set(rows) == {"talker", "base", "lstm"}  # the encoder has no engine
+    assert all(each["all"] == 3 and 0 <= each["free"] <= 3 and each["open"] >= 0 for each in rows.values())
+
+
 def test_who_leaves_frees_his_row(client: openai.OpenAI, address: str) -> None:
     """Three rows, and twelve clients that leave answers of ten thousand tokens: the next is answered all the same."""
     asked: Any = {"model": "lstm", "prompt": "The", "max_tokens": 10_000, "temperature": 1.0}

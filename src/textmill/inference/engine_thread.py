@@ -112,6 +112,10 @@ class EngineThread:
         """What is remembered of prompts."""
         return self._engine.prefixes.bytes if self._engine.prefixes is not None else 0
 
+    def rows(self) -> dict[str, int]:
+        """How many rows the engine has, how many of them no answer has, and how many answers are open."""
+        return {"all": self._engine.slots.capacity, "free": self._engine.free_rows, "open": self.open_answers}
+
     def close(self) -> None:
         """Stop; answers that are open end with an error."""
         self._closed = True

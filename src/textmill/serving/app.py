@@ -68,7 +68,8 @@ def create_app(
     @app.get("/health")
     def health() -> JSONResponse:
         still = [name for name, served in models.items() if served.engine and not served.engine.alive(STILL_SECONDS)]
-        return JSONResponse({"status": "ill" if still else "ok", "not_moving": still}, 503 if still else 200)
+        rows = {name: served.engine.rows() for name, served in models.items() if served.engine}
+        return JSONResponse({"status": "ill" if still else "ok", "not_moving": still, "rows": rows}, 503 if still else 200)
 
     @app.get("/ready")
     def ready() -> dict[str, str]:
