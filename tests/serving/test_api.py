@@ -42,6 +42,10 @@ def streamed(chunks) -> tuple[str, str | None, Any]:
 def test_models(client: openai.OpenAI) -> None:
     assert {model.id for model in client.models.list()} == {"talker", "base", "lstm", "encoder"}
     assert client.models.retrieve("lstm").object == "model"
+    talker, lstm, encoder = (client.models.retrieve(name).model_dump() for name in ("talker", "lstm", "encoder"))
+    assert talker["context_length"] == 256 and lstm["context_length"] is None
+    assert talker["bytes_per_token"] > 0 and lstm["bytes_per_token"] > 0 and encoder["bytes_per_token"] is None
+    assert talker["memory_bytes_per_second"] is None  # until doctor has measured it
     with pytest.raises(openai.NotFoundError, match="there is no model other; served are"):
         client.models.retrieve("other")
 
@@ -66,6 +70,52 @@ def test_a_conversation_goes_on_with_the_answer_as_it_came(client: openai.OpenAI
         answer = client.chat.completions.create(model="talker", messages=asked, max_tokens=5, seed=1)
         asked += [answer.choices[0].message, {"role": "user", "content": "And then?"}]
     assert answer.choices
+
+
+def test_an_answer_that_was_begun_goes_on_to_the_same_end(client: openai.OpenAI, folders: dict[str, Path]) -> None:
+    tokenizer = textmill.load(folders["talker"]).tokenizer
+    asked: Any = {"model": "talker", "max_tokens": 16, "temperature": 0}
+    halved = 0
+    for question in ("Why?", "What is a module?", "Name three."):
+        whole = client.chat.completions.create(messages=[{"role": "user", "content": question}], **asked, logprobs=True)
+        [choice] = whole.choices
+        assert choice.logprobs and choice.logprobs.content and whole.usage
+        pieces = [bytes(entry.bytes or []) for entry in choice.logprobs.content]
+        # The longest beginning up to the middle whose text has the tokens that it was written with.
+        for length in range(8, 0, -1):
+            begun = b"".join(pieces[:length]).decode("utf-8", "replace")
+            if [tokenizer.token_bytes(id) for id in tokenizer.encode(begun)] == pieces[:length]:
+                break
+        else:
+            continue
+        halved += 1
+        messages: Any = [{"role": "user", "content": question}, {"role": "assistant", "content": begun}]
+        go_on: Any = {**asked, "messages": messages, "max_tokens": 16 - length, "extra_body": {"continue_final_message": True}}
+        rest = client.chat.completions.create(**go_on)
+        assert begun + (rest.choices[0].message.content or "") == choice.message.content
+        assert rest.usage and rest.usage.prompt_tokens == whole.usage.prompt_tokens + length
+        assert streamed(client.chat.completions.create(**go_on, stream=True))[0] == rest.choices[0].message.content
+    assert halved
+
+
+def test_a_begun_answer_never_holds_special_tokens(client: openai.OpenAI, folders: dict[str, Path]) -> None:
+    tokenizer = textmill.load(folders["talker"]).tokenizer
+    question: Any = {"role": "user", "content": "x"}
+    counts = []
+    for begun in ("", "<|endoftext|>"):
+        messages: Any = [question, {"role": "assistant", "content": begun}]
+        more: Any = {"continue_final_message": True}
+        answer = client.chat.completions.create(model="talker", messages=messages, max_tokens=1, extra_body=more)
+        assert answer.usage
+        counts.append(answer.usage.prompt_tokens)
+    assert counts[1] - counts[0] == len(tokenizer.encode("<|endoftext|>")) > 1
+
+
+@pytest.mark.parametrize("role", ["user", "system"])
+def test_only_an_answer_can_be_gone_on_with(client: openai.OpenAI, role: str) -> None:
+    messages: Any = [{"role": "user", "content": "x"}, {"role": role, "content": "y"}]
+    with pytest.raises(openai.BadRequestError, match=f"an assistant's message; the last one is of the {role}"):
+        client.chat.completions.create(model="talker", messages=messages, extra_body={"continue_final_message": True})
 
 
 def test_completions_are_the_model_s_own(client: openai.OpenAI, folders: dict[str, Path]) -> None:

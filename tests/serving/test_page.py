@@ -272,7 +272,7 @@ def test_a_model_without_a_chat_template_goes_on_from_the_text(visit: Callable[.
     answered(page, "Once").locator(".figures", has_text="limit").wait_for()
     page.locator("#plain:visible").wait_for()
     page.press("#message", "Enter")  # nothing written: the text goes on
-    page.locator("article").nth(2).wait_for()
+    page.locator("article").nth(2).locator(".figures").wait_for()
     assert page.locator("article .text").all_inner_texts() == ["Once", " [Once]", " [Once [Once]]"]
 
 

@@ -40,6 +40,7 @@ class EngineThread:
         draft: DraftModel | None = None,
     ):
         self._engine = Engine(model, tokenizer, rows, queue, draft=draft)
+        self.context = self._engine.context  # in tokens; see there
         self._asked: deque[tuple[Request, Tell]] = deque()
         self._unwanted: deque[Tell] = deque()
         self._open: dict[Tell, Answer] = {}

@@ -12,7 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from .cores import usable_cores
 from .device import best_device, machine_name, synchronize
 from .finding import Finding
-from .profile import peak_flops
+from .neighbours import Neighbours
+from .profile import memory_key, peak_flops, remember
 from .speed import matrix_flops, memory_bytes_per_second
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.int8)
@@ -70,10 +71,11 @@ def threads() -> Iterator[Finding]:
 
 
 def memory_speed() -> Iterator[Finding]:
-    """Bytes per second to and from memory, by number of threads."""
-    device = best_device()
+    """Bytes per second to and from memory, by number of threads; the most is remembered."""
+    device, watch = best_device(), Neighbours()
     if device.type != "cpu":
         speed = memory_bytes_per_second(device)
+        remember(memory_key(device), speed, watch.crowded())
         yield Finding("Speed", "memory", "ok", f"{speed / 1e9:,.0f} GB/s", values={"bytes_per_second": speed})
         return
     before, speeds = torch.get_num_threads(), {}
@@ -83,6 +85,7 @@ def memory_speed() -> Iterator[Finding]:
             speeds[count] = memory_bytes_per_second(device)
     finally:
         torch.set_num_threads(before)
+    remember(memory_key(device), max(speeds.values()), watch.crowded())
     text = ", ".join(f"{count}: {speed / 1e9:.1f}" for count, speed in speeds.items()) + " GB/s by number of threads"
     yield Finding("Speed", "memory", "ok", text, values={"bytes_per_second": speeds})
 

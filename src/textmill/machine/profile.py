@@ -84,6 +84,11 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     return measured
 
 
+def memory_key(device: torch.device) -> str:
+    """Where the bytes per second to and from a device's memory are remembered."""
+    return f"memory/{device.type}"
+
+
 def _read() -> dict[str, dict[str, Any]]:
     """All machines' entries. A damaged file is forgotten, and that is said."""
     path = profile_file()

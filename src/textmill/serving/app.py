@@ -163,8 +163,16 @@ async def _left(request: Request) -> None:
 
 
 def _card(served: Served) -> dict[str, Any]:
-    """What is told of a model."""
-    return {"id": served.name, "object": "model", "created": served.created, "owned_by": "textmill"}
+    """What is told of a model; what goes beyond OpenAI's is None where it isn't known, or where there is no limit."""
+    return {
+        "id": served.name,
+        "object": "model",
+        "created": served.created,
+        "owned_by": "textmill",
+        "context_length": served.context_length,
+        "bytes_per_token": served.bytes_per_token,
+        "memory_bytes_per_second": served.memory_bytes_per_second,
+    }
 
 
 def _headers(ignored: list[str]) -> dict[str, str]:

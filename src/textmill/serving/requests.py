@@ -20,7 +20,9 @@ async def of_chat(served: Served, body: ChatBody, salt: str) -> tuple[Form, list
     served.writer()
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(400, "top_logprobs needs logprobs: true", "top_logprobs", "invalid_value")
-    prompt = await served.chat_prompt([message.said() for message in body.messages])
+    begun = body.begun()
+    messages = body.messages if begun is None else body.messages[:-1]
+    prompt = await served.chat_prompt([message.said() for message in messages], begun or "")
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
     most = body.max_completion_tokens or body.max_tokens
     if None not in (body.max_completion_tokens, body.max_tokens) and body.max_tokens != most:
@@ -28,7 +30,7 @@ async def of_chat(served: Served, body: ChatBody, salt: str) -> tuple[Form, list
             400, "max_tokens is the old name of max_completion_tokens; give one of them", "max_tokens", "invalid_value"
         )
     grammar = await served.grammar(body.rule())
-    asked = body.requests(prompt, logprobs, most, continues=False, salt=salt, grammar=grammar)
+    asked = body.requests(prompt, logprobs, most, continues=bool(begun), salt=salt, grammar=grammar)
     return Form(True, served.name, served.tokenizer, len(prompt)), asked
 
 

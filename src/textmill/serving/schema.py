@@ -198,7 +198,8 @@ class Message(Known):
 
 
 class ChatBody(WritingBody):
-    """POST /v1/chat/completions."""
+    """POST /v1/chat/completions. `continue_final_message` goes beyond OpenAI's: the last message is the beginning of the
+    answer, which goes on with it."""
 
     neutral = {
         "tools": (None, []),
@@ -215,6 +216,17 @@ class ChatBody(WritingBody):
     max_completion_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     logprobs: bool | None = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
+    continue_final_message: bool | None = False
+
+    def begun(self) -> str | None:
+        """What the answer begins with; None where it begins anew. Raises ApiError where the last message is nobody's answer."""
+        if not self.continue_final_message:
+            return None
+        last = self.messages[-1]
+        if last.role != "assistant":
+            message = f"continue_final_message goes on with an assistant's message; the last one is of the {last.role}"
+            raise ApiError(400, message, "continue_final_message", "invalid_value")
+        return str(last.said()["content"])
 
 
 class CompletionBody(WritingBody):

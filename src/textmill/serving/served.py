@@ -11,13 +11,20 @@ from ..inference.embed import embed
 from ..inference.engine import QUEUE, ROWS, EngineFull
 from ..inference.engine_thread import EngineThread
 from ..inference.grammar import Grammar, Grammars, Rule
+from ..machine.profile import memory_key, recall
+from ..models.count import count
 from .errors import ApiError
 
 COMPILE_SECONDS = 10.0  # that a grammar has
 
 
 class Served:
-    """One model under the name that requests give it. `engine` is None where it doesn't write."""
+    """One model under the name that requests give it. `engine` is None where it doesn't write.
+
+    `context_length`: how many tokens a prompt and its answer may have together; None where nothing limits them together.
+    `bytes_per_token`: of weights, which are read once for each token that is written. `memory_bytes_per_second`: what
+    doctor measured of the memory that they lie in; None where that isn't remembered.
+    """
 
     def __init__(
         self,
@@ -32,6 +39,12 @@ class Served:
         self.model, self.tokenizer = folder.model, folder.tokenizer
         guessing = draft and self.model.writes and DraftModel(draft.model, draft.tokenizer, self.tokenizer, rows)
         self.engine = EngineThread(self.model, self.tokenizer, rows, queue, guessing or None) if self.model.writes else None
+        limited = self.model.family != "encoder-decoder"  # there the source has a limit of its own
+        limit = self.model.context_limit if self.engine is None else self.engine.context
+        self.context_length = limit if limited else None
+        bytes_per_weight = self.model.embedding.weight.element_size()
+        self.bytes_per_token = int(count(self.model.config).decode_bytes(bytes_per_weight)) if self.engine else None
+        self.memory_bytes_per_second = recall(memory_key(self.model.device))
         self.queue = queue
         self._grammars, self._compiler = Grammars(self.tokenizer), concurrent.futures.ThreadPoolExecutor(1, "grammars")
         self._compiling = 0
@@ -44,12 +57,13 @@ class Served:
             raise ApiError(400, message, "model", "model_not_supported")
         return self.engine
 
-    async def chat_prompt(self, messages: Sequence[dict[str, Any]]) -> list[int]:
-        """The tokens of a conversation, made off the event loop. Raises ApiError where the model has no chat template."""
+    async def chat_prompt(self, messages: Sequence[dict[str, Any]], begun: str = "") -> list[int]:
+        """The tokens of a conversation and of the beginning of its answer, made off the event loop. Raises ApiError where the
+        model has no chat template."""
         if self.tokenizer.chat_template is None:
             message = f"{self.name} has no chat template, since it continues texts and doesn't answer; use /v1/completions"
             raise ApiError(400, message, "model", "no_chat_template")
-        return await asyncio.to_thread(self.tokenizer.encode_chat, messages)
+        return await asyncio.to_thread(lambda: self.tokenizer.encode_chat(messages) + self.tokenizer.encode(begun))
 
     async def prompt(self, text: str | list[int]) -> list[int]:
         """The tokens of a text to go on from; of an encoder–decoder, of the source."""

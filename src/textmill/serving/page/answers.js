@@ -1,9 +1,10 @@
 /**
  * One answer from the model, as it is written: by chat, or, where the model has no chat template, as a text that goes on.
+ * Where the history ends with an answer, the model goes on with it.
  *
  * @typedef {import("./conversation.js").Message} Message
  * @typedef {import("./conversation.js").Token} Token
- * @typedef {{text: string, tokens: Token[], ended?: string, count?: number, plain: boolean}} Part
+ * @typedef {{text: string, tokens: Token[], ended?: string, count?: number, total?: number, plain: boolean}} Part
  */
 import { ApiError, stream } from "./api.js";
 
@@ -29,6 +30,7 @@ export async function* answer(model, system, history, sampling, signal) {
     if (system) messages.unshift({ role: "system", content: system });
     try {
       const body = { ...shared, messages, logprobs: true, top_logprobs: ALTERNATIVES };
+      if (history[history.length - 1].role === "assistant") body.continue_final_message = true;
       for await (const chunk of stream("v1/chat/completions", body, signal)) yield part(chunk, false, decoder);
       return;
     } catch (error) {
@@ -52,6 +54,7 @@ function part(chunk, plain, decoder) {
     tokens: plain ? completionTokens(choice.logprobs, choice.text) : chatTokens(choice.logprobs, decoder),
     ended: choice.finish_reason ?? undefined,
     count: chunk.usage?.completion_tokens,
+    total: chunk.usage?.total_tokens,
     plain,
   };
 }

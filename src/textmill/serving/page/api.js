@@ -18,10 +18,12 @@ export class ApiError extends Error {
   }
 }
 
-/** The names of the models that are served. @returns {Promise<string[]>} */
+/**
+ * The models that are served; see `Served` for the figures.
+ * @returns {Promise<{id: string, context_length?: number, bytes_per_token?: number, memory_bytes_per_second?: number}[]>}
+ */
 export async function models() {
-  const response = await ask("v1/models", {});
-  return (await response.json()).data.map((model) => model.id);
+  return (await (await ask("v1/models", {})).json()).data;
 }
 
 /** Markdown as html that the server made safe. @param {string} text @returns {Promise<string>} */

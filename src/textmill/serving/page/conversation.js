@@ -4,7 +4,7 @@
  *
  * @typedef {{text: string, probability: number, others: [string, number][]}} Token  one token and its likeliest rivals
  * @typedef {{id: string, parent: string, role: "user"|"assistant", text: string, tokens?: Token[], model?: string,
- *   plain?: boolean, count?: number, seconds?: number, ended?: string}} Message
+ *   plain?: boolean, count?: number, total?: number, seconds?: number, ended?: string}} Message
  * @typedef {{id: string, changed: number, system: string, messages: Message[], chosen: Record<string, string>}} Conversation
  */
 

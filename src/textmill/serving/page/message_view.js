@@ -8,8 +8,9 @@
  * @typedef {{busy: boolean, coloured: boolean, unanswered: boolean}} State  busy: an answer is being written, so that nothing
  *   can be changed; unanswered: a question that nothing follows
  */
-import { markdown } from "./api.js";
+import { showFormatted } from "./formatted.js";
 import { say } from "./language.js";
+import { figures } from "./figures.js";
 import { appendTokens } from "./token_view.js";
 
 /**
@@ -30,11 +31,12 @@ export function messageView(message, versions, { busy, coloured, unanswered }, a
   return element;
 }
 
-/** More of an answer that is being written. @param {HTMLElement} element  of messageView @param {string} text @param {any[]} tokens @param {boolean} coloured */
-export function appendText(element, text, tokens, coloured) {
+/** More of an answer that is being written. @param {HTMLElement} element  of messageView @param {Message} message @param {string} text @param {any[]} tokens @param {boolean} coloured */
+export function appendText(element, message, text, tokens, coloured) {
   const place = /** @type {HTMLElement} */ (element.querySelector(".text"));
-  if (coloured && tokens.length) appendTokens(place, tokens, null);
-  else place.append(text);
+  if (coloured && message.tokens.length) appendTokens(place, tokens, null);
+  else if (message.plain) place.append(text);
+  else showFormatted(place, message);
 }
 
 /**
@@ -46,15 +48,8 @@ function drawText(place, message, coloured, branch) {
     appendTokens(place, message.tokens, branch && ((index, token) => branch(message, index, token)));
     return;
   }
-  place.textContent = message.text;
-  if (message.role === "user" || message.plain || !message.text || !message.ended) return;
-  markdown(message.text).then(
-    (html) => {
-      place.innerHTML = html;
-      place.classList.add("formatted");
-    },
-    () => {}, // the text stands there as it is
-  );
+  if (message.role === "user" || message.plain) place.textContent = message.text;
+  else showFormatted(place, message);
 }
 
 /** @param {HTMLElement} bar @param {HTMLElement} element @param {Message} message @param {Message[]} versions @param {Actions} actions */
@@ -75,19 +70,7 @@ function drawBar(bar, element, message, versions, actions) {
   });
   if (navigator.clipboard) bar.append(copy); // missing where the page comes by plain http from another machine
   if (message.role === "user") bar.append(button(say("edit"), () => edit(element, message, actions)));
-  else bar.append(button(say("again"), () => actions.again(message)), figures(message));
-}
-
-/** @param {Message} message */
-function figures(message) {
-  const element = document.createElement("span");
-  element.className = "figures";
-  const { count, seconds, ended } = message;
-  const speed = count > 1 && seconds > 0 ? ((count - 1) / seconds).toFixed(1) : null;
-  const parts = count ? [speed ? say("tokens_speed", { count, speed }) : say("tokens", { count })] : [];
-  if (["length", "stopped", "error"].includes(ended)) parts.push(say(`ended_${ended}`));
-  element.textContent = parts.join(" · ");
-  return element;
+  else bar.append(button(say("again"), () => actions.again(message)), ...figures(message));
 }
 
 /** Turns a question into a field. @param {HTMLElement} element @param {Message} message @param {Actions} actions */

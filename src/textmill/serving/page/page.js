@@ -8,6 +8,7 @@
 import { answer, isPlain } from "./answers.js";
 import { ApiError, models, useKey } from "./api.js";
 import { ROOT, add, before, choose, newConversation, path, versions } from "./conversation.js";
+import { tellModels } from "./figures.js";
 import { say, translate } from "./language.js";
 import { appendText, messageView } from "./message_view.js";
 import { sampling, startSettings } from "./settings.js";
@@ -22,6 +23,8 @@ let conversation = conversations()[0] ?? newConversation("");
 /** Stops the answer that is being written. @type {AbortController|null} */
 let writing = null;
 let coloured = Boolean(settings().coloured);
+/** Whether the end of the thread stays in sight as it grows. */
+let following = true;
 
 function draw() {
   const actions = { again, edit, choose: follow, branch };
@@ -86,7 +89,7 @@ function save() {
 /**
  * Lets the model answer below a message.
  * @param {string} parent @param {Message[]} history
- * @param {Token[]} start  the tokens that the answer begins with, in a running text
+ * @param {Token[]} start  the tokens that the answer begins with
  */
 async function write(parent, history, start = []) {
   tell("");
@@ -107,11 +110,9 @@ async function write(parent, history, start = []) {
       reply.tokens.push(...next.tokens);
       reply.count = next.count ?? Math.max(reply.count, reply.tokens.length - start.length);
       if (next.text) reply.seconds = (performance.now() - first) / 1000;
+      reply.total = next.total ?? reply.total;
       reply.ended = next.ended ?? reply.ended;
-      if (own !== conversation) continue;
-      const follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
-      appendText(thread.lastElementChild, next.text, next.tokens, coloured);
-      if (follows) toEnd();
+      if (own === conversation) appendText(thread.lastElementChild, reply, next.text, next.tokens, coloured);
     }
     reply.ended ??= "stop";
   } catch (error) {
@@ -158,7 +159,7 @@ function again(each) {
 }
 
 /**
- * Goes on with a running text from another token than the model's. @param {Message} reply
+ * Goes on with an answer from another token than the model's, as a new version. @param {Message} reply
  * @param {number} place  of the token that is replaced @param {string} text  of the token that takes its place
  */
 function branch(reply, place, text) {
@@ -169,9 +170,9 @@ function branch(reply, place, text) {
   void write(reply.parent, before(conversation, reply), [...kept, { text, probability, others }]);
 }
 
-/** Whether an answer can be gone on with from any of its tokens: a running text that its tokens spell. @param {Message} each */
-function canBranch({ plain, text, tokens, model: writer }) {
-  return Boolean(plain && tokens && writer === model.value && text.startsWith(textOf(tokens.slice(0, -1))));
+/** Whether an answer can be gone on with from any of its tokens: they spell it, and the model is its own. @param {Message} each */
+function canBranch({ text, tokens, model: writer }) {
+  return Boolean(tokens && writer === model.value && text.startsWith(textOf(tokens.slice(0, -1))));
 }
 
 /** @param {Token[]} tokens */
@@ -223,7 +224,9 @@ function grow() {
 
 async function listModels() {
   try {
-    const names = await models();
+    const found = await models();
+    const names = found.map(({ id }) => id);
+    tellModels(found);
     model.replaceChildren(...names.map((name) => new Option(name, name)));
     if (names.includes(settings().model)) model.value = settings().model;
     tell(names.length ? "" : say("no_models"));
@@ -233,6 +236,11 @@ async function listModels() {
   }
 }
 
+// Who reads the end goes on to read it, also where html takes the place of text; who has scrolled up stays there.
+scroller.addEventListener("scroll", () => {
+  following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
+});
+new ResizeObserver(() => following && toEnd()).observe(thread);
 message.addEventListener("input", grow);
 message.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // an input method's Enter takes its word

@@ -46,7 +46,7 @@ function show(span) {
     const row = table.insertRow();
     row.className = text === token.text ? "taken" : "";
     const cell = row.insertCell();
-    if (held === span && text !== token.text && !text.includes("\ufffd")) {
+    if (held === span && text !== token.text && text && !text.includes("\ufffd")) {
       const place = [...span.parentElement.children].indexOf(span);
       cell.append(button(visible(text), () => branch(place, text)));
     } else cell.textContent = visible(text);
@@ -63,9 +63,9 @@ function show(span) {
   popover.style.top = `${below ? place.bottom + 4 : Math.max(8, place.top - height - 4)}px`;
 }
 
-/** Spaces and line ends as signs that can be seen. @param {string} text */
+/** Spaces and line ends as signs that can be seen; a special token, which has no text, in words. @param {string} text */
 function visible(text) {
-  return text.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥");
+  return text === "" ? say("no_text") : text.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥");
 }
 
 /** @param {KeyboardEvent} event */
