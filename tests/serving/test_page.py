@@ -5,6 +5,7 @@ The API it talks to is the real one in the last tests, and else a stand-in, sinc
 
 import asyncio
 import json
+import re
 import shutil
 import socket
 import threading
@@ -41,7 +42,8 @@ def scripted_api() -> FastAPI:
 
     @app.get("/v1/models")
     def models() -> dict[str, Any]:
-        return {"object": "list", "data": [{"id": "talker"}, {"id": "writer"}]}
+        figures = {"context_length": 500, "bytes_per_token": 270_000_000, "memory_bytes_per_second": 12_600_000_000.0}
+        return {"object": "list", "data": [{"id": "talker", **figures}, {"id": "writer"}]}
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
@@ -69,7 +71,7 @@ def scripted_api() -> FastAPI:
                 await asyncio.sleep(0.05)
                 yield event({"choices": [{"delta": {"content": "…"}, "logprobs": None, "finish_reason": None}]})
             yield event({"choices": [{"delta": {}, "logprobs": None, "finish_reason": "stop"}]})
-            yield event({"choices": [], "usage": {"completion_tokens": 99}})
+            yield event({"choices": [], "usage": {"completion_tokens": 99, "total_tokens": 125}})
             yield "data: [DONE]\n\n"
 
         return StreamingResponse(chunks(), media_type="text/event-stream")
@@ -288,6 +290,76 @@ def test_a_running_text_goes_on_from_another_token(visit: Callable[..., Any]) ->
     assert page.locator("#alternatives").is_hidden()
 
 
+def test_an_answer_goes_on_from_another_token(visit: Callable[..., Any]) -> None:
+    page = visit()
+    answered(page, "x")
+    page.click("#probabilities")
+    page.locator(".token").nth(2).click()
+    with page.expect_request("**/v1/chat/completions") as request:
+        page.get_by_role("button", name="<b>rival</b>").first.click()
+    body = request.value.post_data_json
+    begun = f"{HOSTILE[:8]}<b>rival</b>"
+    assert body["continue_final_message"] is True
+    assert body["messages"] == [{"role": "user", "content": "x"}, {"role": "assistant", "content": begun}]
+    page.locator("article.assistant", has_text="2 / 2").wait_for()
+    text = page.locator("article.assistant .text").inner_text()
+    assert text.startswith(begun) and text.endswith(f"你好，{begun}")
+    with page.expect_request("**/v1/chat/completions") as request:
+        page.get_by_role("button", name="Regenerate").click()
+    assert "continue_final_message" not in request.value.post_data_json
+
+
+def test_markdown_is_formatted_while_it_grows(visit: Callable[..., Any]) -> None:
+    page = visit()
+    open_requests, most = set[Any](), 0
+
+    def asked(request: Any) -> None:
+        nonlocal most
+        if request.url.endswith("/page/markdown"):
+            open_requests.add(request)
+            most = max(most, len(open_requests))
+
+    page.on("request", asked)
+    page.on("requestfinished", lambda request: open_requests.discard(request))
+    ask(page, SLOW)
+    answer = page.locator("article.assistant .text")
+    bold = answer.locator("strong", has_text="bold").element_handle()  # while it is being written
+    assert bold and page.locator("#stop").is_visible()
+    for dots in ("……", "…………………………"):  # each further text stands there, formatted or not
+        page.locator("article.assistant", has_text=f"slow{dots}").wait_for()
+    assert bold.is_visible()  # a block that stays as it was is never drawn anew
+    page.keyboard.press("Escape")
+    page.locator(".figures", has_text="You stopped it").wait_for()
+    page.locator("article.assistant .text.formatted").wait_for()
+    assert page.locator("article.assistant .text p").last.inner_text().startswith("你好，slow……")
+    assert most == 1
+    assert answer.locator("img, script, iframe").count() == 0
+
+
+def test_colours_come_while_an_answer_grows(visit: Callable[..., Any]) -> None:
+    page = visit()
+    page.click("#probabilities")
+    asked = list[str]()
+    page.on("request", lambda request: asked.append(request.url))
+    ask(page, "x")
+    page.locator("article.assistant .figures", has_text="99").wait_for()
+    assert "".join(page.locator(".token").all_text_contents()) == f"{HOSTILE}你好，x"
+    assert not any(url.endswith("/page/markdown") for url in asked)
+
+
+def test_speed_beside_the_limit_and_how_full_the_context_is(visit: Callable[..., Any]) -> None:
+    page = visit()
+    answer = answered(page, "x")
+    figures = answer.locator(".figures")
+    assert re.search(r"^99 tokens · [\d.]+ tokens/s, \d+ % of this machine’s limit$", figures.inner_text())
+    assert "270 MB" in figures.get_attribute("title") and "46.7 tokens/s at most" in figures.get_attribute("title")
+    assert answer.locator(".context").inner_text() == "125 / 500 tokens of context"
+    assert answer.locator(".context meter").evaluate("meter => [meter.value, meter.max]") == [125, 500]
+    page.click("#new")
+    page.select_option("#model", "writer")  # of which neither is known
+    assert answered(page, "x").locator(".context").count() == 0
+
+
 def test_a_question_without_an_answer_can_be_asked_again(visit: Callable[..., Any]) -> None:
     page = visit()
     # The browser notes the refusal as it notes every 400.
@@ -384,6 +456,30 @@ def test_a_conversation_with_the_real_server(visit: Callable[..., Any], address:
     assert first["text"] == second["text"]  # the seed is the same
     assert len(first["tokens"]) == 12 and all(0 <= token["probability"] <= 1 for token in first["tokens"])
     assert all(len(token["others"]) == 5 for token in first["tokens"])
+
+
+def test_an_answer_goes_on_from_another_token_by_the_real_server(visit: Callable[..., Any], address: str) -> None:
+    page = visit(address)
+    page.select_option("#model", "talker")
+    page.click("#open_settings")
+    page.fill("#max_tokens", "9")
+    page.fill("#temperature", "0")
+    page.click("#done")
+    page.click("#probabilities")
+    answered(page, "Hello").locator(".context", has_text="/ 256").wait_for()
+    used = page.locator(".context meter").evaluate("meter => meter.value")
+    first = page.locator(".token").all_text_contents()
+    rivals = page.locator("#alternatives button")
+    for place in range(1, 9):
+        page.locator(".token").nth(place).dispatch_event("click")
+        if rivals.count():
+            break
+    rivals.first.click()
+    page.locator("article.assistant", has_text="2 / 2").wait_for()
+    second = page.locator(".token").all_text_contents()
+    assert len(second) == place + 1 + 9
+    assert second[:place] == first[:place] and second[place] != first[place]
+    assert page.locator(".context meter").evaluate("meter => meter.value") >= used
 
 
 def test_a_running_text_by_the_real_server(visit: Callable[..., Any], address: str) -> None:

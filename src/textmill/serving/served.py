@@ -63,6 +63,9 @@ class Served:
         if self.tokenizer.chat_template is None:
             message = f"{self.name} has no chat template, since it continues texts and doesn't answer; use /v1/completions"
             raise ApiError(400, message, "model", "no_chat_template")
+        if begun and self.model.family == "encoder-decoder":
+            message = f"{self.name} reads a conversation apart from its answer, so that no answer can be gone on with"
+            raise ApiError(400, message, "continue_final_message", "model_not_supported")
         return await asyncio.to_thread(lambda: self.tokenizer.encode_chat(messages) + self.tokenizer.encode(begun))
 
     async def prompt(self, text: str | list[int]) -> list[int]:

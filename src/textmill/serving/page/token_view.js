@@ -65,7 +65,9 @@ function show(span) {
 
 /** Spaces and line ends as signs that can be seen; a special token, which has no text, in words. @param {string} text */
 function visible(text) {
-  return text === "" ? say("no_text") : text.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥");
+  if (text === "") return say("no_text");
+  const signs = text.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥");
+  return signs.replace(/[\0-\x1f]/g, (sign) => String.fromCodePoint(0x2400 + sign.codePointAt(0)));
 }
 
 /** @param {KeyboardEvent} event */
