@@ -42,8 +42,9 @@ def model(request: pytest.FixtureRequest, make_decoder, make_recurrent, make_enc
 
 @pytest.fixture(params=["as it pays", "always"])
 def guessing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Guesses are made where they pay, or always; nothing but the time may tell."""
+    """Guesses are made where they pay, or always, and rows are read in groups likewise; nothing but the time may tell."""
     if request.param == "always":
+        monkeypatch.setattr("textmill.inference.passes.GROUP_COST", 0)
         monkeypatch.setattr(PassCost, "worth", lambda self, rows, luck, guessing=0.0: 5)
     return request.param == "always"
 
@@ -165,15 +166,16 @@ def test_logprobs_are_the_training_forward_s(model, tokenizer, guessing: bool) -
     answers = [engine.submit(request) for request in requests_of(model, tokenizer, GREEDY, logprobs=3)]
     run(engine)
     for answer in answers:
-        for written, delta in enumerate(answer.deltas):
-            [told] = delta.logprobs
+        for written, told in enumerate([told for delta in answer.deltas for told in delta.logprobs]):
             expected = next_logits(model, tokenizer, answer, written).log_softmax(dim=-1)
             assert told.token == answer.writing.tokens[written]
             assert told.logprob == pytest.approx(float(expected[told.token]), abs=1e-4)
             assert [value for _, value in told.alternatives] == pytest.approx(expected.topk(3).values.tolist(), abs=1e-4)
 
 
-def test_a_prompt_in_chunks_is_read_as_the_whole(make_decoder, make_recurrent, tokenizer) -> None:
+def test_a_prompt_in_chunks_is_read_as_the_whole(
+    make_decoder, make_recurrent, tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While another answer is being written, a long prompt is read bit by bit; its answer is the same."""
     for model in (make_decoder(vocabulary_size=512), make_recurrent(vocabulary_size=512)):
         prompt = tuple(tokenizer.encode("the list of names that a class statement binds, and what " * 3)[:45])
@@ -183,11 +185,12 @@ def test_a_prompt_in_chunks_is_read_as_the_whole(make_decoder, make_recurrent, t
         engine = Engine(model, tokenizer)
         engine.submit(Request((5, 6), Sampling(temperature=1.0), max_tokens=40))
         engine.tick()
-        engine._chunk = lambda: 16  # type: ignore[method-assign]
-        chunked = engine.submit(Request(prompt, GREEDY, max_tokens=10))
-        engine.tick()
-        assert chunked.length == 16
-        run(engine)
+        with monkeypatch.context() as patch:
+            patch.setattr("textmill.inference.engine.MOST_CHUNK", 16)
+            chunked = engine.submit(Request(prompt, GREEDY, max_tokens=10))
+            engine.tick()
+            assert chunked.length == 16
+            run(engine)
         assert chunked.writing.tokens == expected.writing.tokens
 
 

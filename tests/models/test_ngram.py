@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import CorpusError, ModelError
@@ -103,6 +103,7 @@ def test_training_text_is_cheaper_than_other_text(model: NgramModel) -> None:
     assert training_cost < bits_per_byte(model) * math.log(2)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.binary()))
 def test_every_document_has_a_finite_cost_for_each_symbol_and_its_end(model: NgramModel, text: str | bytes) -> None:
     nats = model.nats(text)
@@ -137,6 +138,7 @@ def test_text_of_many_characters_gets_wider_symbols_and_a_lower_order() -> None:
     assert (english.alphabet.size, english.order) == (260, 7)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.text(), st.binary().map(lambda raw: raw.decode("latin-1")), st.text("月山春é"))),
     st.text("月山春éa𠀀"),

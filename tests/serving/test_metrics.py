@@ -107,14 +107,18 @@ def test_an_engine_that_stands_still_is_ill(held, monkeypatch) -> None:
     served, inside, go_on = held
     monkeypatch.setattr(app, "STILL_SECONDS", 0.05)
     with TestClient(app.create_app({"base": served}), base_url="http://localhost") as client:
-        assert client.get("/health").json() == {"status": "ok", "not_moving": []}
+        assert client.get("/health").json() | {"rows": None} == {"status": "ok", "not_moving": [], "rows": None}
         body = {"model": "base", "prompt": "A", "max_tokens": 2}
         asking = threading.Thread(target=lambda: client.post("/v1/completions", json=body))
         asking.start()
         assert inside.wait(60)
         while (answer := client.get("/health")).status_code == 200:
             pass
-        assert answer.status_code == 503 and answer.json() == {"status": "ill", "not_moving": ["base"]}
+        assert answer.status_code == 503 and answer.json() | {"rows": None} == {
+            "status": "ill",
+            "not_moving": ["base"],
+            "rows": None,
+        }
         go_on.set()
         asking.join()
         assert client.get("/health").status_code == 200

@@ -1,7 +1,8 @@
 """One engine for every model that writes: many answers at once, each token of all of them from one pass over the weights.
 
-Answers come and go between two passes (continuous batching; Yu et al. 2022, Orca). Decoding goes first, then one bounded chunk
-of one prompt, so that a long prompt delays those who are being answered by a bounded time (Agrawal et al. 2023). A row of the
+Answers come and go between two passes (continuous batching; Yu et al. 2022, Orca). A pass writes for all of them, and reads one
+bounded chunk of one prompt beside, so that a long prompt delays those who are being answered by a bounded time (Agrawal et al.
+2023). A row of the
 buffers, for the worst case, is taken when an answer is let in: nothing that was let in is ever put out.
 """
 
@@ -22,6 +23,7 @@ from ..tokens.tokenizer import Tokenizer
 from .answer import Answer
 from .draft_model import DraftModel
 from .generate import refuse_encoder, refuse_long_prompt, start_of_target, unwritable
+from .passes import Group, grouped, run
 from .prefix_cache import BLOCK, PrefixCache
 from .request import Delta, Request, TokenLogprob
 from .sampling import pick
@@ -69,7 +71,6 @@ class Engine:
         self.decoding: list[Answer] = []  # answer n has row n
         self.reading: Answer | None = None  # has the row behind them
         self._forbidden = torch.tensor(sorted(unwritable(model, tokenizer)), dtype=torch.int64)
-        self._decode_seconds, self._token_seconds = 0.0, 0.0  # of the last step, and of the last prompt's tokens
         self._speculation = Speculation(draft)
 
     def submit(self, request: Request) -> Answer:
@@ -107,16 +108,18 @@ class Engine:
         """Write one token of each answer that is being written, then read one chunk of a prompt. False: nothing to do."""
         if self.idle:
             return False
-        if self.decoding:
-            try:
-                self._decode()
-            except Exception as error:  # such as too little memory: the next requests may be smaller
-                for answer in list(self.decoding):
-                    self._fail(answer, error)
-        if self.reading is not None:
-            self._go_on_reading(self.reading)
-        elif self.waiting and self.free_rows:
-            self._go_on_reading(self.waiting.popleft())
+        began = time.perf_counter()
+        answers, guesses = list(self.decoding), self._guesses()
+        tokens = [[answer.read[-1], *guessed] for answer, guessed in zip(answers, guesses)]
+        groups = grouped([answer.length for answer in answers], tokens, self.slots)
+        chunk = self._next_chunk(sum(len(group.lengths) * group.width for group in groups))
+        if chunk:
+            assert self.reading is not None
+            groups.append(Group(len(answers), [self.reading.length], [chunk]))
+        if groups:
+            self._take(answers, guesses, groups, chunk, run(self.model, self.slots, groups))
+            read = sum(len(group.lengths) * group.width for group in groups)
+            self._speculation.cost.measure(read, time.perf_counter() - began)
         return True
 
     def _context(self, rows: int, memory: int) -> int | None:
@@ -153,14 +156,26 @@ class Engine:
         stream = tokenizer.decode_stream(continues=request.continues)
         return Answer(request, read, Writing(stream, StopStrings(request.stop), tokenizer.end_ids, request.max_tokens, room))
 
-    def _go_on_reading(self, answer: Answer) -> None:
-        """Read one chunk of an answer's prompt."""
-        try:
-            if answer is not self.reading:
+    def _next_chunk(self, decoded: int) -> list[int]:
+        """The tokens of a prompt that are read beside `decoded` others: while someone waits for the next token, as many as take
+        no longer than those."""
+        if self.reading is None and self.waiting and self.free_rows:
+            answer = self.waiting.popleft()
+            try:
                 self._let_in(answer)
-            self._read_chunk(answer)
-        except Exception as error:
-            self._fail(answer, error)
+            except Exception as error:
+                self._fail(answer, error)
+        answer_read = self.reading
+        if answer_read is None:
+            return []
+        cost, most = self._speculation.cost, MOST_CHUNK
+        if decoded:
+            most = int(cost.base / cost.per_token) + decoded if cost.per_token else LEAST_CHUNK
+        begin = answer_read.length
+        end = min(begin + min(max(most, LEAST_CHUNK), MOST_CHUNK), len(answer_read.read))
+        if not self.slots.keeps_past:  # such a state can be remembered only where a block ends
+            end = min(end, begin - begin % BLOCK + BLOCK)
+        return answer_read.read[begin:end]
 
     def _let_in(self, answer: Answer) -> None:
         """Give an answer the next row."""
@@ -173,99 +188,100 @@ class Engine:
         if self.prefixes is not None:
             answer.length = answer.cached = self.prefixes.restore(row, answer.read, answer.request.salt)
 
-    def _read_chunk(self, answer: Answer) -> None:
-        """Read on in a prompt; behind its end the first token is picked."""
-        end = min(answer.length + self._chunk(), len(answer.read))
-        if not self.slots.keeps_past:  # such a state can be remembered only where a block ends
-            end = min(end, answer.length - answer.length % BLOCK + BLOCK)
-        chunk = answer.read[answer.length : end]
-        began = time.perf_counter()
-        state = self.slots.view(len(self.decoding), [answer.length])
-        hidden = self.model.hidden(torch.tensor([chunk], device=self.model.device), state=state)
-        answer.length = end
+    def _take(
+        self,
+        answers: list[Answer],
+        guesses: list[list[int]],
+        groups: list[Group],
+        chunk: list[int],
+        states: list[Tensor | Exception],
+    ) -> None:
+        """Take in what a pass gave: pick tokens of those that are being written, and count what was read of a prompt."""
+        picked: list[tuple[Answer, list[int], Tensor]] = []
+        failed: list[tuple[Answer, Exception]] = []
+        for group, found in zip(groups, states):
+            rows = range(group.first, group.first + len(group.lengths))
+            if chunk and group is groups[-1]:
+                assert self.reading is not None
+                if isinstance(found, Exception):
+                    failed.append((self.reading, found))
+                elif self._was_read(self.reading, len(chunk)):
+                    picked.append((self.decoding[-1], [], found[0, -1:]))
+            elif isinstance(found, Exception):
+                failed += [(answers[row], found) for row in rows]
+            else:
+                picked += [(answers[row], guesses[row], state[: 1 + len(guesses[row])]) for row, state in zip(rows, found)]
+        self._pick(picked, failed)
+
+    def _was_read(self, answer: Answer, tokens: int) -> bool:
+        """Count tokens of a prompt as read; behind its end, which is told, its answer is written."""
+        answer.length += tokens
         if self.prefixes is not None:
-            self.prefixes.keep(len(self.decoding), answer.read[:end], answer.request.salt)
-        if answer.length == len(answer.read):
-            self.reading = None
-            self.decoding.append(answer)
-            self._pick([answer], [[]], hidden[:, -1])
-        self._token_seconds = (time.perf_counter() - began) / len(chunk)
+            self.prefixes.keep(len(self.decoding), answer.read[: answer.length], answer.request.salt)
+        if answer.length < len(answer.read):
+            return False
+        self.reading = None
+        self.decoding.append(answer)
+        return True
 
-    def _chunk(self) -> int:
-        """How many tokens of a prompt are read at once: while others wait for their next token, what takes as long as that."""
-        if not self.decoding or not self._token_seconds:
-            return MOST_CHUNK if not self.decoding else LEAST_CHUNK
-        return min(MOST_CHUNK, max(LEAST_CHUNK, int(self._decode_seconds / self._token_seconds)))
-
-    def _decode(self) -> None:
-        """One token of each answer, and more where guesses turn out right."""
-        answers = list(self.decoding)
-        guesses = self._guesses(answers)
-        began = time.perf_counter()
-        width = 1 + max(map(len, guesses))
-        inputs = torch.zeros((len(answers), width), dtype=torch.int64)
-        for row, answer, guessed in zip(inputs, answers, guesses):
-            row[: 1 + len(guessed)] = torch.tensor([answer.read[-1], *guessed])
-        state = self.slots.view(0, [answer.length for answer in answers])
-        hidden = self.model.hidden(inputs.to(self.model.device), state=state)
-        places = [row * width + place for row, guessed in enumerate(guesses) for place in range(1 + len(guessed))]
-        self._pick(answers, guesses, hidden.flatten(0, 1)[places] if width > 1 else hidden[:, 0])
-        self._decode_seconds = time.perf_counter() - began
-        self._speculation.cost.measure(len(answers) * width, self._decode_seconds)
-
-    def _guesses(self, answers: list[Answer]) -> list[list[int]]:
+    def _guesses(self) -> list[list[int]]:
         """The tokens that may follow each answer's last; none that couldn't be taken back."""
-        room = LONGEST if self.context is None else self.context - max(answer.length for answer in answers) - 1
+        answers = self.decoding
+        longest = max((answer.length for answer in answers), default=0)
+        room = LONGEST if self.context is None else self.context - longest - 1
         if not self.slots.keeps_past or room < 1:
             return [[] for _ in answers]
         most = [min(answer.writing.left - 1, room) for answer in answers]
         return self._speculation.guesses([answer.guesser for answer in answers], [answer.read for answer in answers], most)
 
-    def _pick(self, answers: list[Answer], guesses: list[list[int]], hidden: Tensor) -> None:
-        """Pick each answer's next tokens: one, and one more behind each guess that was right. `hidden` has a state, (D,), for
-        the last token and each guess of every answer, in their order."""
-        logits = self.model.head(hidden).float().cpu()
-        first, failed = 0, list[tuple[Answer, Exception]]()
-        for answer, guessed in zip(answers, guesses):
-            own = logits[first : first + 1 + len(guessed)]
-            first += len(own)
-            try:
-                self._write_on(answer, guessed, own)
-            except Exception as error:  # of this answer, and of no other
-                failed.append((answer, error))
-        for answer in answers:  # once all know how much they have read, since freeing a row moves another
+    def _pick(self, picked: list[tuple[Answer, list[int], Tensor]], failed: list[tuple[Answer, Exception]]) -> None:
+        """Pick each answer's next tokens: one, and one more behind each guess that was right, of a state (D,) for its last
+        token and each guess. `failed`: answers that can't be gone on with."""
+        if picked:
+            logits = self.model.head(torch.cat([states for *_, states in picked])).float().cpu()
+            first = 0
+            for answer, guessed, states in picked:
+                own = logits[first : first + len(states)]
+                first += len(states)
+                try:
+                    self._write_on(answer, guessed, own)
+                except Exception as error:  # of this answer, and of no other
+                    failed.append((answer, error))
+        for answer, *_ in picked:  # once all know how much they have read, since freeing a row moves another
             if answer.finished:
                 self._free(answer)
         for answer, why in failed:
             self._fail(answer, why)
 
     def _write_on(self, answer: Answer, guessed: list[int], logits: Tensor) -> None:
-        """Pick tokens of one answer as long as they are the guessed ones, of logits (1 + guesses, V)."""
-        right = 0
+        """Pick tokens of one answer as long as they are the guessed ones, of logits (1 + guesses, V), and say what is new."""
+        right, texts, told = 0, list[str](), list[TokenLogprob]()
         while True:
             answer.length = len(answer.read)  # the logits are of a state that has read them all
-            token = self._write(answer, logits[right], guessed[right:])
-            if answer.finished or right == len(guessed) or token != guessed[right]:
+            token = self._picked(answer, logits[right], told)
+            text, reason = answer.writing.push(token, answer.constraint is not None and answer.constraint.complete)
+            texts.append(text)
+            answer.read.append(token)
+            if right < len(guessed):
+                answer.guesser.used.count(guessed[right:], token)
+            if reason is not None or right == len(guessed) or token != guessed[right]:
                 break
             right += 1
         answer.guesser.used.learn(len(guessed), right)
+        counts = answer.cached, answer.guesser.right, answer.guesser.wrong
+        answer.deltas.append(Delta("".join(texts), len(answer.writing.tokens), tuple(told), *counts, reason))
+        answer.finished = reason is not None
 
-    def _write(self, answer: Answer, logits: Tensor, guessed: list[int]) -> int:
-        """Pick one token of an answer, of logits (V,), and say what is new. `guessed`: this one, perhaps, and more."""
+    def _picked(self, answer: Answer, logits: Tensor, told: list[TokenLogprob]) -> int:
+        """The next token of an answer, of logits (V,); what is to be told of it is added to `told`."""
         request, written = answer.request, answer.writing.tokens
         log_probabilities = None if request.logprobs is None else logits.log_softmax(dim=-1)
         logits[self._forbidden] = -torch.inf
         choose = partial(pick, previous=answer.read, sampling=request.sampling, position=len(written), written=written)
         constraint, left = answer.constraint, answer.writing.left
         token = choose(logits) if constraint is None else constraint.pick(logits, left, choose)
-        told = () if log_probabilities is None else (self._told(log_probabilities, token, request.logprobs or 0),)
-        text, finish_reason = answer.writing.push(token, complete=constraint is not None and constraint.complete)
-        answer.read.append(token)
-        if guessed:
-            answer.guesser.used.count(guessed, token)
-        counts = answer.cached, answer.guesser.right, answer.guesser.wrong
-        answer.deltas.append(Delta(text, len(answer.writing.tokens), told, *counts, finish_reason))
-        answer.finished = finish_reason is not None
+        if log_probabilities is not None:
+            told.append(self._told(log_probabilities, token, request.logprobs or 0))
         return token
 
     def _fail(self, answer: Answer, error: Exception) -> None:

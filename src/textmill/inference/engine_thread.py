@@ -44,6 +44,7 @@ class EngineThread:
         self._asked: deque[tuple[Request, Tell]] = deque()
         self._unwanted: deque[Tell] = deque()
         self._open: dict[Tell, Answer] = {}
+        self._news: list[tuple[asyncio.AbstractEventLoop, Tell, Delta | Exception]] = []  # of the engine's thread alone
         self._wake, self._closed = threading.Event(), False
         self._moved = time.monotonic()
         self._busy = False
@@ -66,8 +67,7 @@ class EngineThread:
                 self._wake.set()
 
         def tell(new: Delta | Exception) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(arrive, new)
+            self._news.append((loop, arrive, new))
 
         if self._closed or not self._thread.is_alive():
             raise EngineStopped("the engine has stopped")
@@ -131,6 +131,7 @@ class EngineThread:
                 self._take_messages()
                 moved = self._engine.tick()
                 self._hand_out()
+                self._deliver()
                 if not moved and not self._asked and not self._unwanted:
                     self._busy = False
                     self._wake.wait()
@@ -142,6 +143,15 @@ class EngineThread:
             self._closed = True
             for tell in [*self._open, *(tell for _, tell in self._asked)]:
                 tell(problem)
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """Wake each event loop once for all that is new in it: a call from another thread costs it more than what it brings."""
+        news, self._news = self._news, []
+        for loop in {loop for loop, _, _ in news}:
+            own = [(arrive, new) for other, arrive, new in news if other is loop]
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_arrive, own)
 
     def _timed(self, error: EngineFull) -> EngineFull:
         """The error, with the time after which an answer will probably have ended: what lay between the last ones."""
@@ -174,3 +184,8 @@ class EngineThread:
             if answer.error is not None:
                 tell(answer.error)
                 answer.error = None
+
+
+def _arrive(news: list[tuple[Tell, Delta | Exception]]) -> None:
+    for arrive, new in news:
+        arrive(new)

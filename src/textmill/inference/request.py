@@ -40,9 +40,9 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class Delta:
-    """What is new of an answer: whole characters, the number of tokens written so far, and at the end why it ended. `cached`:
-    how many of the prompt's tokens needn't be read, since they were known. `right`, `wrong`: tokens that were
-    guessed until now."""
+    """What is new of an answer since the pass before: whole characters, the number of tokens written so far, and at the end why
+    it ended. `cached`: how many of the prompt's tokens needn't be read, since they were known. `right`, `wrong`: tokens that
+    were guessed until now."""
 
     text: str
     tokens: int

@@ -13,7 +13,9 @@ from .draft_model import DraftModel
 LONGEST = 8  # tokens that are guessed for one answer in one pass
 GRAMS = (4, 3, 2)  # how many tokens must have stood before, the most first
 HOPE = 0.5  # the share of right guesses that an answer begins with, and that it slowly returns to while none are made
-FORGET = 0.9  # of what was measured before, kept with each new measurement
+FORGET = 0.9  # of what was right before, kept with each new guess
+FORGET_COST = 0.98  # of what passes cost before, kept with each new one
+MOST_SHARED = 256  # tokens that a pass costs without any, at most: what is measured beside other work is noise
 
 
 class Luck:
@@ -79,11 +81,11 @@ class PassCost:
 
     def measure(self, tokens: int, seconds: float) -> None:
         """Take one pass into account."""
-        self._weight = FORGET * self._weight + 1
-        self._tokens = FORGET * self._tokens + tokens
-        self._seconds = FORGET * self._seconds + seconds
-        self._squares = FORGET * self._squares + tokens * tokens
-        self._products = FORGET * self._products + tokens * seconds
+        self._weight = FORGET_COST * self._weight + 1
+        self._tokens = FORGET_COST * self._tokens + tokens
+        self._seconds = FORGET_COST * self._seconds + seconds
+        self._squares = FORGET_COST * self._squares + tokens * tokens
+        self._products = FORGET_COST * self._products + tokens * seconds
 
     @property
     def per_token(self) -> float:
@@ -95,7 +97,7 @@ class PassCost:
         if spread < 0.05:
             return mean_seconds / (mean_tokens + 16)
         slope = (self._products / self._weight - mean_tokens * mean_seconds) / spread
-        return min(max(slope, 0.01 * mean_seconds / mean_tokens), mean_seconds / mean_tokens)
+        return min(max(slope, mean_seconds / (mean_tokens + MOST_SHARED)), mean_seconds / mean_tokens)
 
     @property
     def base(self) -> float:

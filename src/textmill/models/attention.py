@@ -5,6 +5,7 @@ segments, lengths and windows, never by a caller.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from .config import TransformerConfig
 from .normalization import RMSNorm
+from .packed import PackedState
 from .rotary import rotate
 from .state import EncoderDecoderState, KeyValueState
 
@@ -138,29 +140,42 @@ class Attention(nn.Module):
         value = self.heads(self.value(source)).transpose(1, 2)
         return (key if rotation is None else rotate(key, *rotation)), value
 
-    def attend(
-        self, x: Tensor, key: Tensor, value: Tensor, rotation: tuple[Tensor, Tensor] | None, mask: Tensor | None
-    ) -> Tensor:
-        """x (B, T, D) looks up in key and value (B, K, S, d) -> (B, T, D)."""
-        query = self.query_norm(self.heads(self.query(x))).transpose(1, 2)  # (B, H, T, d)
-        if rotation is not None:
-            query = rotate(query, *rotation)
+    def queries(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
+        """What a sequence (B, T, D) looks for: (B, H, T, d)."""
+        query = self.query_norm(self.heads(self.query(x))).transpose(1, 2)
+        return query if rotation is None else rotate(query, *rotation)
+
+    def found(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """What queries (B, H, T, d) find in key and value (B, K, S, d): (B, T, H · d)."""
         if self.eager:
             found = mixed(self.pattern(attention_weights(query, key, mask, self.causal)), value)
         else:
             found = fused_attention(query, key, value, mask, self.causal)
-        return self.output(found.transpose(1, 2).flatten(2))
+        return found.transpose(1, 2).flatten(2)
+
+    def attend(
+        self, x: Tensor, key: Tensor, value: Tensor, rotation: tuple[Tensor, Tensor] | None, mask: Tensor | None
+    ) -> Tensor:
+        """x (B, T, D) looks up in key and value (B, K, S, d) -> (B, T, D)."""
+        return self.output(self.found(self.queries(x, rotation), key, value, mask))
 
     def forward(
         self,
         x: Tensor,
         rotation: tuple[Tensor, Tensor] | None,
-        mask: Tensor | None,
-        state: KeyValueState | None,
+        mask: Any,
+        state: KeyValueState | PackedState | None,
         layer: int,
     ) -> Tensor:
-        """x (B, T, D) -> (B, T, D), each token looking at the row's others that the mask lets it see."""
+        """x (B, T, D) -> (B, T, D), each token looking at the row's others that the mask lets it see. Of a packed state, the
+        mask is a list with one for each part."""
         key, value = self.keys_and_values(x, rotation)
+        if isinstance(state, PackedState):
+            query, found = self.queries(x, rotation), []
+            for part, own_mask in zip(state.parts, mask, strict=True):
+                keys, values = part.view.append(layer, part.taken(key), part.taken(value))
+                found.append(self.found(part.taken(query), keys, values, own_mask).flatten(0, 1))
+            return self.output(torch.cat(found)[None])
         if state is not None:
             key, value = state.append(layer, key, value)
         return self.attend(x, key, value, rotation, mask)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .attention import Attention, CrossAttention
 from .config import TransformerConfig
 from .normalization import make_norm
+from .packed import PackedState
 from .state import KeyValueState
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -58,8 +59,8 @@ class Block(nn.Module):
         self,
         x: Tensor,
         rotation: tuple[Tensor, Tensor] | None,
-        mask: Tensor | None,
-        state: KeyValueState | None,
+        mask: Any,
+        state: KeyValueState | PackedState | None,
         layer: int,
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,

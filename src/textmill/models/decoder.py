@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .config import TransformerConfig
 from .language_model import LanguageModel
 from .loss import LossTerms
+from .packed import PackedState
 from .slots import KeyValueSlots
 from .stack import TransformerStack
 from .state import KeyValueState
@@ -51,7 +52,7 @@ class Decoder(LanguageModel, TransformerStack):
         inputs: Tensor,
         positions: Tensor | None = None,
         segments: Tensor | None = None,
-        state: KeyValueState | None = None,
+        state: KeyValueState | PackedState | None = None,
         padding: Tensor | None = None,
     ) -> Tensor:
         """The normalised last hidden state, (B, T, D), of token ids (B, T).
@@ -67,7 +68,7 @@ class Decoder(LanguageModel, TransformerStack):
         targets: Tensor | None = None,
         positions: Tensor | None = None,
         segments: Tensor | None = None,
-        state: KeyValueState | None = None,
+        state: KeyValueState | PackedState | None = None,
         terms: LossTerms | None = None,
         padding: Tensor | None = None,
     ) -> Any:

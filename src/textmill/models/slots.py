@@ -103,6 +103,7 @@ class KeyValueView(KeyValueState):
         rows = slice(first, first + len(lengths))
         self._keys = [buffer[rows] for buffer in slots.keys]
         self._values = [buffer[rows] for buffer in slots.values]
+        self.device = keys.device
         self._lengths = torch.tensor(lengths, device=keys.device) if min(lengths) < self.length else None
 
     def places(self, tokens: int) -> Tensor | None:

@@ -11,6 +11,7 @@ from .attention import attention_mask
 from .block import Block
 from .config import TransformerConfig
 from .normalization import make_norm
+from .packed import PackedState
 from .positions import SinusoidalPositions, alibi_bias
 from .rotary import Rotary
 from .state import KeyValueState
@@ -47,7 +48,7 @@ class TransformerStack(nn.Module):
         inputs: Tensor,
         positions: Tensor | None = None,
         segments: Tensor | None = None,
-        state: KeyValueState | None = None,
+        state: KeyValueState | PackedState | None = None,
         real: Tensor | None = None,
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
@@ -59,17 +60,18 @@ class TransformerStack(nn.Module):
         (B, T with what `state` holds) is False where a row holds padding. `memory` (B, S, D), with its mask (B, 1, 1, S), is
         what cross-attention looks up in; a state holds its own. `added` (B, T, D) is added to the embeddings.
         """
-        length, seen = inputs.size(1), state.length if state is not None else 0
-        if seen + length > self.shape.context_length:
-            raise ModelError(
-                f"{seen + length} tokens are more than the model's context of {self.shape.context_length}; "
-                "give a shorter text, or a model trained with a longer context"
-            )
-        places = None if state is None else state.places(length)
-        if positions is None:
-            positions = torch.arange(seen, seen + length, device=inputs.device)[None] if places is None else places
+        length = inputs.size(1)
+        masks: dict[int, Any]
+        if isinstance(state, PackedState):
+            positions, masks = state.positions(), self._masks_of_parts(state)
+        else:
+            seen = state.length if state is not None else 0
+            self._check_room(seen + length)
+            places = None if state is None else state.places(length)
+            if positions is None:
+                positions = torch.arange(seen, seen + length, device=inputs.device)[None] if places is None else places
+            masks = self._masks(length, seen + length, segments, real, places, inputs.device)
         rotations = self._rotations(positions)
-        masks = self._masks(length, seen + length, segments, real, places, inputs.device)
         x = self.drop(self._embedded(inputs, positions, added))
         recompute = self.recompute and torch.is_grad_enabled()
         for layer, block in enumerate(self.blocks):
@@ -85,7 +87,7 @@ class TransformerStack(nn.Module):
         inputs: Tensor,
         positions: Tensor | None = None,
         segments: Tensor | None = None,
-        state: KeyValueState | None = None,
+        state: KeyValueState | PackedState | None = None,
         padding: Tensor | None = None,
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
@@ -95,6 +97,7 @@ class TransformerStack(nn.Module):
             padding = state.padding = padding if padding is not None else state.padding
         real = None
         if padding is not None:
+            assert not isinstance(state, PackedState)
             seen = state.length if state is not None else 0
             places = torch.arange(seen + inputs.size(1), device=inputs.device)
             real = places >= padding[:, None]  # (B, keys)
@@ -121,6 +124,23 @@ class TransformerStack(nn.Module):
             return None, None
         everywhere = self.rotary(positions)
         return everywhere, everywhere if self.shape.local_rope_theta is None else self.local_rotary(positions)
+
+    def _check_room(self, tokens: int) -> None:
+        """Raise ModelError where a row would have more tokens than the model's context."""
+        if tokens > self.shape.context_length:
+            raise ModelError(
+                f"{tokens} tokens are more than the model's context of {self.shape.context_length}; "
+                "give a shorter text, or a model trained with a longer context"
+            )
+
+    def _masks_of_parts(self, state: PackedState) -> dict[int, list[Tensor | None]]:
+        """For each window that a layer has, the mask of each part."""
+        of_parts = []
+        for part in state.parts:
+            keys = part.view.length + part.tokens
+            self._check_room(keys)
+            of_parts.append(self._masks(part.tokens, keys, None, None, part.view.places(part.tokens), part.view.device))
+        return {window: [masks[window] for masks in of_parts] for window in of_parts[0]}
 
     def _masks(
         self,

@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from .app import create_app
 from .limits import Limits
 from .served import Served
 
+SWITCH_SECONDS = 0.0005  # after which the event loop lets the engine go on; Python's 5 ms are the time of a token
 DRAIN_SECONDS = 30  # that open answers have, after SIGTERM or Ctrl-C
 SHORTEST_KEY = 16  # characters
 
@@ -63,6 +65,7 @@ def run(
     """Serve until SIGTERM or Ctrl-C; then open answers are finished, within `DRAIN_SECONDS`. `draft` guesses for
     every model. Raises GenerationError where it can't."""
     log.install()
+    sys.setswitchinterval(SWITCH_SECONDS)
     now = int(time.time())
     models = {name: Served(name, folder, now, rows, queue, draft) for name, folder in folders.items()}
     host, port, *_ = listening.getsockname()
