@@ -114,7 +114,8 @@ def test_an_engine_that_stands_still_is_ill(held, monkeypatch) -> None:
         assert inside.wait(60)
         while (answer := client.get("/health")).status_code == 200:
             pass
-        assert answer.status_code == 503 and answer.json() | {"rows": None} == {
+        assert answer.status_code == 503
+        assert answer.json().items() >= {"status": "ill", "not_moving": ["base"]}.items()
             "status": "ill",
             "not_moving": ["base"],
             "rows": None,
