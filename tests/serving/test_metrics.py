@@ -107,7 +107,7 @@ def test_an_engine_that_stands_still_is_ill(held, monkeypatch) -> None:
     served, inside, go_on = held
     monkeypatch.setattr(app, "STILL_SECONDS", 0.05)
     with TestClient(app.create_app({"base": served}), base_url="http://localhost") as client:
-        assert client.get("/health").json() | {"rows": None} == {"status": "ok", "not_moving": [], "rows": None}
+        assert client.get("/health").json().items() >= {"status": "ok", "not_moving": []}.items()
         body = {"model": "base", "prompt": "A", "max_tokens": 2}
         asking = threading.Thread(target=lambda: client.post("/v1/completions", json=body))
         asking.start()
@@ -116,10 +116,6 @@ def test_an_engine_that_stands_still_is_ill(held, monkeypatch) -> None:
             pass
         assert answer.status_code == 503
         assert answer.json().items() >= {"status": "ill", "not_moving": ["base"]}.items()
-            "status": "ill",
-            "not_moving": ["base"],
-            "rows": None,
-        }
         go_on.set()
         asking.join()
         assert client.get("/health").status_code == 200
