@@ -4,9 +4,11 @@ The rows in use are always the first ones: where one is freed, the last moves in
 a step copies nothing that was read before. What a view holds is a generation state, which the models read and write as ever.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,8 +64,8 @@ class KeyValueSlots:
     def __init__(self, layers: int, capacity: int, heads: int, head_dim: int, length: int, dtype: torch.dtype, device: Any):
         self.capacity, self.length = capacity, length
         shape = capacity, heads, length, head_dim
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.keys = [untouched_zeros(shape, dtype, device) for _ in range(layers)]
+        self.values = [untouched_zeros(shape, dtype, device) for _ in range(layers)]
 
     def view(self, first: int, lengths: Sequence[int]) -> "KeyValueView":
         """A state of the rows from `first` on."""
@@ -138,7 +140,7 @@ class EncoderDecoderSlots(KeyValueSlots):
     def __init__(self, layers: int, capacity: int, heads: int, head_dim: int, length: int, dtype: torch.dtype, device: Any):
         super().__init__(layers, capacity, heads, head_dim, length, dtype, device)
         shape = capacity, heads, length, head_dim
-        self.memory = [(torch.zeros(shape, dtype=dtype, device=device), torch.zeros_like(self.keys[0])) for _ in range(layers)]
+        self.memory = [(untouched_zeros(shape, dtype, device), untouched_zeros(shape, dtype, device)) for _ in range(layers)]
         self.source_lengths = torch.zeros(capacity, dtype=torch.int64, device=device)
 
     def remember(self, row: int, state: EncoderDecoderState) -> None:
@@ -220,3 +222,11 @@ class RecurrentView(RecurrentState):
         """Remember `values` instead, in the slots too, after `tokens` more."""
         self.values.copy_(values)
         self.length += tokens
+
+
+def untouched_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: Any) -> Tensor:
+    """Zeros that take no memory until they are written: numpy asks the system for clean pages, where torch writes them all."""
+    if torch.device(device).type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    pages = torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8))
+    return pages.view(dtype).view(shape)
