@@ -70,6 +70,7 @@ def test_what_it_measured_is_remembered(without_compiler: tuple[Path, dict]) -> 
     if sys.platform != "win32":
         (machine,) = json.loads((place / "state" / "textmill" / "machine.json").read_text())["machines"].values()
         assert any(key.startswith("flops/") and key.endswith("/float32") for key in machine)
+        assert any(key.startswith("memory/") and entry["value"] > 1e6 for key, entry in machine.items())
 
 
 def test_a_probe_that_fails_is_a_line_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

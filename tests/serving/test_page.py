@@ -354,7 +354,8 @@ def test_speed_beside_the_limit_and_how_full_the_context_is(visit: Callable[...,
     assert re.search(r"^99 tokens · [\d.]+ tokens/s, \d+ % of this machine’s limit$", figures.inner_text())
     assert "270 MB" in figures.get_attribute("title") and "46.7 tokens/s at most" in figures.get_attribute("title")
     assert answer.locator(".context").inner_text() == "125 / 500 tokens of context"
-    assert answer.locator(".context meter").evaluate("meter => [meter.value, meter.max]") == [125, 500]
+    assert answer.locator(".context .meter").get_attribute("aria-valuenow") == "125"
+    assert answer.locator(".meter > span").evaluate("filled => filled.style.width") == "25%"
     page.click("#new")
     page.select_option("#model", "writer")  # of which neither is known
     assert answered(page, "x").locator(".context").count() == 0
@@ -467,7 +468,7 @@ def test_an_answer_goes_on_from_another_token_by_the_real_server(visit: Callable
     page.click("#done")
     page.click("#probabilities")
     answered(page, "Hello").locator(".context", has_text="/ 256").wait_for()
-    used = page.locator(".context meter").evaluate("meter => meter.value")
+    used = int(page.locator(".context .meter").get_attribute("aria-valuenow"))
     first = page.locator(".token").all_text_contents()
     rivals = page.locator("#alternatives button")
     for place in range(1, 9):
@@ -479,7 +480,7 @@ def test_an_answer_goes_on_from_another_token_by_the_real_server(visit: Callable
     second = page.locator(".token").all_text_contents()
     assert len(second) == place + 1 + 9
     assert second[:place] == first[:place] and second[place] != first[place]
-    assert page.locator(".context meter").evaluate("meter => meter.value") >= used
+    assert int(page.locator(".context .meter").get_attribute("aria-valuenow")) >= used
 
 
 def test_a_running_text_by_the_real_server(visit: Callable[..., Any], address: str) -> None:

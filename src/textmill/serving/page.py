@@ -23,7 +23,7 @@ CONTENT_TYPES = {
 # Nothing else is served, whatever lies in the folder.
 FILES = (
     "page.css", "theme.css", "page.js", "answers.js", "api.js", "conversation.js", "figures.js", "formatted.js", "language.js",
-    "message_view.js", "settings.js", "sidebar.js", "store.js", "token_view.js", "en.json", "zh.json",
+    "message_view.js", "meter.js", "settings.js", "sidebar.js", "store.js", "token_view.js", "en.json", "zh.json",
 )  # fmt: skip
 PATHS = {"/", *(f"/page/{name}" for name in FILES)}  # what anyone may read: nothing in them is secret
 HEADERS = {

@@ -6,6 +6,7 @@
  * @typedef {{id: string, context_length?: number, bytes_per_token?: number, memory_bytes_per_second?: number}} Model
  */
 import { say } from "./language.js";
+import { meter } from "./meter.js";
 
 /** @type {Map<string, Model>} */
 const known = new Map();
@@ -45,8 +46,7 @@ function context({ total: used, model }) {
   const element = document.createElement("span");
   element.className = "context";
   element.title = say("context_hint");
-  const bar = document.createElement("meter");
-  [bar.max, bar.value] = [limit, used];
-  element.append(bar, say("context", { used, limit }));
+  const grouped = (/** @type {number} */ number) => number.toLocaleString(document.documentElement.lang);
+  element.append(meter(used, limit), say("context", { used: grouped(used), limit: grouped(limit) }));
   return [element];
 }

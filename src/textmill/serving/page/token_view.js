@@ -7,6 +7,7 @@
  * @typedef {((place: number, token: string) => void)|null} Branch
  */
 import { say } from "./language.js";
+import { meter } from "./meter.js";
 
 const popover = document.getElementById("alternatives");
 const BOUNDS = [0.02, 0.1, 0.3, 0.7]; // between the five colours
@@ -51,9 +52,7 @@ function show(span) {
       cell.append(button(visible(text), () => branch(place, text)));
     } else cell.textContent = visible(text);
     row.insertCell().textContent = `${(probability * 100).toFixed(1)} %`;
-    const bar = document.createElement("meter");
-    bar.value = probability;
-    row.insertCell().append(bar);
+    row.insertCell().append(meter(probability, 1));
   }
   popover.replaceChildren(heading, table);
   const place = span.getClientRects()[0] ?? span.getBoundingClientRect();
