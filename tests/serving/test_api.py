@@ -111,6 +111,12 @@ def test_a_begun_answer_never_holds_special_tokens(client: openai.OpenAI, folder
     assert counts[1] - counts[0] == len(tokenizer.encode("<|endoftext|>")) > 1
 
 
+def test_an_answer_to_nothing_can_t_be_gone_on_with(client: openai.OpenAI) -> None:
+    messages: Any = [{"role": "assistant", "content": "y"}]
+    with pytest.raises(openai.BadRequestError, match="before which there is at least one message; found none"):
+        client.chat.completions.create(model="talker", messages=messages, extra_body={"continue_final_message": True})
+
+
 @pytest.mark.parametrize("role", ["user", "system"])
 def test_only_an_answer_can_be_gone_on_with(client: openai.OpenAI, role: str) -> None:
     messages: Any = [{"role": "user", "content": "x"}, {"role": role, "content": "y"}]

@@ -336,6 +336,25 @@ def test_markdown_is_formatted_while_it_grows(visit: Callable[..., Any]) -> None
     assert answer.locator("img, script, iframe").count() == 0
 
 
+def test_a_table_grows_row_by_row(visit: Callable[..., Any]) -> None:
+    page = visit()
+    page.evaluate("""async () => {
+        const { showFormatted } = await import("/page/formatted.js");
+        const place = document.body.appendChild(document.createElement("div"));
+        place.id = "place";
+        window.message = { text: "|x|y|\\n|-|-|\\n|1|2|" };
+        window.grow = (text) => { message.text += text; showFormatted(place, message); };
+        grow("");
+    }""")
+    page.locator("#place td", has_text="2").wait_for()
+    page.evaluate("grow('\\n|3')")
+    assert page.locator("#place > .tail").text_content() == "|3"
+    page.evaluate("grow('|4|')")
+    page.locator("#place td", has_text="4").wait_for()
+    assert page.locator("#place td").all_text_contents() == ["1", "2", "3", "4"]
+    assert page.locator("#place .tail").text_content() == ""
+
+
 def test_colours_come_while_an_answer_grows(visit: Callable[..., Any]) -> None:
     page = visit()
     page.click("#probabilities")

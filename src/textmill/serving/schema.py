@@ -226,6 +226,9 @@ class ChatBody(WritingBody):
         if last.role != "assistant":
             message = f"continue_final_message goes on with an assistant's message; the last one is of the {last.role}"
             raise ApiError(400, message, "continue_final_message", "invalid_value")
+        if len(self.messages) == 1:
+            message = "continue_final_message goes on with an answer, before which there is at least one message; found none"
+            raise ApiError(400, message, "continue_final_message", "invalid_value")
         return str(last.said()["content"])
 
 

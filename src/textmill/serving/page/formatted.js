@@ -8,7 +8,7 @@
 import { markdown } from "./api.js";
 
 const PAUSE = 300; // milliseconds between two requests of one answer
-const BLOCKS = "P,UL,OL,LI,PRE,CODE,BLOCKQUOTE,H1,H2,H3,H4,H5,H6,TABLE,TBODY,TR,TD";
+const BLOCKS = "p,ul,ol,li,pre,pre > code,blockquote,h1,h2,h3,h4,h5,h6"; // in a table's cell a new row would stretch it
 const NOTHING = { text: "", html: "" };
 /** @type {WeakMap<Message, Made>} */
 const made = new WeakMap();
@@ -63,7 +63,8 @@ function put(place, message) {
     tail.className = "tail";
     end(place).append(tail);
   }
-  if (tail) tail.textContent = rest;
+  // Behind a table, say, where the text stands in a block of its own, line ends would be an empty line more.
+  if (tail) tail.textContent = known.html && tail.parentElement === place ? rest.replace(/^\n+/, "") : rest;
 }
 
 /** Makes a place hold this html, and leaves the blocks at its beginning alone that do already. @param {HTMLElement} place @param {string} html */
