@@ -1,12 +1,19 @@
-"""An answer while the engine writes it: what it has read, what is new of it, and how it ended."""
+"""An answer while the engine writes it: whether it can be, what it has read, what is new of it, and how it ended."""
 
 from collections import deque
 from collections.abc import Sequence
 
+from ..errors import GenerationError
+from ..models.encoder_decoder import EncoderDecoder
+from ..models.language_model import LanguageModel
+from ..tokens.tokenizer import Tokenizer
 from .constraint import Constraint
+from .generate import refuse_long_prompt, start_of_target
 from .request import Delta, Request
 from .speculation import Guesser
-from .writing import Writing
+from .writing import StopStrings, Writing
+
+MOST_LOGPROBS = 20  # alternatives to a token
 
 
 class Answer:
@@ -23,3 +30,23 @@ class Answer:
         self.guesser = Guesser()
         self.constraint = None if request.grammar is None else Constraint(request.grammar, writing.left)
         self.error: Exception | None = None  # what ended it, where that wasn't the model
+
+
+def answer_to(request: Request, model: LanguageModel, tokenizer: Tokenizer, context: int | None) -> Answer:
+    """The answer to a request, not begun; it and its prompt may have `context` tokens. Raises GenerationError where it can't be
+    served."""
+    refuse_long_prompt(model, len(request.prompt), context)
+    if request.logprobs is not None and not 0 <= request.logprobs <= MOST_LOGPROBS:
+        raise GenerationError(f"logprobs must be from 0 to {MOST_LOGPROBS}, found {request.logprobs}")
+    if any(not 0 <= token < tokenizer.vocabulary_size for token in request.prompt):
+        raise GenerationError(f"a prompt's tokens are from 0 to {tokenizer.vocabulary_size - 1}; one of these isn't")
+    problems = request.sampling.bias_problems(tokenizer.vocabulary_size)
+    if request.grammar is not None and request.grammar.tokenizer is not tokenizer:
+        problems.append("the grammar was compiled for another tokenizer than this model's")
+    if problems:
+        raise GenerationError(*problems)
+    pairs = isinstance(model, EncoderDecoder)
+    read = [start_of_target(model, tokenizer)] if pairs else list(request.prompt)
+    room = None if context is None else context - len(read)
+    stream = tokenizer.decode_stream(continues=request.continues)
+    return Answer(request, read, Writing(stream, StopStrings(request.stop), tokenizer.end_ids, request.max_tokens, room))

@@ -3,7 +3,7 @@
 The rules, ties aside, are those of transformers' `generate(num_beams=…)`, so that the same model gives the same text.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..errors import GenerationError
 from ..models.language_model import LanguageModel
-from ..models.state import GenerationState
 
 UNLIKELY = -1e9  # the score of beams that don't exist yet
+MOST_PENALTY = 5  # of a length's power, so that no score of a million tokens leaves float32
+MOST_READ = 512  # tokens of each prompt in one step
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,11 @@ class BeamSearch:
     early_stopping: bool | Literal["never"] = False
 
     def __post_init__(self) -> None:
-        if self.beams < 1:
-            raise GenerationError(f"beams must be at least 1, found {self.beams}")
+        problems = [] if self.beams >= 1 else [f"beams must be at least 1, found {self.beams}"]
+        if not -MOST_PENALTY <= self.length_penalty <= MOST_PENALTY:
+            problems.append(f"length_penalty must be from -{MOST_PENALTY} to {MOST_PENALTY}, found {self.length_penalty}")
+        if problems:
+            raise GenerationError(*problems)
 
 
 class Hypothesis(NamedTuple):
@@ -42,7 +46,6 @@ class Hypothesis(NamedTuple):
     score: float
 
 
-@torch.inference_mode()
 def beam_search(
     model: LanguageModel,
     state: Any,
@@ -59,6 +62,25 @@ def beam_search(
     the tokens at the left of each prompt that aren't part of it. `forbidden` tokens are never written. Raises
     GenerationError where the model's context doesn't hold prompt and answer.
     """
+    *_, found = beam_steps(model, state, prompts, search, max_tokens, end_ids, forbidden, padding)
+    assert found is not None
+    return found
+
+
+@torch.inference_mode()
+def beam_steps(
+    model: LanguageModel,
+    state: Any,
+    prompts: Tensor,
+    search: BeamSearch,
+    max_tokens: int,
+    end_ids: Collection[int],
+    forbidden: Collection[int] = (),
+    padding: Tensor | None = None,
+    most_read: int = MOST_READ,
+) -> Iterator[list[list[Hypothesis]] | None]:
+    """The same step by step, each of one pass: over at most `most_read` tokens of the prompts, or one token of all beams.
+    Yields None behind each, and at last what was found."""
     context = model.context_limit
     if max_tokens < 1:
         raise GenerationError(f"max_tokens must be at least 1, found {max_tokens}")
@@ -69,7 +91,10 @@ def beam_search(
         )
     rows, beams = len(prompts), search.beams
     more = {} if padding is None else {"padding": padding}
-    log_probabilities = _next(model, prompts, state, forbidden, **more).repeat_interleave(beams, dim=0)
+    for part in prompts.split(most_read, dim=1):
+        hidden = model.hidden(part, state=state, **more)  # (N, T, D)
+        yield None
+    log_probabilities = _log_probabilities(model, hidden, forbidden).repeat_interleave(beams, dim=0)
     state = state.select(torch.arange(rows, device=prompts.device).repeat_interleave(beams))
     scores = torch.full((rows, beams), UNLIKELY)
     scores[:, 0] = 0.0
@@ -106,14 +131,15 @@ def beam_search(
         flat = (parents + torch.arange(rows)[:, None] * beams).flatten()
         if not torch.equal(flat, torch.arange(len(flat))):  # else each beam goes on in its own row, as a single one does
             state = state.select(flat.to(prompts.device))
-        log_probabilities = _next(model, written[:, :, -1].flatten()[:, None].to(prompts.device), state, forbidden)
-    return finished
+        hidden = model.hidden(written[:, :, -1].flatten()[:, None].to(prompts.device), state=state)
+        log_probabilities = _log_probabilities(model, hidden, forbidden)
+        yield None
+    yield finished
 
 
-def _next(model: LanguageModel, tokens: Tensor, state: GenerationState, forbidden: Collection[int], **more: Tensor) -> Tensor:
-    """log p of what follows the last of `tokens` (N, T): (N, V), on the CPU."""
-    logits = model.head(model.hidden(tokens, state=state, **more)[:, -1]).float().cpu()
-    log_probabilities = logits.log_softmax(dim=-1)
+def _log_probabilities(model: LanguageModel, hidden: Tensor, forbidden: Collection[int]) -> Tensor:
+    """log p of what follows the last of the tokens with these hidden states (N, T, D): (N, V), on the CPU."""
+    log_probabilities = model.head(hidden[:, -1]).float().cpu().log_softmax(dim=-1)
     log_probabilities[:, sorted(forbidden)] = -torch.inf
     return log_probabilities
 

@@ -2,8 +2,7 @@
 
 Answers come and go between two passes (continuous batching; Yu et al. 2022, Orca). A pass writes for all of them, and reads one
 bounded chunk of one prompt beside, so that a long prompt delays those who are being answered by a bounded time (Agrawal et al.
-2023). A row of the
-buffers, for the worst case, is taken when an answer is let in: nothing that was let in is ever put out.
+2023). A row of the buffers, for the worst case, is taken when an answer is let in: nothing that was let in is ever put out.
 """
 
 import time
@@ -15,24 +14,23 @@ from torch import Tensor
 
 from ..errors import GenerationError
 from ..machine.memory import free_bytes
-from ..models.count import state_bytes
 from ..models.encoder_decoder import EncoderDecoder
 from ..models.language_model import LanguageModel
 from ..models.slots import EncoderDecoderSlots, Slots
 from ..tokens.tokenizer import Tokenizer
-from .answer import Answer
+from .answer import Answer, answer_to
 from .draft_model import DraftModel
-from .generate import refuse_encoder, refuse_long_prompt, start_of_target, unwritable
+from .generate import refuse_encoder, unwritable
 from .passes import Group, grouped, run
 from .prefix_cache import BLOCK, PrefixCache
 from .request import Delta, Request, TokenLogprob
+from .row_length import row_length
 from .sampling import pick
+from .searches import Searches
 from .speculation import LONGEST, Speculation
-from .writing import StopStrings, Writing
 
 ROWS, QUEUE = 16, 64  # answers at once, and those that may wait
 LEAST_CHUNK, MOST_CHUNK = 16, 512  # tokens of a prompt that are read in one tick
-MOST_LOGPROBS = 20  # alternatives to a token
 
 
 class EngineFull(GenerationError):
@@ -45,8 +43,9 @@ class Engine:
     """`rows` answers at once of one model, and `queue` that wait. Of one thread; see engine_thread.py for many users.
 
     `memory`: bytes that the rows' states may take; None: half of what is free; a quarter as much again may be taken by what is
-    remembered of prompts. `context`: what a prompt and its answer may have in tokens: the model's own context, or what the
-    memory holds of it; None where there is no limit. `draft` guesses what the model may write.
+    remembered of prompts, and another by the beam search under way. `context`: what a prompt and its answer may have in
+    tokens: the model's own context, or what the memory holds of it; None where there is no limit. `draft` guesses what the
+    model may write.
     """
 
     def __init__(
@@ -63,10 +62,11 @@ class Engine:
             raise GenerationError(f"an engine has at least one row and one place in its queue, found {rows} and {queue}")
         self.model, self.tokenizer, self.queue = model, tokenizer, queue
         memory = free_bytes(model.device) // 2 if memory is None else memory
-        self.context = self._context(rows, memory)
+        self.context = row_length(model, rows, memory)
         self.slots: Slots = model.new_slots(rows, self.context or 0)
         # An encoder–decoder reads its source whole, and then a beginning of one token.
         self.prefixes = None if isinstance(model, EncoderDecoder) else PrefixCache(self.slots, memory // 4)
+        self.searches = Searches(model, tokenizer, memory // 4)
         self.waiting: deque[Answer] = deque()
         self.decoding: list[Answer] = []  # answer n has row n
         self.reading: Answer | None = None  # has the row behind them
@@ -75,10 +75,15 @@ class Engine:
 
     def submit(self, request: Request) -> Answer:
         """Let a request wait for its turn. Raises GenerationError where it can't be served, EngineFull where it can't wait."""
-        answer = self._checked(request)
-        if len(self.waiting) >= self.queue:
-            raise EngineFull(f"{len(self.waiting)} answers are waiting already, as many as may; ask again later")
-        self.waiting.append(answer)
+        answer = answer_to(request, self.model, self.tokenizer, self.context)
+        if request.beams is not None:
+            self.searches.check(answer)
+        if self.waiting_answers >= self.queue:
+            raise EngineFull(f"{self.waiting_answers} answers are waiting already, as many as may; ask again later")
+        if request.beams is None:
+            self.waiting.append(answer)
+        else:
+            self.searches.add(answer)
         return answer
 
     def cancel(self, answer: Answer) -> None:
@@ -86,7 +91,9 @@ class Engine:
         if answer.finished:
             return
         answer.finished = True
-        if answer in self.waiting:
+        if answer.request.beams is not None:
+            self.searches.remove(answer)
+        elif answer in self.waiting:
             self.waiting.remove(answer)
         elif answer is self.reading:
             self.reading = None
@@ -96,7 +103,12 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.waiting or self.decoding or self.reading)
+        return not (self.waiting or self.decoding or self.reading or self.searches)
+
+    @property
+    def waiting_answers(self) -> int:
+        """How many answers wait for their turn."""
+        return len(self.waiting) + self.searches.waiting
 
     @property
     def free_rows(self) -> int:
@@ -105,7 +117,8 @@ class Engine:
 
     @torch.inference_mode()
     def tick(self) -> bool:
-        """Write one token of each answer that is being written, then read one chunk of a prompt. False: nothing to do."""
+        """Write one token of each answer that is being written, read one chunk of a prompt, and go on with one beam search.
+        False: nothing to do."""
         if self.idle:
             return False
         began = time.perf_counter()
@@ -120,41 +133,8 @@ class Engine:
             self._take(answers, guesses, groups, chunk, run(self.model, self.slots, groups))
             read = sum(len(group.lengths) * group.width for group in groups)
             self._speculation.cost.measure(read, time.perf_counter() - began)
+        self.searches.step()
         return True
-
-    def _context(self, rows: int, memory: int) -> int | None:
-        """How many tokens each of `rows` states in so many bytes holds; no more than the model's context."""
-        model = self.model
-        a_value = model.embedding.weight.element_size()
-        one, two = (state_bytes(model.config, length, a_value) for length in (1, 2))
-        if model.context_limit is None:
-            fits = 1 if rows * one <= memory else 0
-        else:
-            fits = min(model.context_limit, memory // (rows * (two - one)))
-        if fits < min(LEAST_CHUNK, model.context_limit or 1):
-            raise GenerationError(
-                f"{rows} rows of {one:,} bytes a token and more don't fit into {memory:,} bytes of memory; take fewer rows"
-            )
-        return fits if model.context_limit is not None else None
-
-    def _checked(self, request: Request) -> Answer:
-        """The answer to a request, not begun."""
-        model, tokenizer = self.model, self.tokenizer
-        refuse_long_prompt(model, len(request.prompt), self.context)
-        if request.logprobs is not None and not 0 <= request.logprobs <= MOST_LOGPROBS:
-            raise GenerationError(f"logprobs must be from 0 to {MOST_LOGPROBS}, found {request.logprobs}")
-        if any(not 0 <= token < tokenizer.vocabulary_size for token in request.prompt):
-            raise GenerationError(f"a prompt's tokens are from 0 to {tokenizer.vocabulary_size - 1}; one of these isn't")
-        problems = request.sampling.bias_problems(tokenizer.vocabulary_size)
-        if request.grammar is not None and request.grammar.tokenizer is not tokenizer:
-            problems.append("the grammar was compiled for another tokenizer than this model's")
-        if problems:
-            raise GenerationError(*problems)
-        pairs = isinstance(model, EncoderDecoder)
-        read = [start_of_target(model, tokenizer)] if pairs else list(request.prompt)
-        room = None if self.context is None else self.context - len(read)
-        stream = tokenizer.decode_stream(continues=request.continues)
-        return Answer(request, read, Writing(stream, StopStrings(request.stop), tokenizer.end_ids, request.max_tokens, room))
 
     def _next_chunk(self, decoded: int) -> list[int]:
         """The tokens of a prompt that are read beside `decoded` others: while someone waits for the next token, as many as take

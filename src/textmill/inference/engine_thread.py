@@ -100,8 +100,8 @@ class EngineThread:
 
     @property
     def waiting_answers(self) -> int:
-        """How many answers wait for a row."""
-        return len(self._engine.waiting) + len(self._asked)
+        """How many answers wait for their turn."""
+        return self._engine.waiting_answers + len(self._asked)
 
     @property
     def rows_in_use(self) -> int:

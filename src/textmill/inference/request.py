@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from ..errors import GenerationError
+from .beam import BeamSearch
 from .grammar import Grammar
 from .sampling import Sampling
 from .writing import FinishReason
@@ -17,6 +19,7 @@ class Request:
     a text, so that a space which begins it belongs to it. `logprobs`: how many alternatives are told of each token; None:
     nothing is told. `salt`: who asks; what the engine remembers of prompts is told apart by it.
     `grammar`: what the answer has to be; then it is whole, or refused.
+    `beams`: the answer is looked for and comes whole; it is the one of this `rank`, from 0 on, among the best that are found.
     """
 
     prompt: tuple[int, ...]
@@ -27,6 +30,13 @@ class Request:
     continues: bool = False
     salt: str = ""
     grammar: Grammar | None = None
+    beams: BeamSearch | None = None
+    rank: int = 0
+
+    def __post_init__(self) -> None:
+        found = 1 if self.beams is None else self.beams.beams
+        if not 0 <= self.rank < found:
+            raise GenerationError(f"rank must be from 0 to {found - 1}, since {found} are looked for; found {self.rank}")
 
 
 @dataclass(frozen=True)

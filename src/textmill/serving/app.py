@@ -124,7 +124,9 @@ async def _answered(
     asked: list[EngineRequest],
 ) -> Response:
     """The answer, whole or as a stream, whose first token decides whether it is one. Who leaves, cancels it."""
-    headers = {**_headers(ignored), "X-Seed": str(asked[0].sampling.seed), "X-Max-Tokens": str(asked[0].max_tokens)}
+    headers = {**_headers(ignored), "X-Max-Tokens": str(asked[0].max_tokens)}
+    if asked[0].beams is None:  # else nothing is drawn
+        headers["X-Seed"] = str(asked[0].sampling.seed)
     told: Told = request.state.told
     told.read = form.prompt_tokens
     pieces = metrics.watched(requests.side_by_side([engine.stream(one) for one in asked], told.ends), told)

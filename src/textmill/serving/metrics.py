@@ -25,7 +25,7 @@ class Engines(Collector):
         """The gauges, each with a value for every model that writes."""
         for name, told, attribute in [
             ("open_answers", "Answers that are waiting or being written.", "open_answers"),
-            ("waiting_answers", "Answers that wait for a row.", "waiting_answers"),
+            ("waiting_answers", "Answers that wait for their turn.", "waiting_answers"),
             ("rows_in_use", "Rows that answers have.", "rows_in_use"),
             ("prefix_cache_bytes", "What is remembered of prompts.", "cache_bytes"),
         ]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..inference.request import Delta, Request
 from .answers import Form, Piece
+from .beam_width import search_of
 from .errors import ApiError
 from .schema import ChatBody, CompletionBody, EmbeddingBody
 from .served import Served
@@ -29,8 +30,9 @@ async def of_chat(served: Served, body: ChatBody, salt: str) -> tuple[Form, list
         raise ApiError(
             400, "max_tokens is the old name of max_completion_tokens; give one of them", "max_tokens", "invalid_value"
         )
+    search = search_of(body, logprobs)
     grammar = await served.grammar(body.rule())
-    asked = body.requests(prompt, logprobs, most, continues=bool(begun), salt=salt, grammar=grammar)
+    asked = body.requests(prompt, logprobs, most, continues=bool(begun), salt=salt, grammar=grammar, search=search)
     return Form(True, served.name, served.tokenizer, len(prompt)), asked
 
 
@@ -39,8 +41,9 @@ async def of_completion(served: Served, body: CompletionBody, salt: str) -> tupl
     served.writer()
     prompt = await served.prompt(body.prompt)
     continues = bool(body.prompt) and served.model.family != "encoder-decoder"
+    search = search_of(body, body.logprobs)
     grammar = await served.grammar(body.rule())
-    asked = body.requests(prompt, body.logprobs, body.max_tokens, continues, salt, grammar)
+    asked = body.requests(prompt, body.logprobs, body.max_tokens, continues, salt, grammar, search)
     return Form(False, served.name, served.tokenizer, len(prompt)), asked
 
 

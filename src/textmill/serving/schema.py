@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..errors import GenerationError
+from ..inference.beam import MOST_PENALTY, BeamSearch
 from ..inference.grammar import Grammar, Rule
 from ..inference.request import DEFAULT_MAX_TOKENS, Request
 from ..inference.sampling import Sampling
@@ -86,8 +87,8 @@ class ResponseFormat(Known):
 
 
 class WritingBody(Body):
-    """What chats and completions have in common. `top_k`, `min_p`, `typical_p`, `repetition_penalty`, `guided_regex` and
-    `guided_grammar` (Lark) go beyond OpenAI's."""
+    """What chats and completions have in common. `top_k`, `min_p`, `typical_p`, `repetition_penalty`, `guided_regex`,
+    `guided_grammar` (Lark), `beam_width` and `length_penalty` go beyond OpenAI's."""
 
     stream: bool | None = False
     stream_options: StreamOptions | None = None
@@ -109,6 +110,8 @@ class WritingBody(Body):
     response_format: ResponseFormat | None = None
     guided_regex: str | None = None
     guided_grammar: str | None = None
+    beam_width: int | None = Field(None, ge=1, le=MOST_CHOICES)
+    length_penalty: float | None = Field(None, ge=-MOST_PENALTY, le=MOST_PENALTY)
 
     def rule(self) -> Rule | None:
         """What the answer has to be; None: anything. Raises ApiError."""
@@ -142,16 +145,22 @@ class WritingBody(Body):
         continues: bool,
         salt: str,
         grammar: Grammar | None,
+        search: BeamSearch | None,
     ) -> list[Request]:
-        """What the engine is asked: of `n` choices each has the seed after the one before."""
-        written = (self.n or 1) * (max_tokens or DEFAULT_MAX_TOKENS)
+        """What the engine is asked: of `n` choices each has the seed after the one before; of a `search` they are the best."""
+        most = max_tokens or DEFAULT_MAX_TOKENS
+        factor = "n" if search is None else "beam_width"
+        written = (getattr(self, factor) or 1) * most
         if written > MOST_TOKENS:
-            message = f"n times max_tokens is at most {MOST_TOKENS:,}, found {written:,}"
-            raise ApiError(400, message, "n", "invalid_value")
+            message = f"{factor} times max_tokens is at most {MOST_TOKENS:,}, found {written:,}"
+            raise ApiError(400, message, factor, "invalid_value")
         if isinstance(self.stop, list) and len(self.stop) > 4:
             raise ApiError(400, f"stop has at most 4 strings, found {len(self.stop)}", "stop", "invalid_value")
         if self.stream_options is not None and not self.stream:
             raise ApiError(400, "stream_options is for streams; set stream too", "stream_options", "invalid_value")
+        if search is not None:
+            sought = Request(tuple(prompt), max_tokens=most, continues=continues, salt=salt, beams=search)
+            return [replace(sought, rank=choice) for choice in range(self.n or 1)]
         sampling = Sampling(
             repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
             temperature=1.0 if self.temperature is None else self.temperature,
@@ -165,7 +174,7 @@ class WritingBody(Body):
             seed=secrets.randbits(63) if self.seed is None else self.seed % 2**64,
         )
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        one = Request(tuple(prompt), sampling, max_tokens or DEFAULT_MAX_TOKENS, stop, logprobs, continues, salt, grammar)
+        one = Request(tuple(prompt), sampling, most, stop, logprobs, continues, salt, grammar)
         return [
             replace(one, sampling=replace(sampling, seed=(sampling.seed + choice) % 2**64)) for choice in range(self.n or 1)
         ]
