@@ -2,36 +2,31 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import GenerationError
 from .app import app
+from .sampling_options import with_sampling_options
+
+if TYPE_CHECKING:
+    from ..inference.sampling import Sampling
 
 MaxTokens = Annotated[int, typer.Option(help="Most tokens to write at once.")]
-Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token; higher is wilder.")]
-TopK = Annotated[int | None, typer.Option(help="Draw from the k likeliest tokens only.")]
-TopP = Annotated[float, typer.Option(help="Draw from the likeliest tokens that together have this probability.")]
-MinP = Annotated[float, typer.Option(help="Leave out tokens less likely than this share of the likeliest.")]
-RepetitionPenalty = Annotated[float, typer.Option(help="Above 1: tokens of the text so far become less likely.")]
 Stop = Annotated[list[str] | None, typer.Option(help="End before this text; may be given many times.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same text.")]
 Model = Annotated[Path, typer.Argument(help="A model folder, a run folder such as runs/wikipedia-sample, or sample:smollm2.")]
 
 
 @app.command()
+@with_sampling_options
 def generate(
     model: Model,
     prompt: Annotated[str, typer.Argument(help="The text to go on from, or to make another of; - reads standard input.")] = "",
     max_tokens: MaxTokens = 200,
-    temperature: Temperature = 0.8,
-    top_k: TopK = None,
-    top_p: TopP = 0.95,
-    min_p: MinP = 0.0,
-    repetition_penalty: RepetitionPenalty = 1.0,
+    *,
+    sampling: "Sampling",
     stop: Stop = None,
-    seed: Seed = 0,
     beams: Annotated[int, typer.Option(min=1, help="Above 1: the likeliest whole answer that so many beams find.")] = 1,
 ) -> None:
     """Let a model write on from a prompt, streaming; an encoder–decoder writes what it makes of the text."""
@@ -43,7 +38,6 @@ def generate(
     from ..inference.sampling import Sampling
     from ..machine.device import best_device
 
-    sampling = Sampling(repetition_penalty, temperature, top_k, top_p, min_p, seed)
     if beams > 1 and (stop or sampling != Sampling()):
         raise GenerationError(
             "--beams looks for the likeliest answer, so nothing is drawn or stopped at; leave the other options"
@@ -66,25 +60,20 @@ def generate(
 
 
 @app.command()
+@with_sampling_options
 def chat(
     model: Model,
     system: Annotated[str | None, typer.Option(help="How the model is to answer, said beforehand in its template.")] = None,
     max_tokens: MaxTokens = 200,
-    temperature: Temperature = 0.8,
-    top_k: TopK = None,
-    top_p: TopP = 0.95,
-    min_p: MinP = 0.0,
-    repetition_penalty: RepetitionPenalty = 1.0,
+    *,
+    sampling: "Sampling",
     stop: Stop = None,
-    seed: Seed = 0,
 ) -> None:
     """Converse with a model in its chat template, or write a text together with a base model; also over a pipe."""
     from .. import load
     from ..inference.chat import Chat
-    from ..inference.sampling import Sampling
     from ..machine.device import best_device
 
-    sampling = Sampling(repetition_penalty, temperature, top_k, top_p, min_p, seed)
     folder = load(model)
     folder.model.to(best_device())
     Chat(folder.model, folder.tokenizer, sampling, max_tokens, stop, system).run()
