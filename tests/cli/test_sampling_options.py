@@ -63,3 +63,8 @@ def test_all_that_cant_be_is_told_together(textmill, verb: str) -> None:
     for words in ("typical_p must be above 0 and at most 1, found 0.0", "presence_penalty must be from -2 to 2, found 3.0"):
         assert words in result.err
     assert "frequency_penalty must be from -2 to 2, found nan" in result.err
+
+
+def test_beams_draw_nothing(textmill) -> None:
+    result = textmill("generate", "nowhere", "--beams", 2, "--top-k", 5, "--typical-p", 0.5, "--stop", "x")
+    assert result.code == 2 and "leave out --top-k, --typical-p, --stop" in result.err

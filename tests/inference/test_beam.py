@@ -31,7 +31,7 @@ def ids(rows: int, length: int, seed: int = 1) -> torch.Tensor:
     return torch.randint(8, 512, (rows, length), generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture(params=["marian", "mbart"])
+@pytest.fixture(scope="module", params=["marian", "mbart"])
 def model(request: pytest.FixtureRequest, make_encoder_decoder) -> EncoderDecoder:
     """One that has half learnt answers of many lengths: a random one says the same token over and over."""
     model = make_encoder_decoder(request.param)

@@ -8,7 +8,7 @@ import typer
 
 from ..errors import GenerationError
 from .app import app
-from .sampling_options import with_sampling_options
+from .sampling_options import changed, with_sampling_options
 
 if TYPE_CHECKING:
     from ..inference.sampling import Sampling
@@ -35,12 +35,12 @@ def generate(
     from ..inference.chat import write
     from ..inference.generate import generate as write_on
     from ..inference.likeliest import likeliest
-    from ..inference.sampling import Sampling
     from ..machine.device import best_device
 
-    if beams > 1 and (stop or sampling != Sampling()):
+    given = [*changed(sampling), *(["--stop"] if stop else [])]
+    if beams > 1 and given:
         raise GenerationError(
-            "--beams looks for the likeliest answer, so nothing is drawn or stopped at; leave the other options"
+            f"--beams looks for the likeliest answer, so nothing is drawn or stopped at; leave out {', '.join(given)}"
         )
     folder = load(model)
     folder.model.to(best_device())

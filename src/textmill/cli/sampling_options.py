@@ -38,6 +38,13 @@ def chosen(
     return Sampling(repetition_penalty, temperature, top_k, top_p, min_p, seed, typical_p=typical_p, **penalties)
 
 
+def changed(sampling: "Sampling") -> list[str]:
+    """The options that say anything but what they say by default."""
+    plain = chosen()
+    names = [name for name in inspect.signature(chosen).parameters if getattr(sampling, name) != getattr(plain, name)]
+    return [f"--{name.replace('_', '-')}" for name in names]
+
+
 def with_sampling_options(verb: Callable[..., None]) -> Callable[..., None]:
     """The verb with these options in the place of its parameter `sampling`, which gets what they say."""
     options, parameters = inspect.signature(chosen).parameters, list[inspect.Parameter]()
