@@ -9,7 +9,7 @@ import transformers
 
 from textmill.errors import GenerationError
 from textmill.formats.model_folder import save_model_folder
-from textmill.inference.beam import BeamSearch, Hypothesis, beam_search
+from textmill.inference.beam import BeamSearch, Hypothesis, beam_search, beam_steps
 from textmill.models.encoder_decoder import EncoderDecoder
 from textmill.tokens.pairs import pair_batch
 from textmill.tokens.tokenizer import Tokenizer
@@ -118,6 +118,19 @@ def test_one_source_alone_is_as_in_a_batch(model: EncoderDecoder) -> None:
         state = model.encode(source[row : row + 1, :length])
         alone = beam_search(model, state, torch.full((1, 1), PAD), search, 15, {END})[0]
         assert [answer.tokens for answer in alone] == [answer.tokens for answer in together[row]]
+
+
+@pytest.mark.parametrize("family", ["decoder", "lstm"])
+def test_prompts_in_parts_are_read_as_the_whole(make_decoder, make_recurrent, family: str) -> None:
+    """Also where a part holds nothing of a short one; each part is a step, and each token of all beams."""
+    model = make_decoder() if family == "decoder" else make_recurrent()
+    prompts, padding, search = ids(3, 11), torch.tensor([0, 9, 4]), BeamSearch(3, early_stopping="never")
+    whole = beam_search(model, model.new_state(3), prompts, search, 6, (), padding=padding)
+    *steps, found = beam_steps(model, model.new_state(3), prompts, search, 6, (), padding=padding, most_read=4)
+    assert steps == [None] * (3 + 5)
+    assert found and [[one.tokens for one in answers] for answers in found] == [
+        [one.tokens for one in answers] for answers in whole
+    ]
 
 
 def test_answers_fill_the_context_and_not_more(make_encoder_decoder) -> None:
