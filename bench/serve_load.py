@@ -1,11 +1,13 @@
 """The server under load: tokens a second, and how long one waits for the first token and between two, beside other servers.
 
-    python bench/serve_load.py [--streams 16] [--seconds 60] [--tokens 128] [--peers llama.cpp,llama.cpp-flash,transformers]
+    python bench/serve_load.py [--streams 16] [--seconds 60] [--tokens 128] [--temperature 0]
+                               [--peers llama.cpp,llama.cpp-flash,transformers]
 
 First `--streams` clients, each of which asks again when it has its answer (closed loop), one server after the other, `--rounds`
 times; then requests that come when they come (open loop, Poisson), at shares of what ours wrote with all clients at work. The
 clients are this process, the servers others. Everyone holds the same float32 weights and gets the same prompts, a quarter of
-them long; answers are greedy and have all their tokens. Prints a table, and one JSON line last. `transformers serve` needs the
+them long; answers have all their tokens, and are greedy unless `--temperature` says otherwise: greedy ones repeat themselves,
+which ours guesses by. Prints a table, and one JSON line last. `transformers serve` needs the
 package accelerate; who doesn't start is named.
 """
 
@@ -35,7 +37,9 @@ CONTEXT = 2048  # tokens of each of llama.cpp's streams: the longest prompt and 
 SETTLING = 0.25  # of a measurement, before it counts
 
 
-async def closed_loop(server: Server, streams: int, seconds: float, tokens: int, seed: int) -> tuple[list[Stream], float]:
+async def closed_loop(
+    server: Server, streams: int, seconds: float, tokens: int, temperature: float, seed: int
+) -> tuple[list[Stream], float]:
     """Clients that always wait for an answer; gives the streams, and when counting began."""
     prompts, began = Prompts(seed), time.perf_counter()
     until = began + seconds * (1 + SETTLING)
@@ -43,21 +47,24 @@ async def closed_loop(server: Server, streams: int, seconds: float, tokens: int,
     async def client() -> list[Stream]:
         own = []
         while (left := until - time.perf_counter()) > 0:
-            own.append(await ask(server, prompts.next(), tokens, leave_after=left))
+            own.append(await ask(server, prompts.next(), tokens, leave_after=left, temperature=temperature))
         return own
 
     clients = await asyncio.gather(*(client() for _ in range(streams)))
     return list(itertools.chain.from_iterable(clients)), began + seconds * SETTLING
 
 
-async def open_loop(server: Server, rate: float, seconds: float, tokens: int, seed: int) -> tuple[list[Stream], float]:
+async def open_loop(
+    server: Server, rate: float, seconds: float, tokens: int, temperature: float, seed: int
+) -> tuple[list[Stream], float]:
     """Requests that come at random, `rate` a second, whatever became of those before them."""
     prompts, arrivals, began = Prompts(seed), random.Random(seed), time.perf_counter()
     until, when, asked = began + seconds * (1 + SETTLING), began, []
     while (when := when + arrivals.expovariate(rate)) < until:
         await asyncio.sleep(max(0.0, when - time.perf_counter()))
         left = until - time.perf_counter()
-        asked.append(asyncio.create_task(ask(server, prompts.next(), tokens, leave_after=max(left, 0.001))))
+        one = ask(server, prompts.next(), tokens, leave_after=max(left, 0.001), temperature=temperature)
+        asked.append(asyncio.create_task(one))
     return list(await asyncio.gather(*asked)), began + seconds * SETTLING
 
 
@@ -135,6 +142,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=16, help="clients at once, and rows of each server")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement")
     parser.add_argument("--tokens", type=int, default=128, help="of each answer")
+    parser.add_argument("--temperature", type=float, default=0.0, help="of the distribution that answers are drawn from")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each with all clients, in turn")
     parser.add_argument("--loads", default="0.5,0.75,1,1.25", help="of the open loop, as shares of ours with all clients")
     parser.add_argument("--peers", default=",".join(PEERS), help="which of them, separated by commas; empty: none")
@@ -146,10 +154,11 @@ def main() -> None:
         servers, not_run = start(peers, words, Path(folder), stack)
         for server in servers:  # the first request of all pays for what is made once
             asyncio.run(ask(server, "Once", 2))
+        asked = words.seconds, words.tokens, words.temperature
         taken: dict[str, list[tuple[list[Stream], float]]] = {server.name: [] for server in servers}
         for number in range(words.rounds):
             for server in servers:
-                taken[server.name].append(asyncio.run(closed_loop(server, words.streams, words.seconds, words.tokens, number)))
+                taken[server.name].append(asyncio.run(closed_loop(server, words.streams, *asked, number)))
         closed = {name: figures(measured, words.seconds) for name, measured in taken.items()}
         for name, found in closed.items():
             show(name, f"{words.streams} clients", found)
@@ -157,7 +166,7 @@ def main() -> None:
         rising: dict[str, dict[str, Any]] = {server.name: {} for server in servers}
         for share in filter(None, words.loads.split(",")):
             for server in servers:
-                measured = asyncio.run(open_loop(server, float(share) * capacity, words.seconds, words.tokens, seed=99))
+                measured = asyncio.run(open_loop(server, float(share) * capacity, *asked, seed=99))
                 rising[server.name][share] = found = figures([measured], words.seconds)
                 show(server.name, f"{float(share) * capacity:.2f} a second", found)
     peer = max((closed[name]["tokens_per_second"] for name in closed if name.startswith("llama.cpp")), default=None)
@@ -165,6 +174,7 @@ def main() -> None:
         "bench": "serve_load",
         "machine": machine_name(torch.device("cpu")),
         "streams": words.streams,
+        "temperature": words.temperature,
         "closed": closed,
         "open": rising,
         "times_llama_cpp": closed["textmill"]["tokens_per_second"] / peer if peer else None,  # the faster of both

@@ -68,9 +68,10 @@ def textmill(model: str, rows: int, queue: int, end_ids: frozenset[int] = frozen
 def llama_cpp(gguf: Path, streams: int, context: int, flash: bool) -> Iterator[Server]:
     """llama.cpp's own HTTP server, of the package xllamacpp, with continuous batching and `context` tokens for each stream."""
     numbers = streams, context, usable_cores(), int(flash)
+    body = {"ignore_eos": True, "top_k": 0, "top_p": 1, "min_p": 0}  # draws from the whole distribution, as ours does
     with _running([sys.executable, "-c", LLAMA_CPP, str(gguf), *map(str, numbers)]) as (process, said):
         host, port = _told_address(process, said)
-        yield Server("llama.cpp-flash" if flash else "llama.cpp", host, port, gguf.name, process.pid, {"ignore_eos": True})
+        yield Server("llama.cpp-flash" if flash else "llama.cpp", host, port, gguf.name, process.pid, body)
 
 
 @contextmanager

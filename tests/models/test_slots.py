@@ -11,7 +11,7 @@ def test_what_no_row_has_reached_takes_no_memory() -> None:
     slots = KeyValueSlots(4, 16, 4, 64, 8192, torch.float32, "cpu")
     slots.keys[0][:, :, :10] = 1.0
     taken = psutil.Process().memory_info().rss - before
-    assert slots.bytes > 1e9 and taken < slots.bytes / 3  # pages may be as large as 2 MB
+    assert slots.bytes > 1e9 and taken < 5e6
     assert slots.values[3][15, 3, 8191, 63] == 0
 
 

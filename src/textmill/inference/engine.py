@@ -125,7 +125,7 @@ class Engine:
         answers, guesses = list(self.decoding), self._guesses()
         tokens = [[answer.read[-1], *guessed] for answer, guessed in zip(answers, guesses)]
         groups = grouped([answer.length for answer in answers], tokens, self.slots)
-        chunk = self._next_chunk(sum(len(group.lengths) * group.width for group in groups))
+        chunk = self._next_chunk()
         if chunk:
             assert self.reading is not None
             groups.append(Group(len(answers), [self.reading.length], [chunk]))
@@ -136,26 +136,25 @@ class Engine:
         self.searches.step()
         return True
 
-    def _next_chunk(self, decoded: int) -> list[int]:
-        """The tokens of a prompt that are read beside `decoded` others: while someone waits for the next token, as many as take
-        no longer than those."""
+    def _next_chunk(self) -> list[int]:
+        """The tokens of a prompt that are read in this pass: while someone waits for the next token, as many as take no longer
+        than one token of each answer."""
         if self.reading is None and self.waiting and self.free_rows:
             answer = self.waiting.popleft()
             try:
                 self._let_in(answer)
             except Exception as error:
                 self._fail(answer, error)
-        answer_read = self.reading
-        if answer_read is None:
+        if self.reading is None:
             return []
         cost, most = self._speculation.cost, MOST_CHUNK
-        if decoded:
-            most = int(cost.base / cost.per_token) + decoded if cost.per_token else LEAST_CHUNK
-        begin = answer_read.length
-        end = min(begin + min(max(most, LEAST_CHUNK), MOST_CHUNK), len(answer_read.read))
+        if self.decoding:
+            most = int(cost.base / cost.per_token) + len(self.decoding) if cost.per_token else LEAST_CHUNK
+        begin, text = self.reading.length, self.reading.read
+        end = min(begin + min(max(most, LEAST_CHUNK), MOST_CHUNK), len(text))
         if not self.slots.keeps_past:  # such a state can be remembered only where a block ends
             end = min(end, begin - begin % BLOCK + BLOCK)
-        return answer_read.read[begin:end]
+        return text[begin:end]
 
     def _let_in(self, answer: Answer) -> None:
         """Give an answer the next row."""
