@@ -1,4 +1,4 @@
-"""A real server process on a free port, with tiny models of four kinds."""
+"""A real server process on a free port, with tiny models of several kinds."""
 
 import re
 import signal
@@ -9,12 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from textmill.formats.model_folder import save_model_folder
 from textmill.tokens.chat_template import ChatTemplate
 from textmill.tokens.tokenizer import Tokenizer
 
 TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
+TOOL_TEMPLATE = (
+    "{% for tool in tools or [] %}{{ tool | tojson }}\n{% endfor %}{% for message in messages %}{{ message.role }}: "
+    "{{ message.content }}{% for call in message.tool_calls %}<tool_call>\n{{ call.function | tojson }}\n</tool_call>"
+    "{% endfor %}\n{% endfor %}assistant:"
+)
 
 
 @contextmanager
@@ -42,12 +48,16 @@ def serve() -> Callable:
 def folders(
     make_decoder, make_recurrent, make_encoder, make_encoder_decoder, tokenizer: Tokenizer, tmp_path_factory
 ) -> dict[str, Path]:
-    """A model that answers in a chat template, a base model, a recurrent one, and an encoder."""
+    """A model with a chat template, one whose template knows calls, a base model, a recurrent one, and an encoder."""
     place = tmp_path_factory.mktemp("served")
     size = {"vocabulary_size": tokenizer.vocabulary_size, "context_length": 256}
     answering = Tokenizer(tokenizer._backend, chat_template=ChatTemplate(TEMPLATE), training=tokenizer.training)
+    backend = tokenizers.Tokenizer.from_str(tokenizer._backend.to_str())
+    backend.add_tokens([tokenizers.AddedToken("<tool_call>", normalized=False)])  # as Qwen's has it: a text, and one token
+    calling = Tokenizer(backend, tokenizer.special, ChatTemplate(TOOL_TEMPLATE))
     for name, model, spoken in [
         ("talker", make_decoder(**size), answering),
+        ("caller", make_decoder(vocabulary_size=calling.vocabulary_size, context_length=1024), calling),
         ("base", make_decoder(**size, layers=1), tokenizer),
         ("lstm", make_recurrent(**size), tokenizer),
         ("encoder", make_encoder("bert", **size), tokenizer),

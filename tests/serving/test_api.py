@@ -40,7 +40,7 @@ def streamed(chunks) -> tuple[str, str | None, Any]:
 
 
 def test_models(client: openai.OpenAI) -> None:
-    assert {model.id for model in client.models.list()} == {"talker", "base", "lstm", "encoder"}
+    assert {model.id for model in client.models.list()} == {"talker", "caller", "base", "lstm", "encoder"}
     assert client.models.retrieve("lstm").object == "model"
     talker, lstm, encoder = (client.models.retrieve(name).model_dump() for name in ("talker", "lstm", "encoder"))
     assert talker["context_length"] == 256 and lstm["context_length"] is None
@@ -221,7 +221,6 @@ def test_embeddings(client: openai.OpenAI, folders: dict[str, Path]) -> None:
         ({"n": 0}, "n", "found 0"),
         ({"n": 17}, "n", "less than or equal to 16"),
         ({"n": 16, "max_tokens": 100_000}, "n", "at most 1,000,000, found 1,600,000"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "not supported"),
         ({"logit_bias": {"5": 101}}, "logit_bias.5", "less than or equal to 100"),
         ({"logit_bias": {"a": 1}}, "logit_bias.a", "valid integer"),
         ({"logit_bias": {"512": 1}}, None, "below 512"),
@@ -232,9 +231,8 @@ def test_embeddings(client: openai.OpenAI, folders: dict[str, Path]) -> None:
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "at most 4"),
         ({"stop": ""}, "stop", "at least 1 character"),
         ({"messages": []}, "messages", "at least 1"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role", "system"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role", "system"),
         ({"messages": [{"role": "user", "content": "word " * 300}]}, None, "leaves room for 255"),
-        ({"messages": [{"role": "user", "content": "a", "tool_calls": [{}]}]}, "messages.0.tool_calls", "not supported"),
         ({"max_completion_tokens": 4}, "max_tokens", "give one of them"),
         ({"model": "encoder"}, "model", "doesn't write; it serves /v1/embeddings"),
         ({"model": "base"}, "model", "no chat template"),
@@ -336,7 +334,7 @@ def test_health_and_ready_need_no_key(address: str) -> None:
 def test_health_tells_each_engines_rows(address: str) -> None:
     with urllib.request.urlopen(address + "/health") as answer:
         rows = json.load(answer)["rows"]
-    assert set(rows) == {"talker", "base", "lstm"}  # the encoder has no engine
+    assert set(rows) == {"talker", "caller", "base", "lstm"}  # the encoder has no engine
     assert all(each["all"] == 3 and 0 <= each["free"] <= 3 and each["open"] >= 0 for each in rows.values())
 
 

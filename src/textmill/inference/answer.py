@@ -49,4 +49,5 @@ def answer_to(request: Request, model: LanguageModel, tokenizer: Tokenizer, cont
     read = [start_of_target(model, tokenizer)] if pairs else list(request.prompt)
     room = None if context is None else context - len(read)
     stream = tokenizer.decode_stream(continues=request.continues)
-    return Answer(request, read, Writing(stream, StopStrings(request.stop), tokenizer.end_ids, request.max_tokens, room))
+    stops = StopStrings(request.stop, until=request.grammar.opening if request.grammar is not None else "")
+    return Answer(request, read, Writing(stream, stops, tokenizer.end_ids, request.max_tokens, room))

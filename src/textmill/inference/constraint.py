@@ -23,7 +23,8 @@ class Constraint:
         grammar.check_room(room)
         self._candidates, self._spelling = grammar.candidates, grammar.candidates.spelling
         self._matcher = grammar.matcher.deep_copy()
-        self._way = grammar.shortest
+        self._opening, self._rests = grammar.opening.encode(), grammar.rests
+        self._way, self._written = grammar.shortest, b""
         self.complete = False  # nothing more may come
 
     def pick(self, logits: Tensor, left: int, choose: Callable[[Tensor], int]) -> int:
@@ -44,6 +45,7 @@ class Constraint:
 
     def _take(self, token: int, way: Plan) -> int:
         self._way = way
+        self._written += self._spelling.spelt[token]
         self.complete = not way
         if token not in self._spelling.ends:
             self._matcher.consume_token(token)
@@ -60,8 +62,15 @@ class Constraint:
             return None
         if after.is_stopped():
             return ()
+        written = self._written + self._spelling.spelt[token]
+        if self._opening and self._opening not in written:  # free text, which may end anywhere, or be cut
+            return tuple(self._spelling.ends[:1])
         for start in range(min(KEPT_STARTS, len(self._way))):  # mostly, such as inside a string, it is still one
             way = completed(after, self._way[start:], self._spelling)
+            if way is not None and len(way) <= most:
+                return way
+        for rest in self._rests(written):
+            way = completed(after, rest, self._spelling)
             if way is not None and len(way) <= most:
                 return way
         return shortest_end(after, self._candidates, most, QUICK)

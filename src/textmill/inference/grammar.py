@@ -1,13 +1,15 @@
-"""What an answer may be: an object of JSON, an instance of a JSON schema, a match of a regex, a sentence of a Lark grammar.
+"""What an answer may be: an instance of a JSON schema, a match of a regex, a sentence of a Lark grammar, calls of functions.
 
 A rule is checked for size and depth before the library that compiles it (llguidance; Earley's parser over derivatives of
 regexes) sees it, and compiled within that library's limits. Compiled rules are kept, the least recently used goes first.
 """
 
+import contextlib
 import hashlib
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +18,8 @@ import numpy as np
 
 from ..errors import GenerationError
 from ..tokens.tokenizer import Tokenizer
+from ..tokens.tool_calls import OPENING, spelled
+from . import call_grammar
 from .shortest_end import Candidates, Plan, Spelling, completed, shortest_end
 from .small_instance import small_instance
 
@@ -34,11 +38,11 @@ UNSEEN = {"const", "enum", "default", "examples"}  # keys of a schema that hold 
 class Rule:
     """What an answer has to be, as it was asked for. Raises GenerationError for what is too large, too deep, or no rule."""
 
-    kind: Literal["json_schema", "regex", "lark"]
+    kind: Literal["json_schema", "regex", "lark", "calls"]
     text: str
 
     def __post_init__(self) -> None:
-        name = {"json_schema": "JSON schema", "regex": "regex", "lark": "grammar"}[self.kind]
+        name = {"json_schema": "JSON schema", "regex": "regex", "lark": "grammar", "calls": "set of functions"}[self.kind]
         size = len(self.text.encode("utf-8", "surrogatepass"))
         if size > MOST_BYTES:
             raise GenerationError(f"a {name} has at most {MOST_BYTES:,} bytes, found {size:,}")
@@ -57,6 +61,16 @@ class Rule:
         except (RecursionError, ValueError) as error:
             raise GenerationError(f"the JSON schema can't be read: {error}; is it nested too deep?") from error
 
+    @classmethod
+    def of_calls(cls, functions: Mapping[str, dict[str, Any]], required: bool, several: bool) -> "Rule":
+        """The rule that functions, given by their names and the JSON schemas of their parameters, are called rightly. It is
+        `required` that one is, or there may be text and no call; `several` may be called."""
+        for name, parameters in functions.items():
+            with _named(name):
+                cls.of_schema(parameters)
+        bare = {name: call_grammar.binding(parameters) for name, parameters in functions.items()}
+        return cls("calls", json.dumps({"functions": bare, "required": required, "several": several}))
+
     @property
     def source(self) -> str:
         """The rule as the library takes it. Raises ValueError."""
@@ -64,17 +78,25 @@ class Rule:
             return llguidance.LLMatcher.grammar_from_json_schema(self.text, overrides=COMPACT)
         if self.kind == "regex":
             return llguidance.LLMatcher.grammar_from_regex(self.text)
+        if self.kind == "calls":
+            return llguidance.LLMatcher.grammar_from_lark(call_grammar.lark(**json.loads(self.text)))
         return llguidance.LLMatcher.grammar_from_lark(self.text)
 
 
 @dataclass(frozen=True, eq=False)
 class Grammar:
-    """A compiled rule: where every answer begins, and the shortest one that was found."""
+    """A compiled rule: where every answer begins, and the shortest one that was found.
+
+    `opening`: the text from which on it binds; until then an answer is text as any, and may be cut. Where it is empty the
+    rule binds from the first token on. `rests`: ways that may lead to an end behind the bytes that were written.
+    """
 
     tokenizer: Tokenizer
     matcher: llguidance.LLMatcher  # only ever copied
     candidates: Candidates
     shortest: Plan
+    opening: str = ""
+    rests: Callable[[bytes], Iterator[Plan]] = lambda written: iter(())
 
     def check_room(self, tokens: int) -> None:
         """Raise GenerationError where the shortest answer has more tokens than may be written."""
@@ -115,6 +137,8 @@ class Grammars:
         return hashlib.sha256(f"{rule.kind}\0{rule.text}".encode("utf-8", "surrogatepass")).digest()
 
     def _compile(self, rule: Rule) -> Grammar:
+        if rule.kind == "calls":
+            return self._of_calls(rule, **json.loads(rule.text))
         matcher, spelling = self._matcher(rule), self._spoken()[1]
         candidates = Candidates(spelling, rule.text)
         found = shortest_end(matcher, candidates)
@@ -138,11 +162,52 @@ class Grammars:
         except ValueError as error:
             raise GenerationError(f"the {rule.kind} can't be read: {error!s:.500}") from error
         if matcher.is_error():
-            raise GenerationError(f"the {rule.kind} can't be followed: {matcher.get_error().strip() or 'it is faulty'!s:.500}")
+            problem = matcher.get_error().strip() or "it is faulty"
+            if rule.kind == "calls":  # whose text, which follows, isn't the client's
+                problem = problem.splitlines()[0]
+            raise GenerationError(f"the {rule.kind} can't be followed: {problem:.500}")
         return matcher
+
+    def _of_calls(self, rule: Rule, functions: dict[str, Any], required: bool, several: bool) -> Grammar:
+        """The grammar of calls, each of which is known to have an end."""
+        spelling, samples = self._spoken()[1], []
+        for name, parameters in functions.items():
+            with _named(name):
+                samples.append(spelled(name, self._arguments(name, parameters, spelling)).encode())
+        matcher, candidates = self._matcher(rule), Candidates(spelling, rule.text)
+
+        def rests(written: bytes) -> Iterator[Plan]:
+            return map(self._greedy, call_grammar.rests(samples, written))
+
+        if required:
+            plans = (completed(matcher, self._greedy(sample), spelling) for sample in samples)
+            shortest = min(filter(None, plans), key=len)  # each fits at least the grammar of its function
+            return Grammar(self.tokenizer, matcher, candidates, shortest, rests=rests)
+        return Grammar(self.tokenizer, matcher, candidates, tuple(spelling.ends[:1]), OPENING, rests)
+
+    def _arguments(self, name: str, parameters: dict[str, Any], spelling: Spelling) -> str:
+        """Small arguments of a function, as JSON."""
+        call = self._matcher(Rule.of_calls({name: parameters}, required=True, several=False))
+        text = json.dumps(self._instance(parameters, spelling), ensure_ascii=False)
+        if completed(call, self._greedy(spelled(name, text).encode()), spelling) is not None:
+            return text
+        rule = Rule("lark", f"start: {call_grammar.of_arguments(parameters)}")
+        found = shortest_end(self._matcher(rule), Candidates(spelling, rule.text))
+        if found is None:
+            raise GenerationError("no arguments that fit were found in this model's tokens within the steps of a search")
+        return self.tokenizer.decode(found)
+
+    def _greedy(self, text: bytes) -> Plan:
+        """A text's tokens, the longest first: also of the middle of a text, which the tokenizer may begin with a space."""
+        return tuple(self._spoken()[0].greedy_tokenize(text.decode("utf-8", "ignore")))
 
     def _minimal(self, matcher: llguidance.LLMatcher, schema: Any, spelling: Spelling) -> Plan | None:
         """A small instance of the schema as tokens, where that fits it."""
+        text = json.dumps(self._instance(schema, spelling), separators=(",", ":"), ensure_ascii=False)
+        return completed(matcher, tuple(self.tokenizer.encode(text)), spelling)
+
+    def _instance(self, schema: Any, spelling: Spelling) -> Any:
+        """A small value that probably fits a schema."""
         strings: dict[str, str] = {}  # by what they have to fit
 
         def string(part: dict[str, Any]) -> str:
@@ -153,8 +218,7 @@ class Grammars:
                 strings[rule.text] = json.loads(self.tokenizer.decode(found)) if found else ""
             return strings.get(rule.text, "")
 
-        text = json.dumps(small_instance(schema, string), separators=(",", ":"), ensure_ascii=False)
-        return completed(matcher, tuple(self.tokenizer.encode(text)), spelling)
+        return small_instance(schema, string)
 
 
 def _library_tokenizer(tokenizer: Tokenizer) -> tuple[llguidance.LLTokenizer, Spelling]:
@@ -176,6 +240,15 @@ def _library_tokenizer(tokenizer: Tokenizer) -> tuple[llguidance.LLTokenizer, Sp
     wrapped = llguidance.TokenizerWrapper(Spoken())
     writable = np.array([id not in special for id in range(len(spelt))])
     return llguidance.LLTokenizer(wrapped, eos_token=ends), Spelling(spelt, writable, ends)
+
+
+@contextlib.contextmanager
+def _named(function: str) -> Iterator[None]:
+    """Says of which function a problem is."""
+    try:
+        yield
+    except GenerationError as error:
+        raise GenerationError(f"the parameters of {function}: {error}") from error
 
 
 def _depth(text: str) -> int:

@@ -9,25 +9,33 @@ from ..tokens.tokenizer import DecodeStream
 FinishReason = Literal["end", "stop", "length", "context"]
 
 
-class StopStrings:
-    """Cuts a stream at the first stop string, also where one spans several pieces."""
+def unfinished(text: str, marks: Sequence[str]) -> int:
+    """How many characters at the end of a text could still grow into one of the marks."""
+    longest = min(len(text), max((len(mark) - 1 for mark in marks), default=0))
+    return next((n for n in range(longest, 0, -1) if any(mark.startswith(text[-n:]) for mark in marks)), 0)
 
-    def __init__(self, stops: Sequence[str]):
+
+class StopStrings:
+    """Cuts a stream at the first stop string, also where one spans several pieces. Behind the text `until`, if that is given,
+    nothing is a stop string any more."""
+
+    def __init__(self, stops: Sequence[str], until: str = ""):
         if any(not stop for stop in stops):
             raise GenerationError("a stop string must not be empty")
-        self.stops = tuple(stops)
+        self.stops, self._until = tuple(stops), until
         self.held = ""
 
     def push(self, text: str) -> tuple[str, bool]:
         """What may be shown now, and whether a stop string was met."""
         self.held += text
         found = [place for place in (self.held.find(stop) for stop in self.stops) if place >= 0]
-        if found:
+        ends = self.held.find(self._until) if self._until and self.stops else -1
+        if found and (ends < 0 or min(found) <= ends):
             shown, self.held = self.held[: min(found)], ""
             return shown, True
-        # The longest end that could still grow into a stop string waits.
-        longest = min(len(self.held), max((len(stop) - 1 for stop in self.stops), default=0))
-        waiting = next((n for n in range(longest, 0, -1) if any(stop.startswith(self.held[-n:]) for stop in self.stops)), 0)
+        if ends >= 0:
+            self.stops = ()
+        waiting = unfinished(self.held, (*self.stops, self._until) if self.stops else ())
         shown, self.held = self.held[: len(self.held) - waiting], self.held[len(self.held) - waiting :]
         return shown, False
 

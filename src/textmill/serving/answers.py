@@ -3,12 +3,15 @@
 import json
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..inference.request import Delta, TokenLogprob
 from ..tokens.tokenizer import Tokenizer
 from . import errors
+from .call_reader import CallReader
 
 FINISH_REASONS = {"end": "stop", "stop": "stop", "length": "length", "context": "length"}
 
@@ -16,10 +19,11 @@ Piece = tuple[int, Delta]  # of choice number …
 
 
 class Form:
-    """How one answer is written. `kind`: chat or text; `prompt_tokens` were read for it."""
+    """How one answer is written: to a `chat`, or to a text; `prompt_tokens` were read for it. `calls`: in a chat, functions
+    may be called."""
 
-    def __init__(self, chat: bool, model: str, tokenizer: Tokenizer, prompt_tokens: int):
-        self.chat, self.tokenizer, self.prompt_tokens = chat, tokenizer, prompt_tokens
+    def __init__(self, chat: bool, model: str, tokenizer: Tokenizer, prompt_tokens: int, calls: bool = False):
+        self.chat, self.tokenizer, self.prompt_tokens, self.calls = chat, tokenizer, prompt_tokens, calls
         self.head = {
             "id": f"{'chatcmpl' if chat else 'cmpl'}-{secrets.token_hex(12)}",
             "created": int(time.time()),
@@ -31,29 +35,33 @@ class Form:
         choices = []
         for index in sorted({index for index, _ in pieces}):
             deltas = [delta for of, delta in pieces if of == index]
-            choice: dict[str, Any] = {"index": index, "finish_reason": FINISH_REASONS[deltas[-1].finish_reason or "end"]}
+            reader, last = CallReader(), deltas[-1]
+            new = self._new(reader, replace(last, text="".join(delta.text for delta in deltas)))
+            choice: dict[str, Any] = {"index": index, "finish_reason": _reason(reader, last)}
             choice["logprobs"] = self._logprobs([one for delta in deltas for one in delta.logprobs])
-            text = "".join(delta.text for delta in deltas)
             if self.chat:
-                choice["message"] = {"role": "assistant", "content": text, "refusal": None}
+                choice["message"] = {"role": "assistant", "content": self._nothing, "refusal": None, **new}
+                for call in new.get("tool_calls", []):
+                    del call["index"]
             else:
-                choice["text"] = text
+                choice["text"] = new
             choices.append(choice)
         kind = "chat.completion" if self.chat else "text_completion"
         return {**self.head, "object": kind, "choices": choices, "usage": self._usage(dict(pieces).values())}
 
     async def chunks(self, pieces: AsyncIterator[Piece], include_usage: bool) -> AsyncIterator[str]:
         """The answer as server-sent events. What goes wrong on the way is an event too, which clients raise."""
-        last: dict[int, Delta] = {}
+        last, readers = dict[int, Delta](), defaultdict[int, CallReader](CallReader)
         try:
             async for index, delta in pieces:
                 if self.chat and index not in last:
-                    opening = {"role": "assistant", "content": "", "refusal": None}
-                    yield self._event(self._chunk(index, opening, None), include_usage)
+                    opening = {"role": "assistant", "content": self._nothing, "refusal": None}
+                    yield self._event(self._chunk(index, opening, None, None), include_usage)
                 last[index] = delta
-                if delta.text or delta.logprobs or delta.finish_reason:
-                    new: Any = ({"content": delta.text} if delta.text else {}) if self.chat else delta.text
-                    yield self._event(self._chunk(index, new, delta), include_usage)
+                new = self._new(readers[index], delta)
+                if new or delta.logprobs or delta.finish_reason:
+                    chunk = self._chunk(index, new, delta, delta.finish_reason and _reason(readers[index], delta))
+                    yield self._event(chunk, include_usage)
             if include_usage:
                 yield self._event({"choices": [], "usage": self._usage(last.values())}, False)
             yield "data: [DONE]\n\n"
@@ -61,8 +69,18 @@ class Form:
             told = errors.of_exception(error)
             yield f"data: {json.dumps(errors.body(told.status, told.message, told.param, told.code))}\n\n"
 
-    def _chunk(self, index: int, new: Any, delta: Delta | None) -> dict[str, Any]:
-        reason = FINISH_REASONS[delta.finish_reason] if delta is not None and delta.finish_reason else None
+    @property
+    def _nothing(self) -> str | None:
+        """The content of a message of which nothing is known to be content."""
+        return None if self.calls else ""
+
+    def _new(self, reader: CallReader, delta: Delta) -> Any:
+        """What a delta says: of a chat an object, of a text its next piece."""
+        if self.calls:
+            return reader.push(delta.text, delta.finish_reason)
+        return ({"content": delta.text} if delta.text else {}) if self.chat else delta.text
+
+    def _chunk(self, index: int, new: Any, delta: Delta | None, reason: str | None) -> dict[str, Any]:
         logprobs = self._logprobs(delta.logprobs if delta is not None else ())
         choice = {"index": index, "delta" if self.chat else "text": new, "logprobs": logprobs, "finish_reason": reason}
         return {"choices": [choice]}
@@ -107,3 +125,8 @@ class Form:
 
     def _text(self, token: int) -> str:
         return str(self._told(token, 0.0)["token"])
+
+
+def _reason(reader: CallReader, last: Delta) -> str:
+    """Why an answer ended."""
+    return "tool_calls" if reader.calls else FINISH_REASONS[last.finish_reason or "end"]

@@ -20,8 +20,6 @@ MEANINGLESS: Mapping[str, tuple[Any, ...]] = {
     "logit_bias": (None, {}),
     "seed": (None,),
     "stop": (None, []),
-    "guided_regex": (None,),
-    "guided_grammar": (None,),
 }
 
 
@@ -38,8 +36,7 @@ def search_of(body: WritingBody, logprobs: int | None) -> BeamSearch | None:
     meaningless = [name for name, neutral in MEANINGLESS.items() if getattr(body, name) not in neutral]
     if logprobs is not None:
         meaningless.append("logprobs")
-    if body.response_format is not None and body.response_format.type != "text":
-        meaningless.append("response_format")
+    meaningless += body.rules()
     if meaningless:
         message = f"beam_width finds the likeliest answers, beside which {', '.join(meaningless)} can't be; leave that out"
         raise _refused(meaningless[0], message)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..inference.request import Delta, Request
 from .answers import Form, Piece
 from .beam_width import search_of
 from .errors import ApiError
+from .messages import said
 from .schema import ChatBody, CompletionBody, EmbeddingBody
 from .served import Served
 
@@ -22,8 +24,9 @@ async def of_chat(served: Served, body: ChatBody, salt: str) -> tuple[Form, list
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(400, "top_logprobs needs logprobs: true", "top_logprobs", "invalid_value")
     begun = body.begun()
-    messages = body.messages if begun is None else body.messages[:-1]
-    prompt = await served.chat_prompt([message.said() for message in messages], begun or "")
+    rule, tools = body.rule(), [tool.told() for tool in body.callable_tools()]
+    messages = said(body.messages if begun is None else body.messages[:-1])
+    prompt = await served.chat_prompt(messages, begun or "", tools)
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
     most = body.max_completion_tokens or body.max_tokens
     if None not in (body.max_completion_tokens, body.max_tokens) and body.max_tokens != most:
@@ -31,9 +34,11 @@ async def of_chat(served: Served, body: ChatBody, salt: str) -> tuple[Form, list
             400, "max_tokens is the old name of max_completion_tokens; give one of them", "max_tokens", "invalid_value"
         )
     search = search_of(body, logprobs)
-    grammar = await served.grammar(body.rule())
+    grammar = await served.grammar(rule)
     asked = body.requests(prompt, logprobs, most, continues=bool(begun), salt=salt, grammar=grammar, search=search)
-    return Form(True, served.name, served.tokenizer, len(prompt)), asked
+    if tools and grammar is not None and not grammar.opening:
+        asked = [replace(one, stop=()) for one in asked]  # there is no text that could be stopped
+    return Form(True, served.name, served.tokenizer, len(prompt), bool(tools)), asked
 
 
 async def of_completion(served: Served, body: CompletionBody, salt: str) -> tuple[Form, list[Request]]:

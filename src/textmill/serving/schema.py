@@ -3,11 +3,11 @@ nothing is ignored in silence."""
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ..errors import GenerationError
 from ..inference.beam import MOST_PENALTY, BeamSearch
@@ -15,36 +15,13 @@ from ..inference.grammar import Grammar, Rule
 from ..inference.request import DEFAULT_MAX_TOKENS, Request
 from ..inference.sampling import Sampling
 from .errors import ApiError
+from .known import Known, Neutral
+from .messages import Message
+from .tools import MOST_TOOLS, Choice, NamedChoice, Tool, callable_tools
 
 MOST_CHOICES = 16
 MOST_TOKENS = 1_000_000  # in numbers that a client sends
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
-
-
-class Known(BaseModel):
-    """A JSON object whose unknown keys are kept, to be named. `neutral`: keys that are known and not supported, each with the
-    values that ask for nothing."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
-    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
-
-    def unknown(self, path: str = "") -> list[str]:
-        """The keys that nobody knows here, also in inner objects, each with its path. Raises ApiError for one that is known
-        and asks for what isn't supported."""
-        found = []
-        for name, value in (self.model_extra or {}).items():
-            if name not in self.neutral:
-                found.append(path + name)
-            elif value not in self.neutral[name]:
-                allowed = ", ".join(str(value) for value in self.neutral[name] if value is not None)
-                advice = f"it can only be {allowed}" if allowed else "leave it out"
-                raise ApiError(400, f"{path}{name} is not supported here; {advice}", path + name, "unsupported_parameter")
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            for place, inner in enumerate(value if isinstance(value, list) else [value]):
-                if isinstance(inner, Known):
-                    found += inner.unknown(f"{path}{name}.{place}." if isinstance(value, list) else f"{path}{name}.")
-        return found
 
 
 class Body(Known):
@@ -66,7 +43,7 @@ class Body(Known):
 class StreamOptions(Known):
     """How a stream is written."""
 
-    neutral = {"include_obfuscation": (None, False)}
+    neutral: ClassVar[Neutral] = {"include_obfuscation": (None, False)}
     include_usage: bool = False
 
 
@@ -113,8 +90,8 @@ class WritingBody(Body):
     beam_width: int | None = Field(None, ge=1, le=MOST_CHOICES)
     length_penalty: float | None = Field(None, ge=-MOST_PENALTY, le=MOST_PENALTY)
 
-    def rule(self) -> Rule | None:
-        """What the answer has to be; None: anything. Raises ApiError."""
+    def rules(self) -> dict[str, Callable[[], Rule]]:
+        """What makes the rules that the answer has to keep, by the fields that give them. Raises ApiError."""
         form = self.response_format
         given: dict[str, Callable[[], Rule]] = {}
         if form is not None and form.type == "json_object":
@@ -128,6 +105,11 @@ class WritingBody(Body):
             given["guided_regex"] = lambda: Rule("regex", regex)
         if (grammar := self.guided_grammar) is not None:
             given["guided_grammar"] = lambda: Rule("lark", grammar)
+        return given
+
+    def rule(self) -> Rule | None:
+        """What the answer has to be; None: anything. Raises ApiError."""
+        given = self.rules()
         if len(given) > 1:
             raise ApiError(400, f"{' and '.join(given)} can't both hold; give one", list(given)[-1], "invalid_value")
         for name, make in given.items():
@@ -180,39 +162,11 @@ class WritingBody(Body):
         ]
 
 
-class TextPart(Known):
-    """A part of a message's content."""
-
-    type: Literal["text"]
-    text: str
-
-
-class Message(Known):
-    """One message of a conversation; an answer of this server is one as it stands."""
-
-    neutral = {
-        "refusal": (None,),
-        "annotations": (None, []),
-        "audio": (None,),
-        "function_call": (None,),
-        "tool_calls": (None, []),
-    }
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-
-    def said(self) -> dict[str, Any]:
-        """What a chat template is given."""
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
-
-
 class ChatBody(WritingBody):
     """POST /v1/chat/completions. `continue_final_message` goes beyond OpenAI's: the last message is the beginning of the
     answer, which goes on with it."""
 
-    neutral = {
-        "tools": (None, []),
-        "tool_choice": (None, "none"),
+    neutral: ClassVar[Neutral] = {
         "functions": (None, []),
         "function_call": (None, "none"),
         "modalities": (None, ["text"]),
@@ -222,6 +176,9 @@ class ChatBody(WritingBody):
         "reasoning_effort": (None, "none"),
     }
     messages: list[Message] = Field(min_length=1, max_length=10_000)
+    tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS)
+    tool_choice: Choice | None = None
+    parallel_tool_calls: bool | None = None
     max_completion_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     logprobs: bool | None = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
@@ -238,13 +195,32 @@ class ChatBody(WritingBody):
         if len(self.messages) == 1:
             message = "continue_final_message goes on with an answer, before which there is at least one message; found none"
             raise ApiError(400, message, "continue_final_message", "invalid_value")
-        return str(last.said()["content"])
+        if last.tool_calls:
+            message = "continue_final_message goes on with text, and the last message ends with calls"
+            raise ApiError(400, message, "continue_final_message", "invalid_value")
+        return last.text()
+
+    def rules(self) -> dict[str, Callable[[], Rule]]:
+        """These of every answer, and that functions are called rightly. Raises ApiError."""
+        given, choice = super().rules(), self.tool_choice
+        if tools := self.callable_tools():
+            if self.continue_final_message:
+                message = "continue_final_message goes on with text, and tools may be called instead; give one of them"
+                raise ApiError(400, message, "continue_final_message", "invalid_value")
+            functions = {tool.function.name: tool.function.schema_of_arguments() for tool in tools}
+            several = self.parallel_tool_calls is not False and not isinstance(choice, NamedChoice)
+            given["tools"] = lambda: Rule.of_calls(functions, choice not in (None, "auto"), several)
+        return given
+
+    def callable_tools(self) -> list[Tool]:
+        """The tools that may be called in the answer. Raises ApiError."""
+        return callable_tools(self.tools or [], self.tool_choice)
 
 
 class CompletionBody(WritingBody):
     """POST /v1/completions. A prompt is a text, or its tokens."""
 
-    neutral = {"best_of": (None, 1), "echo": (None, False), "suffix": (None, "")}
+    neutral: ClassVar[Neutral] = {"best_of": (None, 1), "echo": (None, False), "suffix": (None, "")}
     prompt: str | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MOST_TOKENS)] = ""
     logprobs: int | None = Field(None, ge=0, le=5)
 
@@ -252,6 +228,6 @@ class CompletionBody(WritingBody):
 class EmbeddingBody(Body):
     """POST /v1/embeddings."""
 
-    neutral = {"dimensions": (None,)}
+    neutral: ClassVar[Neutral] = {"dimensions": (None,)}
     input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
     encoding_format: Literal["float", "base64"] | None = "float"

@@ -57,16 +57,18 @@ class Served:
             raise ApiError(400, message, "model", "model_not_supported")
         return self.engine
 
-    async def chat_prompt(self, messages: Sequence[dict[str, Any]], begun: str = "") -> list[int]:
-        """The tokens of a conversation and of the beginning of its answer, made off the event loop. Raises ApiError where the
-        model has no chat template."""
+    async def chat_prompt(
+        self, messages: Sequence[dict[str, Any]], begun: str = "", tools: Sequence[dict[str, Any]] = ()
+    ) -> list[int]:
+        """The tokens of a conversation in which `tools` may be called, and of the beginning of its answer, made off the event
+        loop. Raises ApiError where the model has no chat template."""
         if self.tokenizer.chat_template is None:
             message = f"{self.name} has no chat template, since it continues texts and doesn't answer; use /v1/completions"
             raise ApiError(400, message, "model", "no_chat_template")
         if begun and self.model.family == "encoder-decoder":
             message = f"{self.name} reads a conversation apart from its answer, so that no answer can be gone on with"
             raise ApiError(400, message, "continue_final_message", "model_not_supported")
-        return await asyncio.to_thread(lambda: self.tokenizer.encode_chat(messages) + self.tokenizer.encode(begun))
+        return await asyncio.to_thread(lambda: self.tokenizer.encode_chat(messages, tools=tools) + self.tokenizer.encode(begun))
 
     async def prompt(self, text: str | list[int]) -> list[int]:
         """The tokens of a text to go on from; of an encoder–decoder, of the source."""

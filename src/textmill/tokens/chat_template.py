@@ -16,10 +16,12 @@ from typing import Any
 
 from ..errors import TokenizerError
 from ..processes import end_worker, start_worker
+from .tool_calls import TRIAL, TRIAL_TOOL, in_words, reads_back
 
 TEMPLATE_FILE = "chat_template.jinja"
 LARGEST_TEMPLATE = 16_000_000  # characters, and bytes of a file
 SECONDS = 20.0  # for one rendering; templates in use take a hundredth of a second
+FOR_TOOLS = "tool_use"  # the name of a template that is taken where there are tools
 ANSWER = "answer"  # what stands for an answer where only its surroundings are wanted
 
 Message = Mapping[str, Any]
@@ -34,22 +36,29 @@ class ChatTemplate:
                 f"a chat template of {len(source):,} characters isn't rendered; more than {LARGEST_TEMPLATE:,} is none"
             )
         self.source, self.named, self.seconds = source, dict(named or {}), seconds
+        self._writes_calls: dict[str, bool] = {}  # by a template's source
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
     def render(
-        self, messages: Sequence[Message], variables: Mapping[str, Any] | None = None, add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Message],
+        variables: Mapping[str, Any] | None = None,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> str:
-        """The text of a conversation; `variables` are what the template may ask for beside it, such as `bos_token`.
+        """The text of a conversation; `variables` are what the template may ask for beside it, such as `bos_token`, `tools` the
+        functions that may be called, which are told in words where the template doesn't (see tool_calls.py).
 
         Raises TokenizerError where the template refuses the conversation, is wrong, or takes too much time or memory.
         """
         if not messages:
             raise TokenizerError("a conversation has at least one message")
-        said = [{key: value for key, value in message.items() if value is not None} for message in messages]
-        asked = {"messages": said, "add_generation_prompt": add_generation_prompt, "tools": None, "documents": None}
-        with self._lock:
-            answer = self._ask({"source": self.source, "variables": {**(variables or {}), **asked}})
+        source, variables = self.named.get(FOR_TOOLS, self.source) if tools else self.source, variables or {}
+        knows_calls = bool(tools) or any(message.get("role") == "tool" or message.get("tool_calls") for message in messages)
+        if knows_calls and not self._reads_back(source, variables):
+            source, messages, tools = self.source, in_words(messages, tools), ()
+        answer = self._rendered(source, messages, variables, add_generation_prompt, tools)
         if "problem" in answer:
             raise TokenizerError(f"the chat template can't be applied: {answer['problem']}")
         return answer["text"]
@@ -60,6 +69,28 @@ class ChatTemplate:
             return {"chat_template": self.source}
         every = {"default": self.source, **self.named}
         return {"chat_template": [{"name": name, "template": source} for name, source in every.items()]}
+
+    def _reads_back(self, source: str, variables: Mapping[str, Any]) -> bool:
+        """Whether a template tells of tools, and writes calls in the form in which they are read."""
+        if source not in self._writes_calls:
+            answer = self._rendered(source, TRIAL, variables, False, [TRIAL_TOOL])
+            self._writes_calls[source] = reads_back(answer.get("text", ""))
+        return self._writes_calls[source]
+
+    def _rendered(
+        self,
+        source: str,
+        messages: Sequence[Message],
+        variables: Mapping[str, Any],
+        add_generation_prompt: bool,
+        tools: Sequence[Mapping[str, Any]],
+    ) -> dict[str, str]:
+        """The text, or the problem."""
+        said = [{key: value for key, value in message.items() if value is not None} for message in messages]
+        asked = {"messages": said, "add_generation_prompt": add_generation_prompt, "documents": None}
+        asked["tools"] = list(tools) or None
+        with self._lock:
+            return self._ask({"source": source, "variables": {**variables, **asked}})
 
     def _ask(self, request: dict[str, Any]) -> dict[str, str]:
         """Have the worker render, and end it where it takes too long; the next one that is needed is a fresh one."""
@@ -133,7 +164,7 @@ class Marks:
         if isinstance(value, str):
             return self._special.sub(self._mark, value)
         if isinstance(value, Mapping):
-            return {key: self.put(inner) for key, inner in value.items()}
+            return {self.put(key): self.put(inner) for key, inner in value.items()}
         return [self.put(inner) for inner in value] if isinstance(value, list | tuple) else value
 
     def stretches(self, rendered: str) -> Iterator[tuple[str, bool]]:

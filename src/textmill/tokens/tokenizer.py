@@ -119,16 +119,19 @@ class Tokenizer:
         """The text as the beginning of one that a model is to go on with: `prefix` and its tokens, and at least one."""
         return [*self.prefix, *self.encode(self._without_bos(text))] or [self.document_start_id]
 
-    def encode_chat(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> list[int]:
+    def encode_chat(
+        self, messages: Sequence[Message], add_generation_prompt: bool = True, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> list[int]:
         """A conversation's tokens, as the stock class's `apply_chat_template` gives them, ready for a model to answer.
 
-        `messages` have a `role` and a `content`. The template alone writes special tokens: where a message spells one, its
-        text is encoded. Raises TokenizerError where there is no template, or it can't be applied.
+        `messages` have a `role` and a `content`, and calls of `tools` as that method takes them. The template alone writes
+        special tokens: where a message or a tool spells one, its text is encoded. Raises TokenizerError where there is no
+        template, or it can't be applied.
         """
         if self.chat_template is None:
             raise TokenizerError("this tokenizer has no chat template; give the text to go on from instead of messages")
-        marks = Marks(messages, self._special_texts)
-        rendered = self.chat_template.render(marks.put(messages), self.special.stock_config(), add_generation_prompt)
+        marks, variables = Marks([*messages, *tools], self._special_texts), self.special.stock_config()
+        rendered = self.chat_template.render(marks.put(messages), variables, add_generation_prompt, marks.put(tools))
         refuse_surrogates([rendered])
         ids = []
         for stretch, is_text in marks.stretches(rendered):
