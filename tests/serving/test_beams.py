@@ -78,6 +78,7 @@ def test_chats_are_searched_too_and_no_seed_is_told(client: openai.OpenAI) -> No
         ({"logprobs": True}, "logprobs", "leave that out"),
         ({"response_format": {"type": "json_object"}}, "response_format", "leave that out"),
         ({"guided_regex": "a"}, "guided_regex", "leave that out"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "leave that out"),
     ],
 )
 def test_what_cant_go_with_it_is_refused_by_name(client: openai.OpenAI, more: dict, param: str, words: str) -> None:
