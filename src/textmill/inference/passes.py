@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -72,14 +73,14 @@ def run(model: LanguageModel, slots: Slots, groups: Sequence[Group]) -> list[Ten
     return found
 
 
-def _packs(slots: Slots) -> bool:
+def _packs(slots: Slots) -> TypeGuard[KeyValueSlots]:
     """Whether rows of unlike shapes can be read in one pass: where attention alone knows rows."""
     return isinstance(slots, KeyValueSlots) and not isinstance(slots, EncoderDecoderSlots)
 
 
-def _packed(model: LanguageModel, slots: Slots, groups: Sequence[Group]) -> list[Tensor]:
+def _packed(model: LanguageModel, slots: KeyValueSlots, groups: Sequence[Group]) -> list[Tensor]:
     inputs = torch.cat([group.inputs().flatten() for group in groups])[None].to(model.device)
-    state = PackedState([(slots.view(group.first, group.lengths), group.width) for group in groups])
+    state = PackedState(slots, [(group.first, group.lengths, group.width) for group in groups])
     hidden = model.hidden(inputs, state=state)[0]  # (all, D)
     sizes = [len(group.lengths) * group.width for group in groups]
     return [part.unflatten(0, (-1, group.width)) for group, part in zip(groups, hidden.split(sizes))]

@@ -142,4 +142,6 @@ def pick(logits: Tensor, previous: Sequence[int], sampling: Sampling, position: 
     distribution = probabilities(logits, previous, sampling, written)
     cumulative = distribution.cumsum(0)
     drawn = int(torch.searchsorted(cumulative, uniform(sampling.seed, position) * cumulative[-1], right=True))
-    return min(drawn, int(distribution.nonzero()[-1]))
+    if drawn < len(distribution) and distribution[drawn] > 0:
+        return drawn
+    return int(distribution.nonzero()[-1])  # rounding went beyond the last token that can be drawn

@@ -171,10 +171,11 @@ class Attention(nn.Module):
         mask is a list with one for each part."""
         key, value = self.keys_and_values(x, rotation)
         if isinstance(state, PackedState):
+            state.append(layer, key, value)
             query, found = self.queries(x, rotation), []
             for part, own_mask in zip(state.parts, mask, strict=True):
-                keys, values = part.view.append(layer, part.taken(key), part.taken(value))
-                found.append(self.found(part.taken(query), keys, values, own_mask).flatten(0, 1))
+                known = part.view.reach(layer, part.tokens)
+                found.append(self.found(part.taken(query), *known, own_mask).flatten(0, 1))
             return self.output(torch.cat(found)[None])
         if state is not None:
             key, value = state.append(layer, key, value)

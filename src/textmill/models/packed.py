@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .slots import KeyValueView
+from .slots import KeyValueSlots, KeyValueView
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,33 @@ class Part:
 
 
 class PackedState:
-    """The states of the parts of one pass. The models read it as any other; what they read, the slots keep."""
+    """The states of the parts of one pass over `slots`. The models read it as any other; what they read, the slots keep.
+
+    A part is told by the first of its rows, how many tokens each of them has read, and how many each reads now.
+    """
 
     padding = None
 
-    def __init__(self, views: Sequence[tuple[KeyValueView, int]]):
-        self.parts: list[Part] = []
-        for view, tokens in views:
-            self.parts.append(Part(view, tokens, self.parts[-1].end if self.parts else 0))
+    def __init__(self, slots: KeyValueSlots, parts: Sequence[tuple[int, Sequence[int], int]]):
+        self._slots, self.parts = slots, list[Part]()
+        rows = []
+        for first, lengths, tokens in parts:
+            start = self.parts[-1].end if self.parts else 0
+            self.parts.append(Part(slots.view(first, lengths), tokens, start))
+            rows.append(torch.arange(first, first + len(lengths)).repeat_interleave(tokens))
+        self._rows = torch.cat(rows).to(slots.keys[0].device)
+        self._places = torch.cat([part.positions() for part in self.parts])
 
     def positions(self) -> Tensor:
         """Where all tokens stand in their rows, (1, all)."""
-        return torch.cat([part.positions() for part in self.parts])[None]
+        return self._places[None]
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Add a layer's keys and values (1, K, all, d), each row's behind its own: at once, since a call for each part costs
+        more than what it moves."""
+        places = self._rows, slice(None), self._places
+        self._slots.keys[layer][places] = key[0].transpose(0, 1)
+        self._slots.values[layer][places] = value[0].transpose(0, 1)
 
     def advance(self, tokens: int) -> None:
         """Count what each part has read."""

@@ -125,7 +125,13 @@ class KeyValueView(KeyValueState):
         rows = torch.arange(len(key), device=key.device)[:, None]
         keys[rows, :, places] = key.transpose(1, 2)
         values[rows, :, places] = value.transpose(1, 2)
-        end = self.length + key.size(2)
+        return self.reach(layer, key.size(2))
+
+    def reach(self, layer: int, tokens: int) -> tuple[Tensor, Tensor]:
+        """A layer's keys and values, two of (N, K, length + tokens, d), up to those that its longest row reads now."""
+        keys, values = self._keys[layer], self._values[layer]
+        assert keys is not None and values is not None
+        end = self.length + tokens
         return keys[:, :, :end], values[:, :, :end]
 
     def advance(self, tokens: int) -> None:
