@@ -7,15 +7,16 @@ import torch
 import transformers
 
 from textmill.formats.layouts import LAYOUTS, layout_for
-from textmill.models.heads import HEADS, RegressionHead, SequenceHead, SpanHead, TaskModel, TokenHead
+from textmill.models.heads import HEADS, MultiLabelHead, RegressionHead, SequenceHead, SpanHead, TaskModel, TokenHead
 
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}
 LENGTHS = torch.tensor([20, 7, 13])
 REAL = torch.arange(20) < LENGTHS[:, None]
 INPUTS = torch.randint(8, 512, (3, 20), generator=torch.Generator().manual_seed(0))
-OUTPUTS = {"sequence": 3, "regression": 1, "token": 5, "span": 2}
+OUTPUTS = {"sequence": 3, "multi_label": 3, "regression": 1, "token": 5, "span": 2}
 TARGETS: dict[str, torch.Tensor] = {
     "sequence": torch.tensor([2, 0, 1]),
+    "multi_label": torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]),
     "regression": torch.tensor([[0.5], [-1.0], [2.0]]),
     "token": torch.where(REAL, INPUTS % 5, -100),
     "span": torch.tensor([[3, 9], [0, 6], [12, 12]]),
@@ -72,7 +73,7 @@ def test_outputs_and_loss_are_those_of_the_stock_class(pair: tuple[str, TaskMode
     torch.testing.assert_close(loss, expected, **TOLERANCE)
 
 
-@pytest.mark.parametrize("head", [SequenceHead, RegressionHead, TokenHead, SpanHead])
+@pytest.mark.parametrize("head", [SequenceHead, MultiLabelHead, RegressionHead, TokenHead, SpanHead])
 def test_in_every_family_padding_changes_nothing(
     head, make_encoder, make_decoder, make_recurrent, make_encoder_decoder
 ) -> None:

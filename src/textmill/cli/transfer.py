@@ -29,6 +29,8 @@ def import_(
     print(f"{folder}: {headline(contents)}")
     family = FAMILIES[type(contents.config)].family
     verb = "chat" if contents.tokenizer.chat_template else "generate" if family in ("decoder", "recurrent") else "inspect"
+    if contents.layout.task is not None:
+        verb = "inspect"
     print(f"Next: textmill {verb} {folder}")
 
 

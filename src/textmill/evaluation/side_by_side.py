@@ -66,6 +66,10 @@ def evaluate_folders(
     counts = Counter(folder.path.resolve() for folder in folders)
     if twice := [path for path, count in counts.items() if count > 1]:
         raise ModelError(*(f"{path} is given twice; a model differs from itself by nothing" for path in twice))
+    if others := [folder for folder in folders if folder.task is not None]:
+        raise ModelError(
+            *(f"{folder.path} is {folder.model.kind} under a task's head, which says nothing of a text" for folder in others)
+        )
     guess = [folder for folder in folders if folder.model.family in GUESSERS]
     if guess and len(guess) < len(folders):
         other = next(folder for folder in folders if folder not in guess)

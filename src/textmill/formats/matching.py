@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import ModelError
 from ..models.config import ModelConfig
 from .layouts.layout import Layout
+from .layouts.tasks import TaskLayout
 from .safetensors_header import StoredTensor
 from .weights import DTYPES, Weights
 
@@ -25,6 +26,8 @@ def match_weights(where: Path, tensors: Mapping[str, StoredTensor], layout: Layo
     allocated by a shape that the weights don't bear out.
     """
     _refuse_larger(where, tensors, config)
+    if isinstance(layout, TaskLayout):
+        _refuse_other_labels(where, tensors, layout, layout.task.labels)
     shapes = layout.stock_shapes(config)
     copies = layout.copies(config)
     known = {**shapes, **{copy: shapes[name] for copy, name in copies.items()}}
@@ -62,6 +65,17 @@ def _refuse_larger(where: Path, tensors: Mapping[str, StoredTensor], config: Mod
     ]
     if problems:
         raise ModelError(*problems)
+
+
+def _refuse_other_labels(where: Path, tensors: Mapping[str, StoredTensor], layout: TaskLayout, labels: tuple[str, ...]) -> None:
+    """Refuse more or fewer labels than the head has rows."""
+    found = tensors.get(name := f"{layout.output}.weight")
+    if found is not None and found.shape[:1] != (len(labels),):
+        named = ", ".join(repr(label)[:40] for label in labels[:3]) + (", …" if len(labels) > 3 else "")
+        raise ModelError(
+            f"{where}: config.json names {len(labels):,} labels ({named}), and the head's weight {name}, which must have a row "
+            f"for each, has shape {found.shape}; write all of them into id2label"
+        )
 
 
 def _unfit(

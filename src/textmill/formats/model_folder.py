@@ -17,9 +17,12 @@ from ..errors import ModelError
 from ..files import atomic_folder, sha256_of_file, write_json, write_sealed
 from ..models.architectures import FAMILIES, build
 from ..models.config import ModelConfig
+from ..models.heads import TaskModel
 from ..models.language_model import LanguageModel
+from ..models.task import Task, body_config
 from ..tokens.tokenizer import Tokenizer
 from .layouts import Layout, layout_to_keep
+from .layouts.tasks import PREFIX as TASK_PREFIX
 from .opened_folder import LINEAGE_FILE, open_model_folder
 from .weights import DTYPES, SHARD_BYTES, Advance, Stored, total_bytes, write_weights
 
@@ -28,12 +31,13 @@ SAMPLING = {"do_sample": True, "temperature": 0.8, "top_p": 0.95}
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A loaded model folder."""
+    """A loaded model folder. Where it was made for a `task`, `model` is the body under the task's head, and doesn't write."""
 
     path: Path
     model: LanguageModel
     tokenizer: Tokenizer
     lineage: dict[str, Any]
+    task: Task | None = None
 
 
 @dataclass(frozen=True)
@@ -53,17 +57,29 @@ class Contents:
 
 
 def save_model_folder(
-    path: str | Path, model: LanguageModel, tokenizer: Tokenizer, lineage: dict[str, Any], architecture: str | None = None
+    path: str | Path,
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    lineage: dict[str, Any],
+    architecture: str | None = None,
+    task: Task | None = None,
 ) -> None:
     """Write a model's whole folder, atomically, its weights in float32 and in one file.
 
     Where several stock classes hold the model, `architecture` names the one to write for; where none does, the folder is in
-    textmill's own layout.
+    textmill's own layout. With a `task`, whose body `model` is, its head and labels are written, and nothing of what the body
+    has above its last layer. Raises ModelError for labels that can't be told apart.
     """
-    layout = layout_to_keep(model.config, architecture)
-    stored = {name: ("F32", shape) for name, shape in layout.stock_shapes(model.config).items()}
-    read = layout.to_stock(model.state_dict(), model.config)
-    write_model_folder(path, Contents(layout, model.config, stored, read, tokenizer, lineage), sys.maxsize)
+    config, tensors = model.config, model.state_dict()
+    if task is not None:
+        if problems := list(task.config.problems()):
+            raise ModelError(*problems)
+        config = body_config(config)
+        tensors |= {TASK_PREFIX + name: tensor for name, tensor in task.model.head.state_dict().items()}
+    layout = layout_to_keep(config, architecture, None if task is None else task.config)
+    stored = {name: ("F32", shape) for name, shape in layout.stock_shapes(config).items()}
+    read = layout.to_stock(tensors, config)
+    write_model_folder(path, Contents(layout, config, stored, read, tokenizer, lineage), sys.maxsize)
 
 
 def write_model_folder(
@@ -76,7 +92,7 @@ def write_model_folder(
     with atomic_folder(path, total_bytes(contents.stored)) as folder:
         write_weights(folder, contents.stored, contents.read, shard_bytes, advance)
         write_json(folder / "config.json", contents.layout.stock_config(config, tokenizer, dtype))
-        if FAMILIES[type(config)].writes:
+        if FAMILIES[type(config)].writes and contents.layout.task is None:
             write_json(folder / "generation_config.json", _generation(contents))
         tokenizer.save(folder, model_max_length=config.context_length)
         for name, value in contents.companions.items():
@@ -90,11 +106,16 @@ def load_model_folder(path: str | Path) -> ModelFolder:
     wrong, where it can't be used."""
     opened = open_model_folder(path)
     tokenizer = load_tokenizer(opened.path, opened.config)
-    model = build(opened.config)
+    model, task = build(opened.config), None
     weights = model.state_dict()
+    if opened.layout.task is not None:
+        head = opened.layout.task.head(opened.config)
+        task = Task(opened.layout.task, TaskModel(model, head).eval())
+        weights |= {TASK_PREFIX + name: tensor for name, tensor in head.state_dict().items()}
+        model.writes = False
     for name, tensor in opened.layout.from_stock(opened.stock_tensors(), opened.config):
         weights[name].copy_(tensor)
-    return ModelFolder(opened.path, model.eval(), tokenizer, opened.lineage)
+    return ModelFolder(opened.path, model.eval(), tokenizer, opened.lineage, task)
 
 
 def load_tokenizer(folder: Path, config: ModelConfig) -> Tokenizer:

@@ -130,6 +130,8 @@ def save_onnx(path: str | Path, folder: ModelFolder, say: Callable[[str], None] 
     Raises ModelError where a package is missing, and where ONNX Runtime computes something else than the model.
     """
     refuse_missing_packages()
+    if folder.task is not None:
+        raise ModelError(f"{folder.path} can't be written as ONNX: it is a body under a task's head, which isn't written there")
     model = folder.model.float().cpu().eval()
     graphs = graphs_of(model)
     with atomic_folder(path) as target:

@@ -15,7 +15,7 @@ from .. import __version__
 from ..errors import ModelError, nearest
 from ..files import read_foreign_json, sha256_of_file
 from .gguf import load_gguf
-from .layouts import OWN, layout_for, layout_to_keep
+from .layouts import is_own, layout_for, layout_to_keep
 from .matching import check_copies
 from .model_folder import Contents, load_tokenizer, write_model_folder
 from .opened_folder import OpenedFolder, open_model_folder
@@ -67,8 +67,8 @@ def export_folder(
     if dtype not in (known := (SAME, *NUMBER_FORMATS)):
         raise ModelError(f"--dtype {dtype!r} is unknown{nearest(dtype, known)}; write one of {', '.join(known)}")
     opened = open_model_folder(source)
-    if opened.layout is OWN:
-        layout_for(opened.config)  # raises, with the reasons
+    if is_own(opened.layout):
+        layout_for(opened.config, task=opened.layout.task)  # raises, with the reasons
     contents = contents_of(opened, opened.lineage)
     if dtype != SAME:
         stored = {name: (NUMBER_FORMATS[dtype], shape) for name, (_, shape) in contents.stored.items()}

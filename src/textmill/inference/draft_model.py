@@ -20,7 +20,7 @@ class DraftModel:
     """Guesses for `rows` answers of a model with this `tokenizer`. Raises GenerationError for a model that can't."""
 
     def __init__(self, model: LanguageModel, own: Tokenizer, tokenizer: Tokenizer, rows: int):
-        if model.family != "decoder":
+        if model.family != "decoder" or not model.writes:
             raise GenerationError(f"{model.kind} can't guess for another model; give a decoder")
         if own.hash != tokenizer.hash:
             raise GenerationError("the draft model's tokenizer is another than the model's; give one that was trained with it")

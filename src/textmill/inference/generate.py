@@ -84,6 +84,8 @@ def start_of_target(model: LanguageModel, tokenizer: Tokenizer) -> int:
 
 def refuse_encoder(model: LanguageModel) -> None:
     """Raise GenerationError for a model that doesn't write."""
+    if not model.writes and model.family != "encoder":
+        raise GenerationError(f"this is {model.kind} under a task's head, which gives labels and doesn't write on")
     if not model.writes:
         raise GenerationError(
             f"an {model.family} doesn't write on; `textmill fill` has it guess masked words, `textmill embed` gives its vectors"

@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..files import read_json
 from ..formats.model_folder import Contents
 from ..formats.opened_folder import open_model_folder
@@ -14,6 +16,7 @@ from ..models.count import Count, count, count_spans, state_bytes
 from ..models.encoder import EncoderConfig
 from ..models.encoder_decoder import EncoderDecoderConfig
 from ..models.recurrent import RecurrentConfig
+from ..models.task import TaskConfig
 from ..progress import format_bytes, format_count, format_seconds
 from ..score import BITS_PER_BYTE
 from ..tokens.tokenizer import Tokenizer
@@ -35,12 +38,14 @@ def model_card(path: str | Path) -> Card:
     costs = cost_values(config, _cost(config, lineage))
     about_tokenizer = _tokenizer_values(folder, tokenizer)
     parameters = parameters_by_part(config)
+    about_task = task_values(opened.layout.task, config)
     values = {
         "kind": "model",
         "path": str(folder),
         "family": family,
         "shape": dataclasses.asdict(config),
         "parameters": parameters,
+        **({"task": about_task} if about_task else {}),
         "weight_formats": formats,
         "costs": costs,
         "tokenizer": about_tokenizer,
@@ -53,6 +58,7 @@ def model_card(path: str | Path) -> Card:
         {
             "Shape": shape_rows(config),
             "Parameters": parameter_rows(config),
+            "Task": rows_of({**about_task, "labels": ", ".join(about_task["labels"])} if about_task else {}),
             "Costs": cost_rows(costs),
             "Tokenizer": rows_of(about_tokenizer),
             "Weights": [("format", ", ".join(formats)), ("files", format_bytes(opened.weights.bytes()))],
@@ -68,11 +74,23 @@ def headline(contents: Contents) -> str:
     """A model in one line."""
     config, tokenizer = contents.config, contents.tokenizer
     template = "with a" if tokenizer.chat_template else "no"
+    task = contents.layout.task
     return (
         f"{family_of(config)} of {format_count(count(config).parameters)} parameters, "
+        f"{'' if task is None else f'under a head of the kind {task.kind} with {len(task.labels):,} labels, '}"
         f"in the layout of {contents.layout.model_type}; context of {config.context_length:,} tokens; "
         f"{tokenizer.kind} tokenizer of {tokenizer.vocabulary_size:,} tokens; {template} chat template"
     )
+
+
+def task_values(task: TaskConfig | None, config: ModelConfig) -> dict[str, Any]:
+    """What a model was made for beside language, and its head's parameters, which aren't among the body's; empty where it was
+    made for none."""
+    if task is None:
+        return {}
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in task.head(config).parameters())
+    return {"kind": task.kind, "labels": list(task.labels), "head_parameters": parameters}
 
 
 def shape_rows(config: ModelConfig) -> list[tuple[str, str]]:

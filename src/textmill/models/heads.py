@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..tokens.loader import IGNORED
 from .config import ModelConfig
+from .decoder import DecoderConfig
 from .encoder import EncoderConfig, Transform
 from .encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from .language_model import LanguageModel
@@ -24,13 +25,13 @@ class Head(nn.Module):
     what the last product is given, in training.
     """
 
-    def __init__(self, config: ModelConfig, outputs: int, dropout: float = 0.0):
+    def __init__(self, config: ModelConfig, outputs: int, dropout: float = 0.0, bias: bool = True):
         super().__init__()
         self.sees_both_sides = isinstance(config, EncoderConfig | EncoderDecoderConfig)
         before = isinstance(config, EncoderConfig) and not config.post_norm
         self.transform = Transform(config) if before else nn.Identity()  # type: ignore[arg-type]
         self.drop = nn.Dropout(dropout)
-        self.output = nn.Linear(config.width, outputs)
+        self.output = nn.Linear(config.width, outputs, bias=bias)
 
     def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Hidden states (B, T, D) -> a tensor of outputs, whose shape each kind of head tells."""
@@ -53,11 +54,12 @@ class SequenceHead(Head):
     """One of `outputs` classes for each text: (B, outputs) logits, targets (B,), -100 doesn't count.
 
     What stands for a text is the first token where all tokens see all, through BERT's pooler in an encoder whose norms
-    stand behind its layers, and else the last real token, the only one that has seen all.
+    stand behind its layers, and else the last real token, the only one that has seen all. A decoder's has no bias, as in the
+    stock classes.
     """
 
     def __init__(self, config: ModelConfig, outputs: int, dropout: float = 0.0):
-        super().__init__(config, outputs, dropout)
+        super().__init__(config, outputs, dropout, bias=not isinstance(config, DecoderConfig))
         behind = isinstance(config, EncoderConfig) and config.post_norm
         self.pooler = nn.Linear(config.width, config.width) if behind else None
 
@@ -70,6 +72,18 @@ class SequenceHead(Head):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy in nats."""
         return F.cross_entropy(outputs.float(), targets, ignore_index=IGNORED, reduction="sum")
+
+
+class MultiLabelHead(SequenceHead):
+    """Any of `outputs` classes for each text: (B, outputs) logits, targets (B, outputs) of 0 and 1."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Each class's own cross-entropy, yes or no, in nats."""
+        return F.binary_cross_entropy_with_logits(outputs.float(), targets.float(), reduction="sum")
+
+    def count(self, targets: Tensor) -> int:
+        """Every yes and no counts."""
+        return targets.numel()
 
 
 class RegressionHead(SequenceHead):
@@ -118,6 +132,7 @@ class SpanHead(Head):
 
 HEADS: dict[str, type[Head]] = {
     "sequence": SequenceHead,
+    "multi_label": MultiLabelHead,
     "regression": RegressionHead,
     "token": TokenHead,
     "span": SpanHead,

@@ -14,7 +14,7 @@ class LanguageModel(nn.Module):
 
     family: ClassVar[str]
     kind: ClassVar[str]  # the family in a sentence: "a decoder"
-    writes: ClassVar[bool] = True  # whether it goes on with a text
+    writes: bool = True  # whether it goes on with a text; the body of a model that is made for a task doesn't
     config: Any  # a ModelConfig, of the family's own class
     embedding: nn.Embedding
     head: Any  # hidden states -> logits; its `weight` is (V, D), its `bias` (V,) or None. None where an encoder has no head

@@ -38,6 +38,8 @@ def save_gguf(path: str | Path, folder: str | Path, kind: str = "F16") -> list[s
     notes: list[str] = []
     problems: list[str] = []
     words: dict[str, Value] = {}
+    if opened.layout.task is not None:
+        problems.append(f"{opened.layout.architectures[0]} is a body under a task's head, which isn't written there")
     try:
         architecture = architecture_for(config, opened.layout.model_type)
     except ModelError as error:

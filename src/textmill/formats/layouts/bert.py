@@ -40,10 +40,12 @@ class BertLayout(EncoderLayout):
     passed_over = (r"(bert\.)?embeddings\.position_ids", r"(bert\.)?pooler\..*", r"cls\.seq_relationship\..*")
     heads: ClassVar[Mapping[str, tuple[str, str]]] = {
         "sequence": ("BertForSequenceClassification", "classifier"),
+        "multi_label": ("BertForSequenceClassification", "classifier"),
         "regression": ("BertForSequenceClassification", "classifier"),
         "token": ("BertForTokenClassification", "classifier"),
         "span": ("BertForQuestionAnswering", "qa_outputs"),
     }
+    head_modules: ClassVar[Mapping[str, str]] = {"pooler": "bert.pooler.dense"}
     holds: ClassVar = {
         "positions": ("learned",),
         "position_offset": (0,),

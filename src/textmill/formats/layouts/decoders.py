@@ -25,6 +25,15 @@ PLAIN: Held = {
 }
 
 
+def task_heads(stem: str, of_tokens: str = "score") -> dict[str, tuple[str, str]]:
+    """The classes with heads of a decoder whose name is `stem`; `of_tokens` is its name for the last product for tokens."""
+    whole = (f"{stem}ForSequenceClassification", "score")
+    return {
+        **dict.fromkeys(("sequence", "multi_label", "regression"), whole),
+        "token": (f"{stem}ForTokenClassification", of_tokens),
+    }
+
+
 class DecoderLayout(Layout):
     """A class of decoders. `embedding` and `head` are its names for these two."""
 

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from ...models.decoder import DecoderConfig
-from .decoders import DecoderLayout
+from .decoders import DecoderLayout, task_heads
 from .layout import PARTS, Piece, both
 from .stock_config import ACTIVATIONS, LONGEST_CONTEXT, MOST_LAYERS, STOCK_ACTIVATIONS, StockConfig
 
@@ -22,6 +22,7 @@ class GPT2Layout(DecoderLayout):
 
     model_type = "gpt2"
     architectures = ("GPT2LMHeadModel",)
+    heads = task_heads("GPT2", "classifier")
     prefix = "transformer."
     embedding = "transformer.wte.weight"
     passed_over = (r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias",)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...errors import ModelError
 from ...models.architectures import build_empty
 from ...models.config import ModelConfig
+from ...models.task import TaskConfig
 from ...tokens.tokenizer import Tokenizer
 from .stock_config import StockConfig
 
@@ -55,18 +56,21 @@ class Layout:
     """What a stock class holds. `architectures` are the names of its classes that config.json may give, the one to be written
     first; `prefix` begins its tensors' names where there is a head above them, and is left out by some who write them;
     `passed_over` are patterns (regular expressions) of names that such files have, and that nothing depends on.
-    `heads`: for each kind of models/heads.py the class that has one on the same body, and its name for the last product.
+    `heads`: for each kind of models/heads.py the class that has one on the same body, and its name for the last product;
+    `head_modules`: its names for the modules before it. `task`: what such a class was made for (layouts/tasks.py).
 
     `holds` are the values of each of our settings that the class takes, beside or in the place of those that are `usual` in its
     family; an empty tuple: any. `plain_heads`: its heads are together as wide as the model, each with keys and values of its
     own."""
 
-    model_type: ClassVar[str]
-    architectures: ClassVar[tuple[str, ...]]
-    config_class: ClassVar[type[Any]]
-    prefix: ClassVar[str] = ""
-    passed_over: ClassVar[tuple[str, ...]] = ()
+    model_type: str
+    architectures: tuple[str, ...]
+    config_class: type[Any]
+    prefix: str = ""
+    passed_over: tuple[str, ...] = ()
     heads: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    head_modules: ClassVar[Mapping[str, str]] = {}
+    task: TaskConfig | None = None
     usual: ClassVar[Held] = {}
     holds: ClassVar[Held] = {}
     plain_heads: ClassVar[bool] = False
@@ -132,9 +136,13 @@ class Layout:
         """Tensors that files of the class may do without."""
         return set()
 
+    def empty(self, config: Any) -> Mapping[str, Tensor]:
+        """Our tensors by name, without memory."""
+        return build_empty(config).state_dict()
+
     def stock_shapes(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
         """The shape of each tensor of the class, by its name; constants are among them."""
-        empty = build_empty(config).state_dict()
+        empty = self.empty(config)
         tensors = {piece.theirs: piece.join(empty[name] for name in piece.ours) for piece in self.pieces(config)}
         return {name: tuple(tensor.shape) for name, tensor in {**tensors, **self.constants(config)}.items()}
 
@@ -149,7 +157,7 @@ class Layout:
 
     def from_stock(self, tensors: Iterable[tuple[str, Tensor]], config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
         """The stock class's tensors, whose names and shapes are known to fit, under ours, one after the other."""
-        shapes = {name: tensor.shape for name, tensor in build_empty(config).state_dict().items()}
+        shapes = {name: tensor.shape for name, tensor in self.empty(config).items()}
         pieces = {piece.theirs: piece for piece in self.pieces(config)}
         for name, tensor in tensors:
             yield from pieces[name].split(tensor, shapes).items()

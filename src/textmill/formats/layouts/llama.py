@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from ...models.decoder import DecoderConfig
-from .decoders import DecoderLayout
+from .decoders import DecoderLayout, task_heads
 from .layout import Piece
 from .rope import read_rope, rope_settings
 from .stock_config import ACTIVATIONS, LONGEST_CONTEXT, MOST_LAYERS, STOCK_ACTIVATIONS, StockConfig
@@ -132,6 +132,7 @@ class LlamaLayout(LlamaLikeLayout):
 
     model_type = "llama"
     architectures = ("LlamaForCausalLM",)
+    heads = task_heads("Llama")
     holds: ClassVar = {
         "rope_scaling": (),
         "query_key_value_bias": (False, True),
@@ -155,6 +156,7 @@ class MistralLayout(LlamaLikeLayout):
 
     model_type = "mistral"
     architectures = ("MistralForCausalLM",)
+    heads = task_heads("Mistral")
     usual_window: ClassVar[int | None] = 4096
 
     def window_reasons(self, config: DecoderConfig) -> Iterator[str]:
@@ -178,6 +180,7 @@ class Qwen2Layout(LlamaLikeLayout):
 
     model_type = "qwen2"
     architectures = ("Qwen2ForCausalLM",)
+    heads = task_heads("Qwen2")
     holds: ClassVar = {"rope_scaling": (), "query_key_value_bias": (True,)}
 
     def window_reasons(self, config: DecoderConfig) -> Iterator[str]:
@@ -216,6 +219,7 @@ class Qwen3Layout(Qwen2Layout):
 
     model_type = "qwen3"
     architectures = ("Qwen3ForCausalLM",)
+    heads = task_heads("Qwen3")
     holds: ClassVar = {
         "rope_scaling": (),
         "query_key_norm": (True,),
@@ -230,6 +234,7 @@ class Starcoder2Layout(MistralLayout):
 
     model_type = "starcoder2"
     architectures = ("Starcoder2ForCausalLM",)
+    heads = task_heads("Starcoder2")
     usual_window = None
     holds: ClassVar = {
         "rope_scaling": (),

@@ -30,10 +30,12 @@ class ModernBertLayout(EncoderLayout):
     decoder = "decoder"
     heads: ClassVar[Mapping[str, tuple[str, str]]] = {
         "sequence": ("ModernBertForSequenceClassification", "classifier"),
+        "multi_label": ("ModernBertForSequenceClassification", "classifier"),
         "regression": ("ModernBertForSequenceClassification", "classifier"),
         "token": ("ModernBertForTokenClassification", "classifier"),
         "span": ("ModernBertForQuestionAnswering", "classifier"),
     }
+    head_modules: ClassVar[Mapping[str, str]] = {"transform.dense": "head.dense", "transform.norm": "head.norm"}
     holds: ClassVar = {
         "positions": ("rotary",),
         "rope_scaling": (None,),
@@ -107,6 +109,8 @@ class ModernBertLayout(EncoderLayout):
     def shape_of(self, stock: StockConfig) -> EncoderConfig:
         """Our shape."""
         stock.must_be("decoder_bias", True)
+        if stock.given("architectures") == [self.heads["sequence"][0]]:
+            stock.must_be("classifier_pooling", "cls")
         sizes = self.read_sizes(stock)
         activation = stock.one_of("hidden_activation", ACTIVATIONS, "gelu")
         if sizes["masked_head"] and stock.one_of("classifier_activation", ACTIVATIONS, "gelu") != activation:

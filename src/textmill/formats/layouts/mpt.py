@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ...models.decoder import DecoderConfig
-from .decoders import DecoderLayout
+from .decoders import DecoderLayout, task_heads
 from .layout import Piece
 from .stock_config import LONGEST_CONTEXT, MOST_LAYERS, StockConfig
 
@@ -25,6 +25,7 @@ class MptLayout(DecoderLayout):
 
     model_type = "mpt"
     architectures = ("MptForCausalLM",)
+    heads = task_heads("Mpt", "classifier")
     prefix = "transformer."
     embedding = "transformer.wte.weight"
     holds: ClassVar = {"positions": ("alibi",), "norm": ("layer",), "gated": (False,), "activation": ("gelu",)}

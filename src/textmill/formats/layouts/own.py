@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic
 
@@ -19,6 +19,11 @@ class OwnLayout(Layout):
     model_type = "textmill"
     architectures = ("TextmillModel",)
     config_class = ModelConfig
+    heads: ClassVar = {
+        **dict.fromkeys(("sequence", "multi_label", "regression"), ("TextmillForSequenceClassification", "task.output")),
+        "token": ("TextmillForTokenClassification", "task.output"),
+        "span": ("TextmillForQuestionAnswering", "task.output"),
+    }
 
     def pieces(self, config: ModelConfig) -> list[Piece]:
         """Every tensor, but for a tied head."""
