@@ -119,6 +119,16 @@ def test_a_model_that_wants_to_call_may(decoder, calling, grammars) -> None:
     assert names == {"easy", "hard"}
 
 
+def test_searches_for_one_set_of_functions_are_bounded(grammars) -> None:
+    """Whatever their parameters are: 16 patterns are searched for, and then the arguments of 16 functions."""
+    parts = [{"type": "string", "pattern": f"^a{{{number}}}$"} for number in range(40)]
+    functions = {f"f{n}": {"type": "object", "properties": {"a": part}, "required": ["a"]} for n, part in enumerate(parts)}
+    for size in (16, 32):
+        grammars.compiled(Rule.of_calls(dict(list(functions.items())[:size]), required=True, several=True))
+    with pytest.raises(GenerationError, match="the parameters of f32: they are too hard, as those of 16 functions before"):
+        grammars.compiled(Rule.of_calls(functions, required=True, several=True))
+
+
 def test_text_is_free_where_no_call_is_begun(decoder, calling, grammars) -> None:
     """It has the tokens that any text has."""
     rules = [Rule.of_calls({"get": {"type": "object"}}, required=False, several=True), Rule("regex", "(.|\n)*")]

@@ -106,3 +106,14 @@ def test_stop_strings_cut_at_the_first_one_however_the_text_is_split(text: str, 
     assert text.startswith(shown)
     assert not places or len(shown) >= len(expected)
     assert not any(stop in shown for stop in stops)
+
+
+@given(st.text("abc", max_size=40), st.lists(st.text("abc", min_size=1, max_size=3), max_size=3), st.randoms())
+def test_behind_a_text_that_disarms_them_stop_strings_stop_nothing(text: str, stops: list[str], random) -> None:
+    watcher, shown, stopped, rest = StopStrings(stops, until="[x]"), "", False, "abc[x]" + text
+    while rest and not stopped:
+        size = random.randint(1, 4)
+        piece, stopped = watcher.push(rest[:size])
+        shown, rest = shown + piece, rest[size:]
+    assert stopped == any(stop in "abc" for stop in stops)
+    assert stopped or shown + watcher.held == "abc[x]" + text

@@ -41,22 +41,29 @@ def said(path: Path) -> dict[str, list]:
 def test_a_batch_gets_what_the_server_answers_and_a_bad_request_hinders_no_other(folders, address: str, tmp_path: Path) -> None:
     asked = tmp_path / "in.jsonl"
     messages = [{"role": "user", "content": "Hello"}]
-    chat = {"model": "talker", "messages": messages, "max_tokens": 12, "seed": 5, "n": 2}
+    chat = {"model": "caller", "messages": messages, "max_tokens": 12, "seed": 5, "n": 2}
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+    calls = {**chat, "max_tokens": 60, "tools": tools, "tool_choice": "required"}
     asked.write_text(
         line("chat", "/v1/chat/completions", **chat)
+        + line("calls", "/v1/chat/completions", **calls)
         + line("hot", "/v1/chat/completions", **{**chat, "temperature": 9})
         + line("other", "/v1/chat/completions", **{**chat, "model": "gpt"})
         + line("streamed", "/v1/chat/completions", **{**chat, "stream": True})
         + line("unknown", "/v1/chat/completions", **{**chat, "colour": 1})
-        + line("nowhere", "/v1/images", model="talker")
+        + line("nowhere", "/v1/images", model="caller")
         + json.dumps({"custom_id": "bodiless", "method": "POST", "url": "/v1/completions"})
     )
-    ended = run(folders["talker"], asked, tmp_path / "out.jsonl")
+    ended = run(folders["caller"], asked, tmp_path / "out.jsonl")
     assert ended.returncode == 0, ended.stderr
     found = answers(tmp_path / "out.jsonl")
-    served = requests.post(f"{address}/v1/chat/completions", json=chat, timeout=60).json()
+    served, called = (requests.post(f"{address}/v1/chat/completions", json=one, timeout=60).json() for one in (chat, calls))
     assert found["chat"]["body"]["choices"] == served["choices"]
     assert found["chat"]["body"]["usage"]["completion_tokens"] == served["usage"]["completion_tokens"]
+    for one, other in zip(found["calls"]["body"]["choices"], called["choices"], strict=True):
+        assert one["finish_reason"] == other["finish_reason"] == "tool_calls"
+        pairs = zip(one["message"]["tool_calls"], other["message"]["tool_calls"], strict=True)
+        assert all(made["function"] == same["function"] for made, same in pairs)
     refused = {name: one["status_code"] for name, one in found.items() if one["status_code"] != 200}
     assert refused == {"hot": 400, "other": 404, "streamed": 400, "unknown": 400, "nowhere": 404, "bodiless": 400}
     assert found["hot"]["body"]["error"]["param"] == "temperature"

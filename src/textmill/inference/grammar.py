@@ -21,11 +21,11 @@ from ..tokens.tokenizer import Tokenizer
 from ..tokens.tool_calls import OPENING, spelled
 from . import call_grammar
 from .shortest_end import Candidates, Plan, Spelling, completed, shortest_end
-from .small_instance import small_instance
+from .small_instance import String, small_instance
 
 MOST_BYTES, MOST_DEPTH = 64_000, 64  # of a rule
 KEPT = 64  # compiled rules
-MOST_STRINGS = 8  # patterns and formats of one schema, for each of which a string is looked for
+MOST_STRINGS = 16  # patterns and formats of one rule for which strings are looked for, and functions for which arguments are
 LIMITS = llguidance.LLParserLimits(
     max_grammar_size=100_000, max_lexer_states=50_000, step_lexer_fuel=200_000, step_max_items=20_000, verbose_errors=False
 )
@@ -170,27 +170,34 @@ class Grammars:
 
     def _of_calls(self, rule: Rule, functions: dict[str, Any], required: bool, several: bool) -> Grammar:
         """The grammar of calls, each of which is known to have an end."""
-        spelling, samples = self._spoken()[1], []
+        spelling, samples, searches = self._spoken()[1], [], 0
+        string = self._strings(spelling)
         for name, parameters in functions.items():
             with _named(name):
-                samples.append(spelled(name, self._arguments(name, parameters, spelling)).encode())
+                alone = self._matcher(Rule.of_calls({name: parameters}, required=True, several=False))
+                sample = spelled(name, json.dumps(small_instance(parameters, string), ensure_ascii=False)).encode()
+                if completed(alone, self._greedy(sample), spelling) is None:
+                    searches += 1
+                    if searches > MOST_STRINGS:
+                        raise GenerationError(
+                            f"they are too hard, as those of {MOST_STRINGS} functions before; write simpler ones"
+                        )
+                    sample = spelled(name, self._searched(parameters, spelling)).encode()
+                samples.append(sample)
         matcher, candidates = self._matcher(rule), Candidates(spelling, rule.text)
 
         def rests(written: bytes) -> Iterator[Plan]:
             return map(self._greedy, call_grammar.rests(samples, written))
 
-        if required:
-            plans = (completed(matcher, self._greedy(sample), spelling) for sample in samples)
-            shortest = min(filter(None, plans), key=len)  # each fits at least the grammar of its function
-            return Grammar(self.tokenizer, matcher, candidates, shortest, rests=rests)
-        return Grammar(self.tokenizer, matcher, candidates, tuple(spelling.ends[:1]), OPENING, rests)
+        if not required:
+            return Grammar(self.tokenizer, matcher, candidates, tuple(spelling.ends[:1]), OPENING, rests)
+        plans = [plan for sample in samples if (plan := completed(matcher, self._greedy(sample), spelling)) is not None]
+        if not plans:
+            raise GenerationError("no call was found that fits; write simpler parameters")
+        return Grammar(self.tokenizer, matcher, candidates, min(plans, key=len), rests=rests)
 
-    def _arguments(self, name: str, parameters: dict[str, Any], spelling: Spelling) -> str:
-        """Small arguments of a function, as JSON."""
-        call = self._matcher(Rule.of_calls({name: parameters}, required=True, several=False))
-        text = json.dumps(self._instance(parameters, spelling), ensure_ascii=False)
-        if completed(call, self._greedy(spelled(name, text).encode()), spelling) is not None:
-            return text
+    def _searched(self, parameters: dict[str, Any], spelling: Spelling) -> str:
+        """Short arguments of a function."""
         rule = Rule("lark", f"start: {call_grammar.of_arguments(parameters)}")
         found = shortest_end(self._matcher(rule), Candidates(spelling, rule.text))
         if found is None:
@@ -203,11 +210,12 @@ class Grammars:
 
     def _minimal(self, matcher: llguidance.LLMatcher, schema: Any, spelling: Spelling) -> Plan | None:
         """A small instance of the schema as tokens, where that fits it."""
-        text = json.dumps(self._instance(schema, spelling), separators=(",", ":"), ensure_ascii=False)
+        small = small_instance(schema, self._strings(spelling))
+        text = json.dumps(small, separators=(",", ":"), ensure_ascii=False)
         return completed(matcher, tuple(self.tokenizer.encode(text)), spelling)
 
-    def _instance(self, schema: Any, spelling: Spelling) -> Any:
-        """A small value that probably fits a schema."""
+    def _strings(self, spelling: Spelling) -> String:
+        """What finds a string that fits a part of a schema; for `MOST_STRINGS` unlike parts, since each takes a search."""
         strings: dict[str, str] = {}  # by what they have to fit
 
         def string(part: dict[str, Any]) -> str:
@@ -218,7 +226,7 @@ class Grammars:
                 strings[rule.text] = json.loads(self.tokenizer.decode(found)) if found else ""
             return strings.get(rule.text, "")
 
-        return small_instance(schema, string)
+        return string
 
 
 def _library_tokenizer(tokenizer: Tokenizer) -> tuple[llguidance.LLTokenizer, Spelling]:
