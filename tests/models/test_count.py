@@ -1,5 +1,8 @@
 """The counts of parameters and operations are those of the live module and of PyTorch's own counter."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -93,3 +96,17 @@ def test_bytes_of_activations_are_those_that_autograd_keeps(
     cast = 2 * (cost.matrix_parameters - cost.embedding_parameters) if dtype == "bfloat16" else 0
     expected = rows * context * activation_bytes(config, context, dtype, eager, dropout > 0) + cast
     assert kept(3) - kept(2) == pytest.approx(expected, rel=0.02)  # beside it: small masks and rotations
+
+
+def test_looking_at_a_shape_loads_no_compiler() -> None:
+    """torch would load its own to set weights that have no memory, at the start of every command."""
+    look = """
+import sys
+from textmill.models.architectures import ARCHITECTURES, build_empty
+from textmill.models.settings import ModelSettings
+for name in ARCHITECTURES:
+    model = build_empty(ModelSettings(architecture=name, preset="3m").config(400))
+    assert all(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
+print("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout == "False\n"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from .config import ModelConfig
 from .decoder import Decoder, DecoderConfig
@@ -119,5 +120,15 @@ def build(config: ModelConfig) -> LanguageModel:
 
 def build_empty(config: ModelConfig) -> LanguageModel:
     """The same without memory for its weights, to be counted or looked at."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unset():
         return build(config)
+
+
+class _Unset(TorchFunctionMode):
+    """Lets torch set no weight at random: without memory there is nothing to set, and to do so torch loads its compiler,
+    which takes two seconds."""
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return (named or {}).get("tensor")
+        return function(*arguments, **(named or {}))

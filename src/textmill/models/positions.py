@@ -6,16 +6,25 @@ import torch
 from torch import Tensor, nn
 
 
+def without_memory() -> bool:
+    """Whether tensors that are made now have no memory, so that tables have nothing to hold; for their formulas torch would
+    load its compiler."""
+    return torch.get_default_device().type == "meta"
+
+
 class SinusoidalPositions(nn.Module):
     """Sines of falling frequency in the first half of the width, cosines in the second (Vaswani et al. 2017, whose pairs are
     interleaved; in halves as Marian has them)."""
 
     def __init__(self, context_length: int, width: int):
         super().__init__()
-        angles = torch.arange(context_length, dtype=torch.float64)[:, None] / 10_000.0 ** (
-            torch.arange(0, width, 2, dtype=torch.float64) / width
-        )
-        table = torch.cat([angles.sin(), angles.cos()], dim=-1).float()
+        if without_memory():
+            table = torch.empty(context_length, width)
+        else:
+            angles = torch.arange(context_length, dtype=torch.float64)[:, None] / 10_000.0 ** (
+                torch.arange(0, width, 2, dtype=torch.float64) / width
+            )
+            table = torch.cat([angles.sin(), angles.cos()], dim=-1).float()
         self.register_buffer("table", table)  # saved with the weights, as Marian's are
         self.table: Tensor
 

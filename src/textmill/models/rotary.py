@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import RopeScaling
+from .positions import without_memory
 
 
 def rotary_frequencies(head_dim: int, theta: float, scaling: RopeScaling | None = None) -> Tensor:
@@ -49,11 +50,15 @@ class Rotary(nn.Module):
 
     def __init__(self, context_length: int, head_dim: int, theta: float, scaling: RopeScaling | None = None):
         super().__init__()
-        frequencies = rotary_frequencies(head_dim, theta, scaling)
-        angles = torch.outer(torch.arange(context_length, dtype=torch.float32), frequencies)
-        factor = attention_factor(scaling)
-        self.register_buffer("cosine", angles.cos() * factor, persistent=False)
-        self.register_buffer("sine", angles.sin() * factor, persistent=False)
+        if without_memory():
+            cosine, sine = (torch.empty(context_length, head_dim // 2, dtype=torch.float32) for _ in range(2))
+        else:
+            frequencies = rotary_frequencies(head_dim, theta, scaling)
+            angles = torch.outer(torch.arange(context_length, dtype=torch.float32), frequencies)
+            factor = attention_factor(scaling)
+            cosine, sine = angles.cos() * factor, angles.sin() * factor
+        self.register_buffer("cosine", cosine, persistent=False)
+        self.register_buffer("sine", sine, persistent=False)
         self.cosine: Tensor
         self.sine: Tensor
 
