@@ -4,7 +4,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,8 @@ from textmill.models.recurrent import Recurrent, RecurrentConfig
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
 from textmill.tokens.training import train_tokenizer
+
+from .commands import Starter
 
 THREADS = torch.get_num_threads()
 
@@ -105,15 +106,14 @@ bootstrap_samples = 100
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, texts: list[str], starter: Starter) -> Path:
     """A finished run folder, made by the real command: a model of a few thousand weights. Its recipe and text are beside
     it. For reading only."""
     place = tmp_path_factory.mktemp("tiny")
     lines = [json.dumps({"id": str(n), "text": text[:2000]}) for n, text in enumerate(texts) if len(text) > 100]
     (place / "text.jsonl").write_text("\n".join(lines), encoding="utf-8")
     (place / "tiny.toml").write_text(TINY_RECIPE, encoding="utf-8")
-    command = [sys.executable, "-m", "textmill", "run", "tiny.toml"]
-    result = subprocess.run(command, cwd=place, capture_output=True, text=True, encoding="utf-8")
+    result = starter(place, "run", "tiny.toml")
     assert result.returncode == 0, result.stdout + result.stderr
     return place / "runs" / "tiny"
 
@@ -144,6 +144,14 @@ def textmill(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return Result(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """Starts commands sooner than by a new Python each time."""
+    starter = Starter(tmp_path_factory.mktemp("starter"))
+    yield starter
+    starter.close()
 
 
 def fill(model: torch.nn.Module) -> None:

@@ -1,10 +1,10 @@
 """The examples run as they stand, on real text, and their notebooks are their twins."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,18 +17,16 @@ from make_notebooks import notebook_of  # noqa: E402
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_it_runs_in_few_steps(script: Path, real_sample: Callable[[str], Path]) -> None:
+def test_it_runs_in_few_steps(script: Path, real_sample: Callable[[str], Path], starter: Callable[..., Any]) -> None:
     for name in SAMPLES:
         real_sample(name)
-    command = [sys.executable, str(script), "--steps", "2"]
-    result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=ROOT)
+    result = starter(ROOT, "--steps", 2, script=script)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
 
 
-def test_three_sentences_are_learnt_by_heart() -> None:
-    command = [sys.executable, str(ROOT / "examples" / "attention_in_sixty_seconds.py")]
-    result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=ROOT)
+def test_three_sentences_are_learnt_by_heart(starter: Callable[..., Any]) -> None:
+    result = starter(ROOT, script=ROOT / "examples" / "attention_in_sixty_seconds.py")
     assert result.returncode == 0, result.stderr
     assert "all three by heart" in result.stdout and "the model computed the same" in result.stdout
 

@@ -1,12 +1,9 @@
-"""A folder with a recipe as a user would have it, and the command line, started sooner than by a new Python each time."""
+"""A folder with a recipe as a user would have it, and the command line."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,62 +43,15 @@ prompts = ["The class"]
 """
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended. `changes`: how many changes of files each stage had, where it came to its end."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-    changes: dict[str, int] = field(default_factory=dict)
-
-
-Command = Callable[..., Ended]
-
-
-class Starter:
-    """Runs `textmill WORDS` in a folder, by tests/endtoend/starter.py where the system can fork, else by a new Python."""
-
-    def __init__(self, scratch: Path):
-        self.output, self.errors = scratch / "output", scratch / "errors"
-        self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("starter.py"))],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
-        )  # fmt: skip
-
-    def __call__(self, folder: Path, *words: str, kill: tuple[str, int, float, int] | None = None) -> Ended:
-        run = words[words.index("--out") + 1] if "--out" in words else "runs/recipe"
-        request = {
-            "words": words, "folder": str(folder), "output": str(self.output), "errors": str(self.errors),
-            "run": str(folder / run), "kill": kill,
-        }  # fmt: skip
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        output, errors = (path.read_text(encoding="utf-8", errors="replace") for path in (self.output, self.errors))
-        return Ended(answer["status"], output, errors, answer["changes"])
-
-    def close(self) -> None:
-        self.process.communicate()
-
-
 @pytest.fixture(scope="session")
-def textmill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    """`textmill(folder, "run", "recipe.toml")`."""
-    if not hasattr(os, "fork"):
-        yield start_python
-        return
-    starter = Starter(tmp_path_factory.mktemp("starter"))
-    yield starter
-    starter.close()
+def textmill(starter: Callable[..., Any]) -> Callable[..., Any]:
+    """`textmill(folder, "run", "recipe.toml")`, and where it is to be killed `kill=`, as tests/starter.py says."""
 
+    def run(folder: Path, *words: str, kill: tuple[str, int, float, int] | None = None) -> Any:
+        run = words[words.index("--out") + 1] if "--out" in words else "runs/recipe"
+        return starter(folder, *words, run=str(folder / run), kill=kill)
 
-def start_python(folder: Path, *words: str) -> Ended:
-    """The same, by a new Python."""
-    command = [sys.executable, "-m", "textmill", *words]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8")
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    return run
 
 
 @pytest.fixture(scope="session")

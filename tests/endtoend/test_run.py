@@ -114,7 +114,7 @@ def test_interrupted_saves_and_says_how_to_go_on(place: Path, textmill: Command)
     assert kept.is_file()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the moment is found by tests/endtoend/starter.py, which forks")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the moment is found by tests/starter.py, which forks")
 def test_every_stage_ends_in_an_orderly_way_when_it_is_asked_to(place: Path, textmill: Command) -> None:
     for stage in ("corpus", "tokenizer", "tokens", "train", "model", "evaluate"):
         number, code = (signal.SIGINT, 130) if stage in ("corpus", "train", "model") else (signal.SIGTERM, 143)

@@ -1,16 +1,15 @@
 """A real server process on a free port, with tiny models of several kinds."""
 
-import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tokenizers
 
+import textmill
 from textmill.formats.model_folder import save_model_folder
 from textmill.tokens.chat_template import ChatTemplate
 from textmill.tokens.tokenizer import Tokenizer
@@ -23,24 +22,19 @@ TOOL_TEMPLATE = (
 )
 
 
-@contextmanager
-def running(*words: object) -> Iterator[str]:
-    """`textmill serve WORDS…` in a process of its own; gives its address, and ends it in an orderly way."""
-    command = [sys.executable, "-m", "textmill", "serve", *map(str, words), "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
-    try:
-        assert process.stdout
-        address = re.search(r"at (http://\S+)/v1", process.stdout.readline())
-        assert address, "the server didn't start; what it said stands above"
-        yield address[1]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=60)
-    assert code in (0, -signal.SIGTERM)
-
-
 @pytest.fixture(scope="session")
-def serve() -> Callable:
+def serve(starter: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable:
+    """`with serve(WORDS…) as address`: `textmill serve WORDS…` in a process of its own, which is ended in an orderly way."""
+
+    @contextmanager
+    def running(*words: object) -> Iterator[str]:
+        server = starter.leave(tmp_path_factory.getbasetemp(), "serve", *words, "--port", 0)
+        try:
+            yield server.first_line().split(" at ")[1].split("/v1")[0]
+        finally:
+            code = server.end()
+        assert code in (0, -signal.SIGTERM)
+
     return running
 
 
@@ -64,6 +58,13 @@ def folders(
     ]:
         save_model_folder(place / name, model, spoken, {})
     return {path.name: path for path in place.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def endless(folders: dict[str, Path]) -> dict[str, Any]:
+    """A completion that is one letter, again and again."""
+    letter = textmill.load(folders["lstm"]).tokenizer.encode("x")[0]
+    return {"model": "lstm", "prompt": "The", "max_tokens": 900_000, "logit_bias": {str(letter): 100}}
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,8 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,10 @@ import pytest
 import requests
 
 
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "textmill", "batch", *map(str, words)]
-
-
-def run(*words: object) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*words), capture_output=True, text=True, encoding="utf-8")
+@pytest.fixture
+def run(starter: Any, tmp_path: Path) -> Callable[..., Any]:
+    """`run(WORDS…)`: `textmill batch WORDS…`, to its end."""
+    return lambda *words: starter(tmp_path, "batch", *words)
 
 
 def line(custom_id: str, url: str, **body: Any) -> str:
@@ -38,7 +35,9 @@ def said(path: Path) -> dict[str, list]:
     return {name: response["body"]["choices"] for name, response in answers(path).items()}
 
 
-def test_a_batch_gets_what_the_server_answers_and_a_bad_request_hinders_no_other(folders, address: str, tmp_path: Path) -> None:
+def test_a_batch_gets_what_the_server_answers_and_a_bad_request_hinders_no_other(
+    run, folders, address: str, tmp_path: Path
+) -> None:
     asked = tmp_path / "in.jsonl"
     messages = [{"role": "user", "content": "Hello"}]
     chat = {"model": "caller", "messages": messages, "max_tokens": 12, "seed": 5, "n": 2}
@@ -70,7 +69,7 @@ def test_a_batch_gets_what_the_server_answers_and_a_bad_request_hinders_no_other
     assert found["unknown"]["body"]["error"]["param"] == "colour"
 
 
-def test_an_encoder_gives_vectors(folders, address: str, tmp_path: Path) -> None:
+def test_an_encoder_gives_vectors(run, folders, address: str, tmp_path: Path) -> None:
     asked = tmp_path / "in.jsonl"
     asked.write_text(line("a", "/v1/embeddings", model="encoder", input=["one text", "another"]))
     assert run(folders["encoder"], asked, tmp_path / "out.jsonl").returncode == 0
@@ -82,16 +81,15 @@ def test_an_encoder_gives_vectors(folders, address: str, tmp_path: Path) -> None
         assert one["embedding"] == pytest.approx(other["embedding"], abs=1e-5)
 
 
-def test_a_killed_batch_goes_on_and_ends_with_the_same_answers(folders, tmp_path: Path) -> None:
+def test_a_killed_batch_goes_on_and_ends_with_the_same_answers(run, starter, folders, tmp_path: Path) -> None:
     asked, whole, killed = tmp_path / "in.jsonl", tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
     # Greedy: of drawn tokens one in some ten thousand lies so near a border that what else is in the batch decides it.
     asked.write_text("".join(completion(f"r{n}", prompt=f"request {n}", temperature=0, max_tokens=100) for n in range(60)))
     assert run(folders["base"], asked, whole, "--rows", 2).returncode == 0
-    process = subprocess.Popen(command(folders["base"], asked, killed, "--rows", 2), stdout=subprocess.DEVNULL)
-    while process.poll() is None and (not killed.exists() or killed.read_bytes().count(b"\n") < 3):
+    process = starter.leave(tmp_path, "batch", folders["base"], asked, killed, "--rows", 2)
+    while not killed.exists() or killed.read_bytes().count(b"\n") < 3:
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.end(signal.SIGKILL)
     there = killed.read_bytes()
     assert 3 <= there.count(b"\n") < 60
     before = there[: there.rindex(b"\n") + 1]
@@ -101,7 +99,7 @@ def test_a_killed_batch_goes_on_and_ends_with_the_same_answers(folders, tmp_path
     assert said(killed) == said(whole)
 
 
-def test_broken_lines_are_told_all_together_before_anything_runs(folders, tmp_path: Path) -> None:
+def test_broken_lines_are_told_all_together_before_anything_runs(run, folders, tmp_path: Path) -> None:
     asked, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     asked.write_text(completion("a") + "{broken\n" + completion("a") + "[1]\n" + json.dumps({"url": "/v1/completions"}))
     ended = run(folders["base"], asked, out)
@@ -111,7 +109,7 @@ def test_broken_lines_are_told_all_together_before_anything_runs(folders, tmp_pa
     assert not out.exists()
 
 
-def test_an_out_file_of_other_requests_is_refused_and_stays_as_it_is(folders, tmp_path: Path) -> None:
+def test_an_out_file_of_other_requests_is_refused_and_stays_as_it_is(run, folders, tmp_path: Path) -> None:
     asked, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     asked.write_text(completion("a", max_tokens=2))
     assert run(folders["base"], asked, out).returncode == 0

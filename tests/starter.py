@@ -1,15 +1,19 @@
 """Starts textmill commands for the tests: a process that has imported torch once, and forks for each.
 
-Reads one JSON object a line: `words` of the command, `folder` to work in, `output` and `errors` to write to, and, where
-the command is to be killed, `kill`. Answers with the exit status, and how many events each stage had.
+Reads one JSON object a line: `words` of the command, `folder` to work in, files to read what is `typed` from and to write
+`output` and `errors` to, and, where the command is to be killed, `run` and `kill`. Answers with the exit status, and how many
+events each stage had in `run`. With `left` it answers with the process's number at once; asked for the number as `ended`, with
+its exit status, null while it runs.
 
-Each command is a process of its own that runs the whole command line; only the import is spared. `kill` is [stage, n,
-delay, signal]: as the n-th event of that stage (its begin, then each change of a file) is about to happen, the signal is
-sent, or, after a delay in seconds, wherever the process then is. If it comes to a later stage first, it is sent there.
+Each command is a process of its own that runs the whole command line; only the import is spared. `script` is a Python file
+that is run in place of textmill. `kill` is [stage, n, delay, signal]: as the n-th event of that stage (its begin, then each
+change of a file) is about to happen, the signal is sent, or, after a delay in seconds, wherever the process then is. If it
+comes to a later stage first, it is sent there.
 """
 
 import json
 import os
+import runpy
 import sys
 import threading
 import time
@@ -17,9 +21,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import torch._dynamo  # noqa: F401  which every training loads
+
 import textmill.cli
 import textmill.closing
 import textmill.run
+import textmill.serving.server
 
 STAGES = [stage.name for stage in textmill.run.STAGES]
 CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
@@ -63,16 +70,22 @@ class Watch:
 
 def run_command(request: dict[str, Any], report: int) -> None:
     """What the forked process does: the command line, as `python -m textmill` would."""
-    for descriptor, path in ((0, os.devnull), (1, request["output"]), (2, request["errors"])):
+    for descriptor, path in enumerate((request["typed"], request["output"], request["errors"])):
         os.dup2(os.open(path, os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     os.setsid()
     os.chdir(request["folder"])
-    sys.argv = [str(Path(textmill.__file__).parent / "__main__.py"), *request["words"]]
-    watch = Watch(Path(request["run"]), request.get("kill"), report)
-    sys.addaudithook(watch)
+    script = request.get("script")
+    sys.argv = [script or str(Path(textmill.__file__).parent / "__main__.py"), *request["words"]]
+    watch = None
+    if "run" in request:
+        watch = Watch(Path(request["run"]), request.get("kill"), report)
+        sys.addaudithook(watch)
     status = 1
     try:
-        textmill.cli.main()
+        if script:
+            runpy.run_path(script, run_name="__main__")
+        else:
+            textmill.cli.main()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
@@ -80,18 +93,26 @@ def run_command(request: dict[str, Any], report: int) -> None:
         sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os.write(report, json.dumps(watch.changes).encode())
+    if watch is not None:
+        os.write(report, json.dumps(watch.changes).encode())
     os._exit(status)
 
 
-def start(request: dict[str, Any]) -> dict[str, Any]:
-    """Fork, wait, and kill where the process's fate is sealed. The exit status is as subprocess gives it."""
+def start(request: dict[str, Any]) -> Any:
+    """Fork, and unless it is left to itself wait, and kill where the process's fate is sealed. The exit status is as subprocess
+    gives it."""
+    if "ended" in request:
+        child, status = os.waitpid(request["ended"], os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if child else None
     receive, report = os.pipe()
     child = os.fork()
     if not child:
         os.close(receive)
         run_command(request, report)
     os.close(report)
+    if request.get("left"):
+        os.close(receive)
+        return child
     told = os.read(receive, 1)
     if told == b"!":
         time.sleep(request["kill"][2])
