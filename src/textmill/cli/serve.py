@@ -39,6 +39,9 @@ def serve(
     patience: Annotated[
         float, typer.Option(min=0.1, help="Seconds that a client may leave its stream unread before it is cut.")
     ] = 30.0,
+    log_prompts: Annotated[
+        bool, typer.Option("--log-prompts", help="Log prompts and answers too, the first 2,000 characters of each.")
+    ] = False,
 ) -> None:
     """Serve models through OpenAI's API, to many users at once."""
     from .. import load
@@ -65,4 +68,4 @@ def serve(
         if guessing is not None:
             guessing.model.to(best_device())
     limits = Limits(requests_per_minute, tokens_per_minute)
-    run(listening, folders, keys, rows, queue, limits, deadline, patience, guessing)
+    run(listening, folders, keys, rows, queue, limits, deadline, patience, guessing, log_prompts)

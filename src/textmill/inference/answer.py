@@ -8,7 +8,7 @@ from ..models.encoder_decoder import EncoderDecoder
 from ..models.language_model import LanguageModel
 from ..tokens.tokenizer import Tokenizer
 from .constraint import Constraint
-from .generate import refuse_long_prompt, start_of_target
+from .generate import refuse_prompt, start_of_target
 from .request import Delta, Request
 from .speculation import Guesser
 from .writing import StopStrings, Writing
@@ -35,11 +35,9 @@ class Answer:
 def answer_to(request: Request, model: LanguageModel, tokenizer: Tokenizer, context: int | None) -> Answer:
     """The answer to a request, not begun; it and its prompt may have `context` tokens. Raises GenerationError where it can't be
     served."""
-    refuse_long_prompt(model, len(request.prompt), context)
+    refuse_prompt(model, tokenizer, request.prompt, context)
     if request.logprobs is not None and not 0 <= request.logprobs <= MOST_LOGPROBS:
         raise GenerationError(f"logprobs must be from 0 to {MOST_LOGPROBS}, found {request.logprobs}")
-    if any(not 0 <= token < tokenizer.vocabulary_size for token in request.prompt):
-        raise GenerationError(f"a prompt's tokens are from 0 to {tokenizer.vocabulary_size - 1}; one of these isn't")
     problems = request.sampling.bias_problems(tokenizer.vocabulary_size)
     if request.grammar is not None and request.grammar.tokenizer is not tokenizer:
         problems.append("the grammar was compiled for another tokenizer than this model's")

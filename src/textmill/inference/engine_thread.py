@@ -89,6 +89,11 @@ class EngineThread:
             self._unwanted.append(tell)
             self._wake.set()
 
+    @property
+    def most_of_one(self) -> int:
+        """How many answers to one request may be in the engine at once: half of those that may wait are left to others."""
+        return max(self._queue // 2, 1)
+
     def alive(self, within_seconds: float) -> bool:
         """Whether the engine has moved within so many seconds, or has nothing to do."""
         return self._thread.is_alive() and (not self._busy or time.monotonic() - self._moved <= within_seconds)

@@ -73,6 +73,13 @@ def refuse_long_prompt(model: LanguageModel, tokens: int, context: int | None) -
         )
 
 
+def refuse_prompt(model: LanguageModel, tokenizer: Tokenizer, prompt: Sequence[int], context: int | None) -> None:
+    """Raise GenerationError where a model with so much `context` can't answer a prompt of these tokens."""
+    refuse_long_prompt(model, len(prompt), context)
+    if any(not 0 <= token < tokenizer.vocabulary_size for token in prompt):
+        raise GenerationError(f"a prompt's tokens are from 0 to {tokenizer.vocabulary_size - 1}; one of these isn't")
+
+
 def start_of_target(model: LanguageModel, tokenizer: Tokenizer) -> int:
     """What an encoder–decoder reads before the first token that it writes; where that is a target's last token, its end.
     Raises GenerationError where the tokenizer has no such token."""

@@ -4,14 +4,15 @@ import json
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..inference.request import Delta, TokenLogprob
+from ..inference.request import Delta, Request
 from ..tokens.tokenizer import Tokenizer
 from . import errors
 from .call_reader import CallReader
+from .logprobs import LogprobColumns, entry
 
 FINISH_REASONS = {"end": "stop", "stop": "stop", "length": "length", "context": "length"}
 
@@ -19,11 +20,13 @@ Piece = tuple[int, Delta]  # of choice number …
 
 
 class Form:
-    """How one answer is written: to a `chat`, or to a text; `prompt_tokens` were read for it. `calls`: in a chat, functions
-    may be called."""
+    """How one answer is written: that of a `chat` or of a completion, whose choices are those `asked` for, `n` to each prompt.
+    `calls`: in a chat, functions may be called."""
 
-    def __init__(self, chat: bool, model: str, tokenizer: Tokenizer, prompt_tokens: int, calls: bool = False):
-        self.chat, self.tokenizer, self.prompt_tokens, self.calls = chat, tokenizer, prompt_tokens, calls
+    def __init__(self, chat: bool, model: str, tokenizer: Tokenizer, asked: Sequence[Request], n: int, calls: bool = False):
+        self.chat, self.tokenizer, self.n, self.calls = chat, tokenizer, n, calls
+        self.prompt_tokens = sum(len(one.prompt) for one in asked[::n])
+        self._columns = [LogprobColumns(tokenizer, one.continues) for one in asked]
         self.head = {
             "id": f"{'chatcmpl' if chat else 'cmpl'}-{secrets.token_hex(12)}",
             "created": int(time.time()),
@@ -32,13 +35,14 @@ class Form:
 
     def whole(self, pieces: Sequence[Piece]) -> dict[str, Any]:
         """The answer at once."""
-        choices = []
-        for index in sorted({index for index, _ in pieces}):
-            deltas = [delta for of, delta in pieces if of == index]
+        choices, of = [], dict[int, list[Delta]]()
+        for index, delta in pieces:
+            of.setdefault(index, []).append(delta)
+        for index, deltas in sorted(of.items()):
             reader, last = CallReader(), deltas[-1]
             new = self._new(reader, replace(last, text="".join(delta.text for delta in deltas)))
             choice: dict[str, Any] = {"index": index, "finish_reason": _reason(reader, last)}
-            choice["logprobs"] = self._logprobs([one for delta in deltas for one in delta.logprobs])
+            choice["logprobs"] = self._logprobs(index, deltas)
             if self.chat:
                 choice["message"] = {"role": "assistant", "content": self._nothing, "refusal": None, **new}
                 for call in new.get("tool_calls", []):
@@ -47,7 +51,7 @@ class Form:
                 choice["text"] = new
             choices.append(choice)
         kind = "chat.completion" if self.chat else "text_completion"
-        return {**self.head, "object": kind, "choices": choices, "usage": self._usage(dict(pieces).values())}
+        return {**self.head, "object": kind, "choices": choices, "usage": self._usage(dict(pieces))}
 
     async def chunks(self, pieces: AsyncIterator[Piece], include_usage: bool) -> AsyncIterator[str]:
         """The answer as server-sent events. What goes wrong on the way is an event too, which clients raise."""
@@ -63,7 +67,7 @@ class Form:
                     chunk = self._chunk(index, new, delta, delta.finish_reason and _reason(readers[index], delta))
                     yield self._event(chunk, include_usage)
             if include_usage:
-                yield self._event({"choices": [], "usage": self._usage(last.values())}, False)
+                yield self._event({"choices": [], "usage": self._usage(last)}, False)
             yield "data: [DONE]\n\n"
         except Exception as error:
             told = errors.of_exception(error)
@@ -81,7 +85,7 @@ class Form:
         return ({"content": delta.text} if delta.text else {}) if self.chat else delta.text
 
     def _chunk(self, index: int, new: Any, delta: Delta | None, reason: str | None) -> dict[str, Any]:
-        logprobs = self._logprobs(delta.logprobs if delta is not None else ())
+        logprobs = self._logprobs(index, [delta] if delta is not None else [])
         choice = {"index": index, "delta" if self.chat else "text": new, "logprobs": logprobs, "finish_reason": reason}
         return {"choices": [choice]}
 
@@ -90,41 +94,34 @@ class Form:
         usage = {"usage": None} if usage_follows else {}
         return f"data: {json.dumps({**self.head, 'object': kind, **usage, **content}, ensure_ascii=False)}\n\n"
 
-    def _usage(self, last: Iterable[Delta]) -> dict[str, Any]:
+    def cached(self, found: Mapping[int, int]) -> int:
+        """Of all prompts' tokens, those that needn't be read, by what each choice `found`: of several choices to one prompt the
+        first to come reads it, and the others find it."""
+        least: dict[int, int] = {}
+        for index, tokens in found.items():
+            least[index // self.n] = min(tokens, least.get(index // self.n, tokens))
+        return sum(least.values())
+
+    def _usage(self, last: Mapping[int, Delta]) -> dict[str, Any]:
         """What was read and written, of the last delta of each choice."""
-        ends = list(last)
-        written = sum(delta.tokens for delta in ends)
-        # Of several choices the first to come reads the prompt, and the others find it.
-        details = {"prompt_tokens_details": {"cached_tokens": min((delta.cached for delta in ends), default=0)}}
+        written = sum(delta.tokens for delta in last.values())
+        details = {"prompt_tokens_details": {"cached_tokens": self.cached({n: delta.cached for n, delta in last.items()})}}
         guessed = {"accepted_prediction_tokens": "right", "rejected_prediction_tokens": "wrong"}
         details |= {
-            "completion_tokens_details": {key: sum(getattr(delta, name) for delta in ends) for key, name in guessed.items()}
+            "completion_tokens_details": {
+                key: sum(getattr(delta, name) for delta in last.values()) for key, name in guessed.items()
+            }
         }
         total = self.prompt_tokens + written
         return {"prompt_tokens": self.prompt_tokens, "completion_tokens": written, "total_tokens": total, **details}
 
-    def _logprobs(self, told: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+    def _logprobs(self, index: int, deltas: Sequence[Delta]) -> dict[str, Any] | None:
+        told = [one for delta in deltas for one in delta.logprobs]
         if not told:
             return None
         if self.chat:
-            return {"content": [self._entry(one) for one in told], "refusal": None}
-        return {
-            "tokens": [self._text(one.token) for one in told],
-            "token_logprobs": [one.logprob for one in told],
-            "top_logprobs": [{self._text(token): value for token, value in one.alternatives} for one in told],
-        }
-
-    def _entry(self, one: TokenLogprob) -> dict[str, Any]:
-        alternatives = [self._told(token, value) for token, value in one.alternatives]
-        return {**self._told(one.token, one.logprob), "top_logprobs": alternatives}
-
-    def _told(self, token: int, logprob: float) -> dict[str, Any]:
-        # A token may be half a character: the bytes tell all of it.
-        content = self.tokenizer.token_bytes(token) if token < self.tokenizer.vocabulary_size else b""
-        return {"token": content.decode("utf-8", "replace"), "logprob": max(logprob, -9999.0), "bytes": list(content)}
-
-    def _text(self, token: int) -> str:
-        return str(self._told(token, 0.0)["token"])
+            return {"content": [entry(self.tokenizer, one) for one in told], "refusal": None}
+        return self._columns[index].of(told)
 
 
 def _reason(reader: CallReader, last: Delta) -> str:

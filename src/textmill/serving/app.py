@@ -28,7 +28,7 @@ from .served import Served
 Result = TypeVar("Result")
 
 STILL_SECONDS = 30.0  # an engine that hasn't moved for so long, with work to do, is ill
-PATIENCE = 30.0  # seconds that a client may leave unread what was sent to it
+ASKED = {"messages", "prompt", "input"}  # one of them is in every body
 OPEN_PATHS = {"/health", "/ready"}  # that need no key
 
 
@@ -37,10 +37,10 @@ def create_app(
     key_hashes: Collection[bytes] = (),
     limits: Limits | None = None,
     deadline: float | None = None,
-    patience: float = PATIENCE,
+    log_prompts: bool = False,
 ) -> FastAPI:
     """The application that serves `models`, by their names. With `key_hashes` (SHA-256) every request needs such a key, whose
-    `limits` it must keep. `deadline`: seconds that an answer may take; `patience`: those that a client may leave it unread."""
+    `limits` it must keep. `deadline`: seconds that an answer may take. `log_prompts`: texts are in the log too."""
     limits, metrics = limits or Limits(), Metrics(models)
 
     @contextlib.asynccontextmanager
@@ -52,7 +52,7 @@ def create_app(
     # The library's own pages of documentation would load scripts from elsewhere.
     app = FastAPI(title="textmill", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, key_hashes=key_hashes, open_paths=OPEN_PATHS | page.PATHS, limits=limits)
-    app.add_middleware(Record, metrics=metrics, limits=limits, deadline=deadline, patience=patience)
+    app.add_middleware(Record, metrics=metrics, limits=limits, deadline=deadline, log_prompts=log_prompts)
     errors.install(app)
     app.include_router(page.router)
 
@@ -63,6 +63,8 @@ def create_app(
             )
         if told is not None:
             told.model = body.model
+            if told.said is not None:
+                told.said.ask(*body.model_dump(include=ASKED).values())
         return models[body.model]
 
     @app.get("/health")
@@ -129,7 +131,7 @@ async def _answered(
         headers["X-Seed"] = str(asked[0].sampling.seed)
     told: Told = request.state.told
     told.read = form.prompt_tokens
-    pieces = metrics.watched(requests.side_by_side([engine.stream(one) for one in asked], told.ends), told)
+    pieces = metrics.watched(requests.side_by_side(engine, asked, told.ends), told, form)
     if body.stream:
         first = await _unless_left(request, anext(pieces))
         usage = body.stream_options is not None and body.stream_options.include_usage

@@ -99,9 +99,7 @@ async def _content(served: Served, asked: dict[str, Any]) -> dict[str, Any]:
         form, wanted = await requests.of_chat(served, body, salt="")
     else:
         form, wanted = await requests.of_completion(served, body, salt="")
-    engine = served.writer()
-    pieces = requests.side_by_side([engine.stream(one) for one in wanted], ends=None)
-    return form.whole(await requests.collected(pieces))
+    return form.whole(await requests.collected(requests.side_by_side(served.writer(), wanted, ends=None)))
 
 
 def _lines(path: Path) -> Iterator[bytes]:

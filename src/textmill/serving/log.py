@@ -1,13 +1,31 @@
-"""The server's log: JSON on stderr, one line a request. What was asked and what was answered is in none of them."""
+"""The server's log: JSON on stderr, one line a request. What was asked and what was answered is in none of them, unless whoever
+runs the server wants that (`--log-prompts`)."""
 
 import datetime
 import json
 import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 REQUESTS = logging.getLogger("textmill.requests")
+MOST_SAID = 2000  # characters that are logged of what was asked, and of each answer
+
+
+@dataclass
+class Said:
+    """What was asked and answered, as far as it is logged."""
+
+    prompt: str = ""
+    answers: dict[int, str] = field(default_factory=dict)
+
+    def ask(self, asked: Any) -> None:
+        """This was asked: a text, or anything else that JSON holds."""
+        self.prompt = (asked if isinstance(asked, str) else json.dumps(asked, ensure_ascii=False))[:MOST_SAID]
+
+    def answer(self, index: int, text: str) -> None:
+        """Choice number `index` goes on with this."""
+        self.answers[index] = (self.answers.get(index, "") + text)[:MOST_SAID]
 
 
 @dataclass
@@ -25,6 +43,7 @@ class Told:
     cached: int = 0
     written: int = 0
     cut: bool = False  # since its client didn't read
+    said: Said | None = None  # where it is logged
 
 
 class JsonLines(logging.Formatter):
@@ -53,4 +72,6 @@ def request(told: Told, method: str, path: str, status: int, seconds: float) -> 
     tokens = {"read": told.read, "cached": told.cached, "written": told.written}
     line: dict[str, Any] = {"id": told.id, "method": method, "path": path[:200], "status": status, "seconds": round(seconds, 4)}
     line |= {"model": told.model, "key": told.who[:8] or None, "tokens": tokens} | ({"cut": True} if told.cut else {})
+    if told.said is not None:
+        line |= {"prompt": told.said.prompt, "answers": [text for _, text in sorted(told.said.answers.items())]}
     REQUESTS.info("request", extra={"told": line})

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from .answers import Piece
+from .answers import Form, Piece
 from .log import Told
 from .served import Served
 
@@ -64,9 +64,9 @@ class Metrics:
             for kind, tokens in (("read", told.read), ("cached", told.cached), ("written", told.written)):
                 self._tokens.labels(told.model, kind).inc(tokens)
 
-    async def watched(self, pieces: AsyncGenerator[Piece, None], told: Told) -> AsyncGenerator[Piece, None]:
-        """The pieces as they come; their times and tokens are noted."""
-        clock, prompt = asyncio.get_running_loop().time, told.read
+    async def watched(self, pieces: AsyncGenerator[Piece, None], told: Told, form: Form) -> AsyncGenerator[Piece, None]:
+        """The pieces as they come; their times and tokens are noted, and where they are logged their texts."""
+        clock, found = asyncio.get_running_loop().time, dict[int, int]()
         before: dict[int, tuple[float, int]] = {}  # of each choice: when it last moved, and its tokens then
         async with contextlib.aclosing(pieces):
             async for index, delta in pieces:
@@ -74,11 +74,13 @@ class Metrics:
                 moved, tokens = before.get(index, (told.began, 0))
                 if index not in before:
                     self._first.labels(told.model).observe(now - told.began)
-                    # Of several choices the first to come reads the prompt, and the others find it.
-                    told.cached = min(told.cached, delta.cached) if before else delta.cached
-                    told.read = prompt - told.cached
+                    found[index] = delta.cached
+                    told.cached = form.cached(found)
+                    told.read = form.prompt_tokens - told.cached
                 elif delta.tokens > tokens:
                     self._between.labels(told.model).observe((now - moved) / (delta.tokens - tokens))
                 before[index] = now, delta.tokens
                 told.written += delta.tokens - tokens
+                if told.said is not None:
+                    told.said.answer(index, delta.text)
                 yield index, delta

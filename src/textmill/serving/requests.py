@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..inference.request import Delta, Request
+from ..errors import GenerationError
+from ..inference.engine_thread import EngineThread
+from ..inference.generate import refuse_prompt
+from ..inference.request import Request
 from .answers import Form, Piece
 from .beam_width import search_of
 from .errors import ApiError
@@ -35,21 +38,26 @@ async def of_chat(served: Served, body: ChatBody, salt: str) -> tuple[Form, list
         )
     search = search_of(body, logprobs)
     grammar = await served.grammar(rule)
-    asked = body.requests(prompt, logprobs, most, continues=bool(begun), salt=salt, grammar=grammar, search=search)
+    asked = body.requests([prompt], [bool(begun)], logprobs, most, salt, grammar, search)
     if tools and grammar is not None and not grammar.opening:
         asked = [replace(one, stop=()) for one in asked]  # there is no text that could be stopped
-    return Form(True, served.name, served.tokenizer, len(prompt), bool(tools)), asked
+    return Form(True, served.name, served.tokenizer, asked, body.n or 1, bool(tools)), asked
 
 
 async def of_completion(served: Served, body: CompletionBody, salt: str) -> tuple[Form, list[Request]]:
     """What the engine is asked for a completion, and how it is written. Raises ApiError, GenerationError."""
-    served.writer()
-    prompt = await served.prompt(body.prompt)
-    continues = bool(body.prompt) and served.model.family != "encoder-decoder"
+    engine, prompts, continues = served.writer(), list[list[int]](), list[bool]()
+    for name, given in body.prompts().items():
+        prompts.append(await served.prompt(given))
+        continues.append(bool(given) and served.model.family != "encoder-decoder")
+        try:
+            refuse_prompt(served.model, served.tokenizer, prompts[-1], engine.context)
+        except GenerationError as error:
+            raise ApiError(400, f"{name}: {error}", name, "invalid_value") from error
     search = search_of(body, body.logprobs)
     grammar = await served.grammar(body.rule())
-    asked = body.requests(prompt, body.logprobs, body.max_tokens, continues, salt, grammar, search)
-    return Form(False, served.name, served.tokenizer, len(prompt)), asked
+    asked = body.requests(prompts, continues, body.logprobs, body.max_tokens, salt, grammar, search)
+    return Form(False, served.name, served.tokenizer, asked, body.n or 1), asked
 
 
 async def embeddings(served: Served, body: EmbeddingBody) -> tuple[dict[str, Any], int]:
@@ -64,24 +72,26 @@ async def embeddings(served: Served, body: EmbeddingBody) -> tuple[dict[str, Any
     return {"object": "list", "data": data, "model": served.name, "usage": usage}, read
 
 
-async def side_by_side(streams: Sequence[AsyncGenerator[Delta, None]], ends: float | None) -> AsyncGenerator[Piece, None]:
-    """What is new of several answers, as it comes, each with its number. The first error ends them all, and the deadline."""
+async def side_by_side(engine: EngineThread, asked: Sequence[Request], ends: float | None) -> AsyncGenerator[Piece, None]:
+    """What is new of several answers, as it comes, each with its number; no more of them are in the engine at once than leave
+    room for others. The first error ends them all, and the deadline."""
     news = asyncio.Queue[Piece | Exception](maxsize=1)  # what isn't fetched waits in the answers' own backlogs
+    room = asyncio.Semaphore(engine.most_of_one)
 
-    async def hand_on(number: int, stream: AsyncGenerator[Delta, None]) -> None:
+    async def hand_on(number: int, request: Request) -> None:
         try:
-            async with contextlib.aclosing(stream):
+            # Here the deadline holds for the engine also where nobody fetches what is new.
+            async with asyncio.timeout_at(ends), room, contextlib.aclosing(engine.stream(request)) as stream:
                 async for delta in stream:
                     await news.put((number, delta))
         except Exception as error:
             await news.put(error)
 
-    tasks = [asyncio.ensure_future(hand_on(number, stream)) for number, stream in enumerate(streams)]
+    tasks = [asyncio.ensure_future(hand_on(number, request)) for number, request in enumerate(asked)]
     try:
-        still_open = len(streams)
+        still_open = len(asked)
         while still_open:
-            async with asyncio.timeout_at(ends):
-                new = await news.get()
+            new = await news.get()
             if isinstance(new, Exception):
                 raise new
             yield new

@@ -3,11 +3,11 @@ nothing is ignored in silence."""
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from ..errors import GenerationError
 from ..inference.beam import MOST_PENALTY, BeamSearch
@@ -19,7 +19,8 @@ from .known import Known, Neutral
 from .messages import Message
 from .tools import MOST_TOOLS, Choice, NamedChoice, Tool, callable_tools
 
-MOST_CHOICES = 16
+MOST_CHOICES = 16  # to one prompt
+MOST_ANSWERS = 128  # to all prompts of one request
 MOST_TOKENS = 1_000_000  # in numbers that a client sends
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -121,28 +122,28 @@ class WritingBody(Body):
 
     def requests(
         self,
-        prompt: list[int],
+        prompts: Sequence[list[int]],
+        continues: Sequence[bool],
         logprobs: int | None,
         max_tokens: int | None,
-        continues: bool,
         salt: str,
         grammar: Grammar | None,
         search: BeamSearch | None,
     ) -> list[Request]:
-        """What the engine is asked: of `n` choices each has the seed after the one before; of a `search` they are the best."""
-        most = max_tokens or DEFAULT_MAX_TOKENS
-        factor = "n" if search is None else "beam_width"
-        written = (getattr(self, factor) or 1) * most
-        if written > MOST_TOKENS:
-            message = f"{factor} times max_tokens is at most {MOST_TOKENS:,}, found {written:,}"
-            raise ApiError(400, message, factor, "invalid_value")
+        """What the engine is asked: `n` choices to the first prompt, each with the seed after the one before, or the best of a
+        `search`; then to the next, as if it were alone. `continues`: of each prompt (Request). Raises ApiError."""
+        most, factor = max_tokens or DEFAULT_MAX_TOKENS, "n" if search is None else "beam_width"
+        answers = len(prompts) * (getattr(self, factor) or 1)
+        field, product = (factor, factor) if len(prompts) == 1 else ("prompt", f"prompts times {factor}")
+        if answers > MOST_ANSWERS:
+            raise ApiError(400, f"{product} is at most {MOST_ANSWERS}, found {answers:,}", field, "invalid_value")
+        if answers * most > MOST_TOKENS:
+            message = f"{product} times max_tokens is at most {MOST_TOKENS:,}, found {answers * most:,}"
+            raise ApiError(400, message, field, "invalid_value")
         if isinstance(self.stop, list) and len(self.stop) > 4:
             raise ApiError(400, f"stop has at most 4 strings, found {len(self.stop)}", "stop", "invalid_value")
         if self.stream_options is not None and not self.stream:
             raise ApiError(400, "stream_options is for streams; set stream too", "stream_options", "invalid_value")
-        if search is not None:
-            sought = Request(tuple(prompt), max_tokens=most, continues=continues, salt=salt, beams=search)
-            return [replace(sought, rank=choice) for choice in range(self.n or 1)]
         sampling = Sampling(
             repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
             temperature=1.0 if self.temperature is None else self.temperature,
@@ -156,9 +157,16 @@ class WritingBody(Body):
             seed=secrets.randbits(63) if self.seed is None else self.seed % 2**64,
         )
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        one = Request(tuple(prompt), sampling, most, stop, logprobs, continues, salt, grammar)
+        one = Request((), sampling, most, stop, logprobs, salt=salt, grammar=grammar, beams=search)
+        if search is None:
+            seeds = [(sampling.seed + choice) % 2**64 for choice in range(self.n or 1)]
+            choices = [replace(one, sampling=replace(sampling, seed=seed)) for seed in seeds]
+        else:
+            choices = [replace(one, sampling=Sampling(), rank=choice) for choice in range(self.n or 1)]
         return [
-            replace(one, sampling=replace(sampling, seed=(sampling.seed + choice) % 2**64)) for choice in range(self.n or 1)
+            replace(choice, prompt=tuple(prompt), continues=goes_on)
+            for prompt, goes_on in zip(prompts, continues, strict=True)
+            for choice in choices
         ]
 
 
@@ -217,12 +225,36 @@ class ChatBody(WritingBody):
         return callable_tools(self.tools or [], self.tool_choice)
 
 
+Tokens = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MOST_TOKENS)]
+Several = Field(min_length=1, max_length=MOST_ANSWERS)
+
+
+def _kind_of_prompt(prompt: Any) -> str:
+    """What a prompt is meant to be, by its first part."""
+    if not isinstance(prompt, list):
+        return "one text"
+    of_parts: dict[type, str] = {str: "several texts", list: "several lists of tokens"}
+    return of_parts.get(type(prompt[0]), "one list of tokens") if prompt else "one list of tokens"
+
+
 class CompletionBody(WritingBody):
-    """POST /v1/completions. A prompt is a text, or its tokens."""
+    """POST /v1/completions. A prompt is a text, or its tokens; there may be several."""
 
     neutral: ClassVar[Neutral] = {"best_of": (None, 1), "echo": (None, False), "suffix": (None, "")}
-    prompt: str | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MOST_TOKENS)] = ""
+    prompt: Annotated[
+        Annotated[str, Tag("one text")]
+        | Annotated[Tokens, Tag("one list of tokens")]
+        | Annotated[list[str], Several, Tag("several texts")]
+        | Annotated[list[Tokens], Several, Tag("several lists of tokens")],
+        Discriminator(_kind_of_prompt),
+    ] = ""
     logprobs: int | None = Field(None, ge=0, le=5)
+
+    def prompts(self) -> dict[str, str | list[int]]:
+        """Each of them, by the name of its place."""
+        if _kind_of_prompt(self.prompt).startswith("one"):
+            return {"prompt": self.prompt}  # type: ignore[dict-item]
+        return {f"prompt.{place}": prompt for place, prompt in enumerate(self.prompt)}  # type: ignore[misc]
 
 
 class EmbeddingBody(Body):

@@ -13,6 +13,7 @@ from ..errors import GenerationError
 from ..formats.model_folder import ModelFolder
 from . import log
 from .app import create_app
+from .connection import Connection
 from .limits import Limits
 from .served import Served
 
@@ -61,9 +62,10 @@ def run(
     deadline: float | None,
     patience: float,
     draft: ModelFolder | None = None,
+    log_prompts: bool = False,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; then open answers are finished, within `DRAIN_SECONDS`. `draft` guesses for
-    every model. Raises GenerationError where it can't."""
+    every model; with `log_prompts` the log tells what was asked and answered. Raises GenerationError where it can't."""
     log.install()
     sys.setswitchinterval(SWITCH_SECONDS)
     now = int(time.time())
@@ -72,7 +74,8 @@ def run(
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     print(f"serving {', '.join(models)} at {address}/v1, with a page at {address} (Ctrl-C ends)", flush=True)
     config = uvicorn.Config(
-        create_app(models, key_hashes, limits, deadline, patience),
+        create_app(models, key_hashes, limits, deadline, log_prompts),
+        http=Connection.with_patience(patience),
         log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=DRAIN_SECONDS,

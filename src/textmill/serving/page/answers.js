@@ -73,11 +73,18 @@ function chatTokens(logprobs, decoder) {
  * told here. @param {any} logprobs @param {string} written @returns {Token[]}
  */
 function completionTokens(logprobs, written) {
-  return (logprobs?.tokens ?? []).map((text, index, { length }) => ({
-    text: length === 1 ? written : text,
+  return (logprobs?.tokens ?? []).map((name, index, { length }) => ({
+    text: length === 1 ? written : whole(name),
     probability: rounded(logprobs.token_logprobs[index]),
-    others: Object.entries(logprobs.top_logprobs?.[index] ?? {}).map(([other, logprob]) => [other, rounded(logprob)]),
+    others: Object.entries(logprobs.top_logprobs?.[index] ?? {})
+      .filter(([other]) => !/^token_id:\d+$/.test(other)) // the same text as another's
+      .map(([other, logprob]) => [whole(other), rounded(logprob)]),
   }));
+}
+
+/** What can be shown of a token; one that is a part of a character is named by its bytes. @param {string} name */
+function whole(name) {
+  return /^bytes:(\\x[0-9a-f]{2})+$/.test(name) ? "\ufffd" : name;
 }
 
 /** A probability with four digits after the point: the browser's room is small. @param {number} logprob */
