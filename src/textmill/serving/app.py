@@ -64,7 +64,7 @@ def create_app(
         if told is not None:
             told.model = body.model
             if told.said is not None:
-                told.said.ask(*body.model_dump(include=ASKED).values())
+                told.said.ask(*body.model_dump(include=ASKED, exclude_none=True).values())
         return models[body.model]
 
     @app.get("/health")
