@@ -230,7 +230,11 @@ def exchange(arguments: str, **result: Any) -> dict[str, Any]:
             None,
             "f",
         ),
-        ({"tools": [function(parameters={"not": {}})]}, None, "the parameters of f: the calls can't be followed"),
+        (
+            {"tools": [function(parameters={"not": {}})]},
+            None,
+            r"the parameters of f: the calls can't be followed: JSON schema: Unimplemented keys: \[.not.\]$",
+        ),
         ({"tool_choice": "auto"}, "tool_choice", "there are none"),
         ({"tool_choice": NAMED}, "tool_choice", "there are none"),
         ({"tools": [], "tool_choice": "required"}, "tool_choice", "there are none"),

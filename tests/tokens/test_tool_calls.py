@@ -77,6 +77,14 @@ def test_any_other_is_given_words(source: str) -> None:
     assert plain.render(TALK[:1]) == ChatTemplate(CHATML).render(TALK[:1])
 
 
+def test_the_order_of_keys_and_spaces_are_the_template_s_own() -> None:
+    written = """{ "arguments": {{ call.function.arguments | tojson }}, "name": "{{ call.function.name }}"} """
+    spaced = ChatTemplate(KNOWS.replace("{{ call.function | tojson }}", written))
+    found = spaced.render(TALK, tools=TOOLS)
+    assert '<tool_call>\n{ "arguments": {"place": "Bern"}, "name": "weather"} \n</tool_call>' in found
+    assert "<|im_start|>tool\n12<|im_end|>" in found
+
+
 def test_the_template_for_tools_is_taken_where_there_are_tools() -> None:
     both = ChatTemplate(CHATML, {"tool_use": KNOWS})
     assert both.render(TALK, tools=TOOLS) == ChatTemplate(KNOWS).render(TALK, tools=TOOLS)

@@ -163,8 +163,8 @@ class Grammars:
             raise GenerationError(f"the {rule.kind} can't be read: {error!s:.500}") from error
         if matcher.is_error():
             problem = matcher.get_error().strip() or "it is faulty"
-            if rule.kind == "calls":  # whose text, which follows, isn't the client's
-                problem = problem.splitlines()[0]
+            if rule.kind == "calls":  # whose text, and the place in it, isn't the client's
+                problem = problem.splitlines()[0].rpartition("failed to compile ")[2]
             raise GenerationError(f"the {rule.kind} can't be followed: {problem:.500}")
         return matcher
 

@@ -23,7 +23,8 @@ class Function(Known):
 
     def schema_of_arguments(self) -> dict[str, Any]:
         """The JSON schema of an object. Raises ApiError where it is of something else."""
-        parameters = {"type": "object", **(NO_PARAMETERS if self.parameters is None else self.parameters)}
+        parameters = dict(NO_PARAMETERS if self.parameters is None else self.parameters)
+        parameters.setdefault("type", "object")  # behind the others, which keep their order
         if parameters["type"] != "object":
             message = f"tools: parameters of {self.name} have the type object; found {parameters['type']!s:.80}"
             raise ApiError(400, message, "tools", "invalid_value")
@@ -37,10 +38,11 @@ class Tool(Known):
     function: Function
 
     def told(self) -> dict[str, Any]:
-        """What a chat template is given."""
-        function = self.function
-        told = {"name": function.name, "description": function.description or "", "parameters": function.schema_of_arguments()}
-        return {"type": "function", "function": told}
+        """What a chat template is given; many fail where a key is missing."""
+        name, description = self.function.name, self.function.description or ""
+        parameters = self.function.schema_of_arguments()
+        parameters.setdefault("properties", {})
+        return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
 
 
 class NamedFunction(Known):
