@@ -2,12 +2,12 @@
 
 import base64
 import json
+import os
+import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -348,24 +348,6 @@ def test_who_leaves_frees_his_row(client: openai.OpenAI, address: str) -> None:
     assert client.completions.create(model="lstm", prompt="The", max_tokens=3).choices
 
 
-def test_a_full_queue_sends_away(serve, folders: dict[str, Path]) -> None:
-    with serve(folders["lstm"], "--rows", 1, "--queue", 1) as address:
-        client = openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
-        asked: Any = {"model": "lstm", "prompt": "The", "max_tokens": 100_000, "temperature": 1.0}
-        first = client.completions.create(**asked, stream=True)
-        next(iter(first))
-        with ThreadPoolExecutor(4) as pool:
-            asking = [pool.submit(client.completions.create, **asked, stream=True) for _ in range(4)]
-            for refused, _ in zip(as_completed(asking), range(3)):
-                error = refused.exception()
-                assert isinstance(error, openai.RateLimitError) and "are waiting already" in str(error)
-                assert int(error.response.headers["retry-after-ms"]) > 0
-            first.close()
-            [waited] = [one for one in asking if one.exception() is None]
-            assert next(iter(waited.result())).choices
-            waited.result().close()
-
-
 def test_keys(serve, folders: dict[str, Path], tmp_path: Path) -> None:
     keys = tmp_path / "keys.txt"
     keys.write_text("a-key-of-the-first-user\n\nanother-key-of-a-second\n", encoding="utf-8")
@@ -390,10 +372,9 @@ def test_a_draft_model_changes_no_answer(serve, folders: dict[str, Path], client
         assert guessed.usage and guessed.usage.completion_tokens_details
 
 
-def test_what_cant_start_says_why(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_what_cant_start_says_why(starter: Any, folders: dict[str, Path], tmp_path: Path) -> None:
     def refused(*words: object) -> str:
-        command = [sys.executable, "-m", "textmill", "serve", *map(str, words)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        ended = starter(tmp_path, "serve", *words)
         assert ended.returncode == 2 and "Traceback" not in ended.stderr, ended.stderr
         return ended.stderr
 
@@ -411,17 +392,14 @@ def test_what_cant_start_says_why(folders: dict[str, Path], tmp_path: Path) -> N
         assert "give another --port" in refused(folders["base"], "--port", taken.getsockname()[1])
 
 
-def test_an_answer_that_is_being_written_is_finished_after_sigterm(folders: dict[str, Path]) -> None:
-    command = [sys.executable, "-m", "textmill", "serve", str(folders["lstm"]), "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout
-        address = process.stdout.readline().split(" at ")[1].split(",")[0]
-        client = openai.OpenAI(base_url=address, api_key="any", max_retries=0)
-        stream = client.completions.create(model="lstm", prompt="The", max_tokens=3000, temperature=1.0, stream=True)
-        next(iter(stream))
-        process.terminate()
-        assert streamed(stream)[1] in ("stop", "length")
-        assert process.wait(timeout=60) in (0, -15)
-    finally:
-        process.kill()
+def test_an_answer_that_is_being_written_is_finished_after_sigterm(
+    starter: Any, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    server = starter.leave(tmp_path, "serve", folders["lstm"], "--port", 0)
+    address = server.first_line().split(" at ")[1].split(",")[0]
+    client = openai.OpenAI(base_url=address, api_key="any", max_retries=0)
+    stream = client.completions.create(model="lstm", prompt="The", max_tokens=3000, temperature=1.0, stream=True)
+    next(iter(stream))
+    os.kill(server.pid, signal.SIGTERM)
+    assert streamed(stream)[1] in ("stop", "length")
+    assert server.wait() in (0, -signal.SIGTERM)
