@@ -45,6 +45,15 @@ def test_the_answers_are_the_best_that_are_found(client: openai.OpenAI, folders:
         assert tokens[1] == 36
 
 
+def test_several_prompts_each_have_their_own_best(client: openai.OpenAI, folders: dict[str, Path]) -> None:
+    """More answers than one request may have in the engine at once: a search whose answers come late is done again."""
+    folder, prompts = load(folders["base"]), [PROMPT, "A"]
+    expected = likeliest(folder.model, folder.tokenizer, prompts[:1], BeamSearch(6), max_tokens=7)
+    expected += likeliest(folder.model, folder.tokenizer, prompts[1:], BeamSearch(6), max_tokens=7)
+    answer = client.completions.create(model="base", prompt=prompts, n=6, max_tokens=7, extra_body={"beam_width": 6})
+    assert [cut(choice.text) for choice in answer.choices] == [cut(text) for texts in expected for text in texts]
+
+
 def test_chats_are_searched_too_and_no_seed_is_told(client: openai.OpenAI) -> None:
     asked: Any = {"model": "talker", "messages": CHAT, "max_tokens": 8}
     neutral: Any = {"temperature": 0, "top_p": 1, "presence_penalty": 0, "logprobs": False, "response_format": {"type": "text"}}
