@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from ..tokens.loader import IGNORED
 from .config import ModelConfig
 from .decoder import DecoderConfig
-from .encoder import EncoderConfig, Transform
+from .encoder import Encoder, EncoderConfig, Transform
 from .encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from .language_model import LanguageModel
+from .state import real_places
 
 
 class Head(nn.Module):
@@ -154,12 +155,12 @@ class TaskModel(nn.Module):
         """Token ids (B, T) -> the head's outputs; or, with targets, the sum of their loss."""
         if lengths is None:
             lengths = torch.full((len(inputs),), inputs.size(1), device=inputs.device)
-        outputs = self.head(self._states(inputs, lengths, **more), lengths)
+        outputs = self.head(hidden_of_texts(self.body, inputs, lengths, **more), lengths)
         return outputs if targets is None else self.head.loss(outputs, targets)
 
-    def _states(self, inputs: Tensor, lengths: Tensor, **more: Any) -> Tensor:
-        """(B, T, D). Padding stands behind a text, where only tokens that see both sides could look at it."""
-        if isinstance(self.body, EncoderDecoder):
-            real = torch.arange(inputs.size(1), device=inputs.device) < lengths[:, None]
-            return self.body.encoder.run(inputs, real=real, **more)
-        return self.body.hidden(inputs, **({"lengths": lengths} if self.head.sees_both_sides else {}), **more)
+
+def hidden_of_texts(body: LanguageModel, inputs: Tensor, lengths: Tensor, **more: Any) -> Tensor:
+    """(B, T, D) of whole texts (B, T). Padding stands behind a text, where only tokens that see both sides could look at it."""
+    if isinstance(body, EncoderDecoder):
+        return body.encoder.run(inputs, real=real_places(lengths, inputs.size(1)), **more)
+    return body.hidden(inputs, **({"lengths": lengths} if isinstance(body, Encoder) else {}), **more)
