@@ -64,7 +64,7 @@ def called(text: str) -> tuple[str, list[tuple[str, Any]]]:
     return before, found
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(
     functions=FUNCTIONS,
     required=st.booleans(),
@@ -107,7 +107,7 @@ def test_a_model_that_wants_to_call_may(decoder, calling, grammars) -> None:
     functions = {"easy": {"type": "object", "properties": {}, "additionalProperties": False}, "hard": hard}
     grammar = grammars.compiled(Rule.of_calls(functions, required=False, several=False))
     names = set()
-    for seed in range(12):
+    for seed in range(8):
         engine = Engine(decoder, calling, rows=1)
         bias = ((calling.vocabulary_size - 1, 100.0),)
         answer = engine.submit(Request((5,), Sampling(1.0, top_p=1.0, seed=seed, logit_bias=bias), 90, grammar=grammar))

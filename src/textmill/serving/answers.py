@@ -44,7 +44,8 @@ class Form:
             choice: dict[str, Any] = {"index": index, "finish_reason": _reason(reader, last)}
             choice["logprobs"] = self._logprobs(index, deltas)
             if self.chat:
-                choice["message"] = {"role": "assistant", "content": self._nothing, "refusal": None, **new}
+                nothing = None if reader.calls else ""  # a message has something, if only an empty text
+                choice["message"] = {"role": "assistant", "content": nothing, "refusal": None, **new}
                 for call in new.get("tool_calls", []):
                     del call["index"]
             else:
@@ -59,7 +60,7 @@ class Form:
         try:
             async for index, delta in pieces:
                 if self.chat and index not in last:
-                    opening = {"role": "assistant", "content": self._nothing, "refusal": None}
+                    opening = {"role": "assistant", "content": "", "refusal": None}
                     yield self._event(self._chunk(index, opening, None, None), include_usage)
                 last[index] = delta
                 new = self._new(readers[index], delta)
@@ -72,11 +73,6 @@ class Form:
         except Exception as error:
             told = errors.of_exception(error)
             yield f"data: {json.dumps(errors.body(told.status, told.message, told.param, told.code))}\n\n"
-
-    @property
-    def _nothing(self) -> str | None:
-        """The content of a message of which nothing is known to be content."""
-        return None if self.calls else ""
 
     def _new(self, reader: CallReader, delta: Delta) -> Any:
         """What a delta says: of a chat an object, of a text its next piece."""

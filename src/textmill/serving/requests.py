@@ -27,7 +27,8 @@ async def of_chat(served: Served, body: ChatBody, salt: str) -> tuple[Form, list
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(400, "top_logprobs needs logprobs: true", "top_logprobs", "invalid_value")
     begun = body.begun()
-    rule, tools = body.rule(), [tool.told() for tool in body.callable_tools()]
+    tools = [tool.told() for tool in body.callable_tools()]
+    rule = await asyncio.to_thread(body.rule) if tools else body.rule()  # a body may hold megabytes of them
     messages = said(body.messages if begun is None else body.messages[:-1])
     prompt = await served.chat_prompt(messages, begun or "", tools)
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
