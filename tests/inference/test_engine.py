@@ -277,7 +277,7 @@ def test_rows_take_no_more_memory_than_they_may(make_decoder, make_recurrent, to
 def test_many_users_of_one_thread(make_decoder, tokenizer) -> None:
     """Each gets the answer that he would get alone; who leaves, frees; who comes too late, hears of it."""
     model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)
-    thread = EngineThread(model, tokenizer, rows=2)
+    thread = EngineThread(Engine(model, tokenizer, rows=2))
 
     async def text_of(request: Request) -> str:
         return "".join([delta.text async for delta in thread.stream(request)])
@@ -306,7 +306,7 @@ def test_many_users_of_one_thread(make_decoder, tokenizer) -> None:
 
 
 def test_closing_ends_open_answers_with_an_error(make_recurrent, tokenizer) -> None:
-    thread = EngineThread(make_recurrent(vocabulary_size=tokenizer.vocabulary_size), tokenizer)
+    thread = EngineThread(Engine(make_recurrent(vocabulary_size=tokenizer.vocabulary_size), tokenizer))
 
     async def cut_off() -> None:
         async with contextlib.aclosing(thread.stream(Request((5,), Sampling(temperature=1.0), max_tokens=10**9))) as stream:

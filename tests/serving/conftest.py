@@ -12,7 +12,10 @@ import tokenizers
 import textmill
 from textmill.formats.model_folder import save_model_folder
 from textmill.tokens.chat_template import ChatTemplate
+from textmill.tokens.settings import TokenizerSettings
+from textmill.tokens.special_tokens import MASK, PAD
 from textmill.tokens.tokenizer import Tokenizer
+from textmill.tokens.training import train_tokenizer
 
 TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
 TOOL_TEMPLATE = (
@@ -40,7 +43,7 @@ def serve(starter: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable:
 
 @pytest.fixture(scope="session")
 def folders(
-    make_decoder, make_recurrent, make_encoder, make_encoder_decoder, tokenizer: Tokenizer, tmp_path_factory
+    make_decoder, make_recurrent, make_encoder, make_encoder_decoder, tokenizer: Tokenizer, texts: list[str], tmp_path_factory
 ) -> dict[str, Path]:
     """A model with a chat template, one whose template knows calls, a base model, a recurrent one, and an encoder."""
     place = tmp_path_factory.mktemp("served")
@@ -49,12 +52,13 @@ def folders(
     backend = tokenizers.Tokenizer.from_str(tokenizer._backend.to_str())
     backend.add_tokens([tokenizers.AddedToken("<tool_call>", normalized=False)])  # as Qwen's has it: a text, and one token
     calling = Tokenizer(backend, tokenizer.special, ChatTemplate(TOOL_TEMPLATE))
+    masking = train_tokenizer(TokenizerSettings(vocabulary_size=tokenizer.vocabulary_size), texts, special=(PAD, MASK))
     for name, model, spoken in [
         ("talker", make_decoder(**size), answering),
         ("caller", make_decoder(vocabulary_size=calling.vocabulary_size, context_length=1024), calling),
         ("base", make_decoder(**size, layers=1), tokenizer),
         ("lstm", make_recurrent(**size), tokenizer),
-        ("encoder", make_encoder("bert", **size), tokenizer),
+        ("encoder", make_encoder("bert", **size), masking),
     ]:
         save_model_folder(place / name, model, spoken, {})
     return {path.name: path for path in place.iterdir()}

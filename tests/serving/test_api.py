@@ -334,7 +334,7 @@ def test_health_and_ready_need_no_key(address: str) -> None:
 def test_health_tells_each_engines_rows(address: str) -> None:
     with urllib.request.urlopen(address + "/health") as answer:
         rows = json.load(answer)["rows"]
-    assert set(rows) == {"talker", "caller", "base", "lstm"}  # the encoder has no engine
+    assert set(rows) == {"talker", "caller", "base", "lstm", "encoder"}
     assert all(each["all"] == 3 and 0 <= each["free"] <= 3 and each["open"] >= 0 for each in rows.values())
 
 

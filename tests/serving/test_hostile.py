@@ -84,7 +84,7 @@ def test_whole_numbers_out_of_reach(address: str, field: str, value: float) -> N
         ("chat/completions", {"messages": {"role": "user", "content": "a"}}),
         ("embeddings", {"input": []}),
         ("embeddings", {"input": ["a"] * 2049}),
-        ("embeddings", {"input": [[1, 2]]}),
+        ("embeddings", {"input": [[1, 2], "a"]}),
     ],
 )
 def test_what_would_take_too_much_or_is_nothing(address: str, path: str, more: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 import textmill
+from textmill.inference.engine import Engine
 from textmill.inference.engine_thread import EngineThread, TooSlow
 from textmill.inference.request import Request
 from textmill.serving import app
@@ -90,7 +91,7 @@ def test_an_engine_that_stands_still_is_ill(held, monkeypatch) -> None:
 def test_what_nobody_fetches_isnt_written_for_ever(folders: dict[str, Path], monkeypatch) -> None:
     monkeypatch.setattr("textmill.inference.engine_thread.MOST_UNREAD", 5)
     folder = textmill.load(folders["lstm"])
-    engine = EngineThread(folder.model, folder.tokenizer)
+    engine = EngineThread(Engine(folder.model, folder.tokenizer))
 
     async def fetch_late() -> None:
         stream = engine.stream(Request((1,), max_tokens=100_000))

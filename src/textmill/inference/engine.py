@@ -111,6 +111,16 @@ class Engine:
         return len(self.waiting) + self.searches.waiting
 
     @property
+    def rows(self) -> int:
+        """How many answers can be written at once."""
+        return self.slots.capacity
+
+    @property
+    def cache_bytes(self) -> int:
+        """What is remembered of prompts."""
+        return 0 if self.prefixes is None else self.prefixes.bytes
+
+    @property
     def free_rows(self) -> int:
         """Rows that no answer has."""
         return self.slots.capacity - len(self.decoding) - (self.reading is not None)

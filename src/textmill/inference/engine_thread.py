@@ -6,18 +6,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from typing import Any, Generic
 
 from ..errors import GenerationError, TextmillError
-from ..models.language_model import LanguageModel
-from ..tokens.tokenizer import Tokenizer
-from .answer import Answer
-from .draft_model import DraftModel
-from .engine import QUEUE, ROWS, Engine, EngineFull
-from .request import Delta, Request
+from .engine import EngineFull
+from .ticking import Asked, New, Open, Ticking
 
 MOST_UNREAD = 10_000  # deltas of an answer that may lie unfetched
 
-Tell = Callable[[Delta | Exception], None]
+Tell = Callable[[Any], None]  # a delta, or the error that ended the answer
 
 
 class EngineStopped(GenerationError):
@@ -28,37 +25,30 @@ class TooSlow(GenerationError):
     """Who asked doesn't fetch what is written for him."""
 
 
-class EngineThread:
-    """One engine and its thread. Nobody else may touch the engine."""
+class EngineThread(Generic[Asked, New]):
+    """One engine, of whatever kind, and its thread. Nobody else may touch the engine."""
 
-    def __init__(
-        self,
-        model: LanguageModel,
-        tokenizer: Tokenizer,
-        rows: int = ROWS,
-        queue: int = QUEUE,
-        draft: DraftModel | None = None,
-    ):
-        self._engine = Engine(model, tokenizer, rows, queue, draft=draft)
-        self.context = self._engine.context  # in tokens; see there
-        self._asked: deque[tuple[Request, Tell]] = deque()
+    def __init__(self, engine: Ticking[Asked, New]):
+        self._engine = engine
+        self.context = engine.context  # in tokens; see there
+        self._asked: deque[tuple[Asked, Tell]] = deque()
         self._unwanted: deque[Tell] = deque()
-        self._open: dict[Tell, Answer] = {}
-        self._news: list[tuple[asyncio.AbstractEventLoop, Tell, Delta | Exception]] = []  # of the engine's thread alone
+        self._open: dict[Tell, Open[New]] = {}
+        self._news: list[tuple[asyncio.AbstractEventLoop, Tell, New | Exception]] = []  # of the engine's thread alone
         self._wake, self._closed = threading.Event(), False
         self._moved = time.monotonic()
         self._busy = False
         self._last_end, self._pace = time.monotonic(), 1.0  # when an answer last ended, and the seconds between two of them
-        self._queue = queue
+        self._queue = engine.queue
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+    async def stream(self, request: Asked) -> AsyncGenerator[New, None]:
         """What is new of the answer, as it comes; closing the iterator cancels it. Raises GenerationError for a request that
         can't be served, EngineFull where too many are waiting."""
-        loop, news = asyncio.get_running_loop(), asyncio.Queue[Delta | Exception]()
+        loop, news = asyncio.get_running_loop(), asyncio.Queue[New | Exception]()
 
-        def arrive(new: Delta | Exception) -> None:
+        def arrive(new: New | Exception) -> None:
             if news.qsize() < MOST_UNREAD:
                 news.put_nowait(new)
             elif news.qsize() == MOST_UNREAD:
@@ -66,7 +56,7 @@ class EngineThread:
                 self._unwanted.append(tell)
                 self._wake.set()
 
-        def tell(new: Delta | Exception) -> None:
+        def tell(new: New | Exception) -> None:
             self._news.append((loop, arrive, new))
 
         if self._closed or not self._thread.is_alive():
@@ -83,7 +73,7 @@ class EngineThread:
                 if isinstance(new, Exception):
                     raise new
                 yield new
-                if new.finish_reason is not None:
+                if new.last:
                     return
         finally:
             self._unwanted.append(tell)
@@ -111,16 +101,16 @@ class EngineThread:
     @property
     def rows_in_use(self) -> int:
         """How many rows answers have."""
-        return self._engine.slots.capacity - self._engine.free_rows
+        return self._engine.rows - self._engine.free_rows
 
     @property
     def cache_bytes(self) -> int:
         """What is remembered of prompts."""
-        return self._engine.prefixes.bytes if self._engine.prefixes is not None else 0
+        return self._engine.cache_bytes
 
     def rows(self) -> dict[str, int]:
         """How many rows the engine has, how many of them no answer has, and how many answers are open."""
-        return {"all": self._engine.slots.capacity, "free": self._engine.free_rows, "open": self.open_answers}
+        return {"all": self._engine.rows, "free": self._engine.free_rows, "open": self.open_answers}
 
     def close(self) -> None:
         """Stop; answers that are open end with an error."""
@@ -182,7 +172,7 @@ class EngineThread:
             while answer.deltas:
                 delta = answer.deltas.popleft()
                 tell(delta)
-                if delta.finish_reason is not None:
+                if delta.last:
                     now = time.monotonic()
                     self._pace += 0.3 * (now - self._last_end - self._pace)
                     self._last_end = now
@@ -191,6 +181,6 @@ class EngineThread:
                 answer.error = None
 
 
-def _arrive(news: list[tuple[Tell, Delta | Exception]]) -> None:
+def _arrive(news: list[tuple[Tell, Any]]) -> None:
     for arrive, new in news:
         arrive(new)

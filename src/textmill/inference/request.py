@@ -61,3 +61,8 @@ class Delta:
     right: int = 0
     wrong: int = 0
     finish_reason: FinishReason | None = None
+
+    @property
+    def last(self) -> bool:
+        """Whether nothing more comes."""
+        return self.finish_reason is not None

@@ -14,15 +14,16 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from .. import __version__
 from ..inference.engine_thread import EngineThread
 from ..inference.request import Request as EngineRequest
-from . import errors, page, requests
+from . import errors, page, readings, requests
 from .answers import Form, Piece
 from .errors import ApiError
 from .guard import Guard, caller
 from .limits import Limits
 from .log import Told
 from .metrics import Metrics
+from .reading_schema import EmbeddingBody, FillBody
 from .record import Record
-from .schema import Body, ChatBody, CompletionBody, EmbeddingBody, WritingBody
+from .schema import Body, ChatBody, CompletionBody, WritingBody
 from .served import Served
 
 Result = TypeVar("Result")
@@ -69,8 +70,8 @@ def create_app(
 
     @app.get("/health")
     def health() -> JSONResponse:
-        still = [name for name, served in models.items() if served.engine and not served.engine.alive(STILL_SECONDS)]
-        rows = {name: served.engine.rows() for name, served in models.items() if served.engine}
+        still = [name for name, served in models.items() if not served.engine.alive(STILL_SECONDS)]
+        rows = {name: served.engine.rows() for name, served in models.items()}
         return JSONResponse({"status": "ill" if still else "ok", "not_moving": still, "rows": rows}, 503 if still else 200)
 
     @app.get("/ready")
@@ -105,13 +106,20 @@ def create_app(
             form, asked = await requests.of_completion(served, body, _salt(request))
         return await _answered(request, metrics, served.writer(), form, body, ignored, asked)
 
-    @app.post("/v1/embeddings")
-    async def embeddings(body: EmbeddingBody, request: Request) -> Response:
+    async def read(body: Body, request: Request, answer: readings.Answer) -> Response:
         told: Told = request.state.told
         served, ignored = named(body, told), body.unknown()
         async with asyncio.timeout_at(told.ends):
-            content, told.read = await requests.embeddings(served, body)
+            content, told.read = await _unless_left(request, answer(served, body))
         return JSONResponse(content, headers=_headers(ignored))
+
+    @app.post("/v1/embeddings")
+    async def embeddings(body: EmbeddingBody, request: Request) -> Response:
+        return await read(body, request, readings.embeddings)
+
+    @app.post("/v1/fill")
+    async def fill(body: FillBody, request: Request) -> Response:
+        return await read(body, request, readings.fill)
 
     return app
 

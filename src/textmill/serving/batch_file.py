@@ -12,15 +12,17 @@ from typing import Any, BinaryIO
 from ..errors import GenerationError
 from ..inference.engine_thread import EngineStopped
 from ..progress import Progress
-from . import errors, requests
+from . import errors, readings, requests
 from .errors import ApiError
-from .schema import Body, ChatBody, CompletionBody, EmbeddingBody
+from .reading_schema import EmbeddingBody, FillBody
+from .schema import Body, ChatBody, CompletionBody
 from .served import Served
 
 BODIES: dict[str, type[Body]] = {
     "/v1/chat/completions": ChatBody,
     "/v1/completions": CompletionBody,
     "/v1/embeddings": EmbeddingBody,
+    "/v1/fill": FillBody,
 }
 OPENING = b'{"id": "batch_req_'  # of every line that is written
 MOST_TOLD = 20  # problems
@@ -91,7 +93,9 @@ async def _content(served: Served, asked: dict[str, Any]) -> dict[str, Any]:
         message = f"nobody knows {', '.join(unknown)[:200]} here; leave it out"  # a file has no header to name them in
         raise ApiError(400, message, unknown[0][:100], "unknown_parameter")
     if isinstance(body, EmbeddingBody):
-        return (await requests.embeddings(served, body))[0]
+        return (await readings.embeddings(served, body))[0]
+    if isinstance(body, FillBody):
+        return (await readings.fill(served, body))[0]
     assert isinstance(body, ChatBody | CompletionBody)
     if body.stream:
         raise ApiError(400, "a batch has no streams; leave stream out", "stream", "invalid_value")

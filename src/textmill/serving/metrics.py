@@ -22,7 +22,7 @@ class Engines(Collector):
         self.models = models
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges, each with a value for every model that writes."""
+        """The gauges, each with a value for every model."""
         for name, told, attribute in [
             ("open_answers", "Answers that are waiting or being written.", "open_answers"),
             ("waiting_answers", "Answers that wait for their turn.", "waiting_answers"),
@@ -31,8 +31,7 @@ class Engines(Collector):
         ]:
             gauge = GaugeMetricFamily(f"textmill_{name}", told, labels=["model"])
             for served in self.models.values():
-                if served.engine is not None:
-                    gauge.add_metric([served.name], getattr(served.engine, attribute))
+                gauge.add_metric([served.name], getattr(served.engine, attribute))
             yield gauge
 
 

@@ -1,13 +1,9 @@
 """From a request's body to its answer, whoever brought it: the server's routes and batch files ask the engine so."""
 
 import asyncio
-import base64
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
 
 from ..errors import GenerationError
 from ..inference.engine_thread import EngineThread
@@ -17,7 +13,7 @@ from .answers import Form, Piece
 from .beam_width import search_of
 from .errors import ApiError
 from .messages import said
-from .schema import ChatBody, CompletionBody, EmbeddingBody
+from .schema import ChatBody, CompletionBody
 from .served import Served
 
 
@@ -61,18 +57,6 @@ async def of_completion(served: Served, body: CompletionBody, salt: str) -> tupl
     return Form(False, served.name, served.tokenizer, asked, body.n or 1), asked
 
 
-async def embeddings(served: Served, body: EmbeddingBody) -> tuple[dict[str, Any], int]:
-    """The answer with the vectors of texts, and the tokens that were read. Raises EngineFull, GenerationError."""
-    vectors, read = await served.embedded([body.input] if isinstance(body.input, str) else body.input)
-    base64_wanted = body.encoding_format == "base64"
-    data = [
-        {"object": "embedding", "index": place, "embedding": _encoded(vector) if base64_wanted else vector}
-        for place, vector in enumerate(vectors)
-    ]
-    usage = {"prompt_tokens": read, "total_tokens": read}
-    return {"object": "list", "data": data, "model": served.name, "usage": usage}, read
-
-
 async def side_by_side(engine: EngineThread, asked: Sequence[Request], ends: float | None) -> AsyncGenerator[Piece, None]:
     """What is new of several answers, as it comes, each with its number; no more of them are in the engine at once than leave
     room for others. The first error ends them all, and the deadline."""
@@ -107,7 +91,3 @@ async def collected(pieces: AsyncGenerator[Piece, None]) -> list[Piece]:
     """All of them."""
     async with contextlib.aclosing(pieces):
         return [piece async for piece in pieces]
-
-
-def _encoded(vector: list[float]) -> str:
-    return base64.b64encode(np.array(vector, dtype="<f4").tobytes()).decode()

@@ -229,12 +229,19 @@ Tokens = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_le
 Several = Field(min_length=1, max_length=MOST_ANSWERS)
 
 
-def _kind_of_prompt(prompt: Any) -> str:
-    """What a prompt is meant to be, by its first part."""
-    if not isinstance(prompt, list):
+def kind_of_texts(texts: Any) -> str:
+    """What texts are meant to be, by their first part."""
+    if not isinstance(texts, list):
         return "one text"
     of_parts: dict[type, str] = {str: "several texts", list: "several lists of tokens"}
-    return of_parts.get(type(prompt[0]), "one list of tokens") if prompt else "one list of tokens"
+    return of_parts.get(type(texts[0]), "one list of tokens") if texts else "one list of tokens"
+
+
+def by_place(field: str, given: Any) -> dict[str, str | list[int]]:
+    """Each text of a field that takes one or several, by the name of its place."""
+    if kind_of_texts(given).startswith("one"):
+        return {field: given}
+    return {f"{field}.{place}": text for place, text in enumerate(given)}
 
 
 class CompletionBody(WritingBody):
@@ -246,20 +253,10 @@ class CompletionBody(WritingBody):
         | Annotated[Tokens, Tag("one list of tokens")]
         | Annotated[list[str], Several, Tag("several texts")]
         | Annotated[list[Tokens], Several, Tag("several lists of tokens")],
-        Discriminator(_kind_of_prompt),
+        Discriminator(kind_of_texts),
     ] = ""
     logprobs: int | None = Field(None, ge=0, le=5)
 
     def prompts(self) -> dict[str, str | list[int]]:
         """Each of them, by the name of its place."""
-        if _kind_of_prompt(self.prompt).startswith("one"):
-            return {"prompt": self.prompt}  # type: ignore[dict-item]
-        return {f"prompt.{place}": prompt for place, prompt in enumerate(self.prompt)}  # type: ignore[misc]
-
-
-class EmbeddingBody(Body):
-    """POST /v1/embeddings."""
-
-    neutral: ClassVar[Neutral] = {"dimensions": (None,)}
-    input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
-    encoding_format: Literal["float", "base64"] | None = "float"
+        return by_place("prompt", self.prompt)

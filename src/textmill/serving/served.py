@@ -1,4 +1,4 @@
-"""A model that is being served: by its engine where it writes, and else by its vectors."""
+"""A model that is being served: its engine, and what it can be asked."""
 
 import asyncio
 import concurrent.futures
@@ -7,10 +7,14 @@ from typing import Any
 
 from ..formats.model_folder import ModelFolder
 from ..inference.draft_model import DraftModel
-from ..inference.embed import embed
-from ..inference.engine import QUEUE, ROWS, EngineFull
+from ..inference.embed import Vector
+from ..inference.encoder_engine import EncoderEngine, Found, Readings
+from ..inference.engine import QUEUE, ROWS, Engine, EngineFull
 from ..inference.engine_thread import EngineThread
+from ..inference.fill import MaskedTokens
 from ..inference.grammar import Grammar, Grammars, Rule
+from ..inference.reading import Wanted
+from ..inference.request import Delta, Request
 from ..machine.profile import memory_key, recall
 from ..models.count import count
 from .errors import ApiError
@@ -19,11 +23,11 @@ COMPILE_SECONDS = 10.0  # that a grammar has
 
 
 class Served:
-    """One model under the name that requests give it. `engine` is None where it doesn't write.
+    """One model under the name that requests give it. `serves`: the paths of the API that it can be asked at.
 
     `context_length`: how many tokens a prompt and its answer may have together; None where nothing limits them together.
-    `bytes_per_token`: of weights, which are read once for each token that is written. `memory_bytes_per_second`: what
-    doctor measured of the memory that they lie in; None where that isn't remembered.
+    `bytes_per_token`: of weights, which are read once for each token; None where none is written.
+    `memory_bytes_per_second`: what doctor measured of the memory that they lie in; None where that isn't remembered.
     """
 
     def __init__(
@@ -37,23 +41,32 @@ class Served:
     ):
         self.name, self.created = name, created
         self.model, self.tokenizer = folder.model, folder.tokenizer
-        guessing = draft and self.model.writes and DraftModel(draft.model, draft.tokenizer, self.tokenizer, rows)
-        self.engine = EngineThread(self.model, self.tokenizer, rows, queue, guessing or None) if self.model.writes else None
+        self.engine = self._engine(rows, queue, draft)
         limited = self.model.family != "encoder-decoder"  # there the source has a limit of its own
-        limit = self.model.context_limit if self.engine is None else self.engine.context
-        self.context_length = limit if limited else None
+        self.context_length = self.engine.context if limited else None
         bytes_per_weight = self.model.embedding.weight.element_size()
-        self.bytes_per_token = int(count(self.model.config).decode_bytes(bytes_per_weight)) if self.engine else None
+        self.bytes_per_token = int(count(self.model.config).decode_bytes(bytes_per_weight)) if self.model.writes else None
         self.memory_bytes_per_second = recall(memory_key(self.model.device))
         self.queue = queue
         self._grammars, self._compiler = Grammars(self.tokenizer), concurrent.futures.ThreadPoolExecutor(1, "grammars")
         self._compiling = 0
-        self._embedding, self._waiting = asyncio.Lock(), 0
+        # What can be wanted of a text that is read, by the path that gives it.
+        readable: dict[str, Wanted] = {"/v1/embeddings": Vector(), "/v1/fill": MaskedTokens(self.tokenizer, 1)}
+        self.serves = [path for path, wanted in readable.items() if not self.model.writes and not wanted.problem(self.model)]
+        if self.model.writes:
+            self.serves = [*(["/v1/chat/completions"] if self.tokenizer.chat_template else []), "/v1/completions"]
 
-    def writer(self) -> EngineThread:
-        """Its engine. Raises ApiError where it has none."""
-        if self.engine is None:
-            message = f"{self.name} is {self.model.kind}, which doesn't write; it serves /v1/embeddings"
+    def writer(self) -> EngineThread[Request, Delta]:
+        """Its engine, which writes. Raises ApiError where it doesn't."""
+        if not self.model.writes:
+            message = f"{self.name} is {self.model.kind}, which doesn't write; it serves {' and '.join(self.serves)}"
+            raise ApiError(400, message, "model", "model_not_supported")
+        return self.engine
+
+    def reader(self, path: str) -> EngineThread[Readings, Found]:
+        """Its engine, which reads what is asked at this path. Raises ApiError where it doesn't."""
+        if path not in self.serves:
+            message = f"{self.name} is {self.model.kind}, which doesn't serve {path}; it serves {' and '.join(self.serves)}"
             raise ApiError(400, message, "model", "model_not_supported")
         return self.engine
 
@@ -94,24 +107,13 @@ class Served:
         finally:
             self._compiling -= 1
 
-    async def embedded(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
-        """A vector for each text, and the number of tokens that were read, off the event loop. Raises EngineFull where too
-        many are waiting."""
-        if self._waiting >= self.queue:
-            raise EngineFull(f"{self._waiting} requests are waiting already, as many as may; ask again later")
-        self._waiting += 1
-        try:
-            async with self._embedding:
-                return await asyncio.to_thread(self._embed, texts)
-        finally:
-            self._waiting -= 1
-
-    def _embed(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
-        vectors = embed(self.model, self.tokenizer, texts)
-        return vectors.tolist(), sum(len(self.tokenizer.encode_whole(text)) for text in texts)
-
     def close(self) -> None:
         """Stop its engine."""
         self._compiler.shutdown(wait=False, cancel_futures=True)
-        if self.engine is not None:
-            self.engine.close()
+        self.engine.close()
+
+    def _engine(self, rows: int, queue: int, draft: ModelFolder | None) -> EngineThread[Any, Any]:
+        if not self.model.writes:
+            return EngineThread(EncoderEngine(self.model, rows, queue))
+        guessing = DraftModel(draft.model, draft.tokenizer, self.tokenizer, rows) if draft else None
+        return EngineThread(Engine(self.model, self.tokenizer, rows, queue, draft=guessing))

@@ -1,0 +1,41 @@
+"""What a request to a model that reads may say: texts, and what is wanted of each."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from .known import Neutral
+from .schema import Body, Tokens, by_place, kind_of_texts
+
+MOST_TEXTS = 2048
+Several = Field(min_length=1, max_length=MOST_TEXTS)
+
+
+class EmbeddingBody(Body):
+    """POST /v1/embeddings. Tokens are a whole input: nothing is put around them."""
+
+    neutral: ClassVar[Neutral] = {"dimensions": (None,)}
+    input: Annotated[
+        Annotated[str, Tag("one text")]
+        | Annotated[Tokens, Tag("one list of tokens")]
+        | Annotated[list[str], Several, Tag("several texts")]
+        | Annotated[list[Tokens], Several, Tag("several lists of tokens")],
+        Discriminator(kind_of_texts),
+    ]
+    encoding_format: Literal["float", "base64"] | None = "float"
+
+    def inputs(self) -> dict[str, str | list[int]]:
+        """Each of them, by the name of its place."""
+        return by_place("input", self.input)
+
+
+class FillBody(Body):
+    """POST /v1/fill, which goes beyond OpenAI's: the likeliest tokens for each mask, written `<|mask|>` or as the model's
+    tokenizer spells it."""
+
+    input: str | Annotated[list[str], Several]
+    top_k: int | None = Field(None, ge=1, le=20)
+
+    def inputs(self) -> dict[str, Any]:
+        """Each text, by the name of its place."""
+        return by_place("input", self.input)
