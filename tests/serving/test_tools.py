@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jsonschema
 import openai
+import pydantic
 import pytest
-import requests
 
 import textmill
 
@@ -43,6 +43,7 @@ TOOLS: Any = [
     {"type": "function", "function": {"name": name, "description": f"Tells the {name}.", "parameters": parameters}}
     for name, parameters in PARAMETERS.items()
 ]
+NOTHING = {"type": "object", "properties": {}, "additionalProperties": False}
 NAMED: Any = {"type": "function", "function": {"name": "weather"}}
 ALIKE = {"model": "caller", "messages": ASKED, "tools": TOOLS, "max_tokens": 150}
 
@@ -98,6 +99,25 @@ def test_who_must_call_calls_rightly_streamed_or_not(client: openai.OpenAI, choi
     if choice is NAMED:
         assert [name for name, _ in calls] == ["weather"]
     assert streamed(client.chat.completions.create(**asked, stream=True)) == ("", calls, "tool_calls")
+
+
+class Weather(pydantic.BaseModel):
+    """Tells the weather."""
+
+    place: str
+    unit: Literal["celsius", "kelvin"]
+    days: list[int] = pydantic.Field(description="From today on.")
+
+
+def test_the_client_s_own_helpers_make_objects_of_calls(client: openai.OpenAI) -> None:
+    asked: Any = {**ALIKE, "tools": [openai.pydantic_function_tool(Weather)], "tool_choice": "required", "seed": 2}
+    [whole] = client.chat.completions.parse(**asked).choices
+    with client.chat.completions.stream(**asked) as events:
+        told = [event.parsed_arguments for event in events if event.type == "tool_calls.function.arguments.done"]
+        [streamed] = events.get_final_completion().choices
+    made = [[call.function.parsed_arguments for call in one.message.tool_calls or []] for one in (whole, streamed)]
+    assert made[0] == made[1] == told and all(isinstance(one, Weather) for one in told) and told
+    assert whole.finish_reason == streamed.finish_reason == "tool_calls"
 
 
 def test_several_calls_or_one(client: openai.OpenAI) -> None:
@@ -180,9 +200,6 @@ def test_what_a_call_gave_goes_in_again(client: openai.OpenAI, folders: dict[str
         assert answer.usage and answer.usage.prompt_tokens == len(prompt)
 
 
-NOTHING = {"type": "object", "properties": {}, "additionalProperties": False}
-
-
 def test_who_must_not_call_doesn_t_hear_of_tools(client: openai.OpenAI) -> None:
     asked: Any = {"model": "caller", "messages": ASKED, "max_tokens": 9, "seed": 2}
     plain = client.chat.completions.create(**asked)
@@ -190,94 +207,3 @@ def test_who_must_not_call_doesn_t_hear_of_tools(client: openai.OpenAI) -> None:
         answer = client.chat.completions.create(**asked, **more)
         assert answer.choices == plain.choices and answer.usage and plain.usage
         assert answer.usage.prompt_tokens == plain.usage.prompt_tokens
-
-
-def function(**more: Any) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": "f", **more}}
-
-
-def nested(depth: int) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string"}
-    for _ in range(depth):
-        schema = {"type": "object", "properties": {"a": schema}}
-    return schema
-
-
-def exchange(arguments: str, **result: Any) -> dict[str, Any]:
-    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": arguments}}
-    return {"messages": [*ASKED, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "content": "x", **result}]}
-
-
-@pytest.mark.parametrize(
-    ("more", "param", "why"),
-    [
-        ({"tools": [function(name="a b")]}, "tools.0.function.name", "match"),
-        ({"tools": [function(name="a" * 65)]}, "tools.0.function.name", "match"),
-        ({"tools": [function(), function()]}, "tools.1.function.name", "two tools have the name f"),
-        ({"tools": [function(name=f"f{n}") for n in range(129)]}, "tools", "128"),
-        ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools.0.type", "function"),
-        ({"tools": [function(parameters={"type": "string"})]}, "tools", "have the type object; found string"),
-        ({"tools": [function(parameters=nested(40))]}, "tools", "parameters of f: a JSON schema is nested at most 64 deep"),
-        ({"tools": [function(parameters={"enum": ["a" * 70_000]})]}, "tools", "at most 64,000 bytes"),
-        ({"tools": [function(parameters={"properties": {"a": {"$ref": "http://a.b/c"}}})]}, "tools", "only point into"),
-        (
-            {"tools": [function(parameters={"properties": {"a": {"minLength": 10**9, "type": "string"}}, "required": ["a"]})]},
-            None,
-            "f",
-        ),
-        (
-            {"tools": [function(parameters={"not": {}})]},
-            None,
-            r"the parameters of f: the calls can't be followed: JSON schema: Unimplemented keys: \[.not.\]$",
-        ),
-        ({"tool_choice": "auto"}, "tool_choice", "there are none"),
-        ({"tool_choice": NAMED}, "tool_choice", "there are none"),
-        ({"tools": [], "tool_choice": "required"}, "tool_choice", "there are none"),
-        ({"tools": [function()], "tool_choice": "maybe"}, "tool_choice", "auto"),
-        ({"tools": [function()], "tool_choice": NAMED}, "tool_choice", "names weather, which is none of the tools f"),
-        ({"tools": [function()], "response_format": {"type": "json_object"}}, "tools", "can't both hold"),
-        ({"tools": [function()], "beam_width": 2}, "tools", "can't be; leave that out"),
-        ({"tools": [function()], "guided_regex": "a"}, "tools", "guided_regex and tools can't both hold"),
-        ({"tools": [function()], "tool_choice": "required", "max_tokens": 3}, None, r"has \d+ tokens .* at most 3 may be"),
-        (
-            {
-                "tools": [function()],
-                "continue_final_message": True,
-                "messages": [*ASKED, {"role": "assistant", "content": "a"}],
-            },
-            "continue_final_message",
-            "tools may be called instead",
-        ),
-        (exchange("{", tool_call_id="call_1"), "messages.1.tool_calls.0.function.arguments", "no JSON"),
-        (exchange("", tool_call_id="call_1"), "messages.1.tool_calls.0.function.arguments", "no JSON"),
-        (exchange('{"a": NaN}', tool_call_id="call_1"), "messages.1.tool_calls.0.function.arguments", "NaN is no JSON"),
-        (exchange("[1]", tool_call_id="call_1"), "messages.1.tool_calls.0.function.arguments", "is a JSON object"),
-        (exchange('{"a": ' + "[" * 500 + "]" * 500 + "}", tool_call_id="call_1"), None, "nested at most 64 deep"),
-        (exchange('{"a": ' + "[" * 90_000 + "]" * 90_000 + "}", tool_call_id="call_1"), None, "no JSON"),
-        (
-            exchange("{}", tool_call_id="call_2"),
-            "messages.2.tool_call_id",
-            "no assistant's message before it has a call call_2",
-        ),
-        (exchange("{}"), "messages.2.tool_call_id", "names the call that it answers"),
-        ({"messages": [{"role": "user", "content": "a", "tool_call_id": "b"}]}, "messages.0.tool_call_id", "and no other"),
-        ({"messages": [{**exchange("{}")["messages"][1], "role": "user"}]}, "messages.0.tool_calls", "the assistant alone"),
-        ({"messages": [{"role": "assistant", "tool_calls": []}]}, "messages.0.content", "found none"),
-    ],
-)
-def test_what_can_t_be_is_told(address: str, more: dict[str, Any], param: str | None, why: str) -> None:
-    body = {"model": "caller", "messages": ASKED, "max_tokens": 60, **more}
-    answer = requests.post(f"{address}/v1/chat/completions", json=body, timeout=30)
-    assert answer.status_code == 400, answer.text
-    error = answer.json()["error"]
-    assert param is None or error["param"] == param, error
-    with pytest.raises(ValueError, match=why):
-        raise ValueError(error["message"])
-
-
-def test_what_nobody_knows_of_a_tool_is_named(address: str) -> None:
-    tools = [{**function(strict=True, colour=1), "cache_control": {}}]
-    body = {"model": "caller", "messages": ASKED, "tools": tools, "max_tokens": 2}
-    answer = requests.post(f"{address}/v1/chat/completions", json=body, timeout=30)
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["X-Ignored-Params"] == "tools.0.cache_control, tools.0.function.colour"
