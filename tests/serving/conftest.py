@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 import tokenizers
+import torch
 
 import textmill
 from textmill.formats.model_folder import save_model_folder
+from textmill.models.heads import TaskModel
+from textmill.models.task import Task, TaskConfig
 from textmill.tokens.chat_template import ChatTemplate
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.special_tokens import MASK, PAD
@@ -46,7 +48,8 @@ def serve(starter: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable:
 def folders(
     make_decoder, make_recurrent, make_encoder, make_encoder_decoder, tokenizer: Tokenizer, texts: list[str], tmp_path_factory
 ) -> dict[str, Path]:
-    """A model with a chat template, one whose template knows calls, a base model, a recurrent one, and an encoder."""
+    """A model with a chat template, one whose template knows calls, a base model, a recurrent one, an encoder, and two with
+    labels: an encoder whose labels stand for themselves, and a recurrent model that chooses one."""
     place = tmp_path_factory.mktemp("served")
     size = {"vocabulary_size": tokenizer.vocabulary_size, "context_length": 256}
     answering = Tokenizer(tokenizer._backend, chat_template=ChatTemplate(TEMPLATE), training=tokenizer.training)
@@ -62,6 +65,16 @@ def folders(
         ("encoder", make_encoder("bert", **size), masking),
     ]:
         save_model_folder(place / name, model, spoken, {})
+    for name, body, kind, labels in [
+        ("moderator", make_encoder("bert", **size, layers=1), "multi_label", ("insult", "threat", "neutral")),
+        ("sorter", make_recurrent(vocabulary_size=tokenizer.vocabulary_size, layers=1), "sequence", ("OK", "spam")),
+    ]:
+        task = TaskConfig(kind, labels)
+        head = task.head(body.config)
+        generator = torch.Generator().manual_seed(4)
+        for parameter in head.parameters():
+            parameter.data.normal_(0.0, 0.3, generator=generator)
+        save_model_folder(place / name, body, tokenizer, {}, task=Task(task, TaskModel(body, head)))
     return {path.name: path for path in place.iterdir()}
 
 
@@ -77,9 +90,3 @@ def address(serve, folders: dict[str, Path]) -> Iterator[str]:
     """Where all of them are served."""
     with serve(*folders.values(), "--rows", 3, "--queue", 8) as found:
         yield found
-
-
-@pytest.fixture
-def client(address: str) -> openai.OpenAI:
-    """OpenAI's own client, of that server."""
-    return openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)

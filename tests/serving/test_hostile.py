@@ -14,6 +14,13 @@ import requests
 FOUR_KEYS = {"message", "type", "param", "code"}
 CHAT: dict[str, Any] = {"model": "talker", "messages": [{"role": "user", "content": "a"}], "max_tokens": 2}
 COMPLETION: dict[str, Any] = {"model": "base", "prompt": "a", "max_tokens": 2}
+BODIES: dict[str, dict[str, Any]] = {
+    "chat/completions": CHAT,
+    "completions": COMPLETION,
+    "embeddings": {"model": "encoder", "input": "a"},
+    "classify": {"model": "sorter", "input": "a"},
+    "moderations": {"model": "moderator", "input": "a"},
+}
 SECONDS = 30
 FLOATS = (
     "temperature", "top_p", "min_p", "typical_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
@@ -85,11 +92,17 @@ def test_whole_numbers_out_of_reach(address: str, field: str, value: float) -> N
         ("embeddings", {"input": []}),
         ("embeddings", {"input": ["a"] * 2049}),
         ("embeddings", {"input": [[1, 2], "a"]}),
+        ("classify", {"input": []}),
+        ("classify", {"input": ["a"] * 2049}),
+        ("classify", {"input": [{"text": "a"}]}),
+        ("moderations", {"input": []}),
+        ("moderations", {"input": None}),
+        ("moderations", {"input": [{"type": "image_url", "image_url": {"url": "http://127.0.0.1/"}}]}),
+        ("moderations", {"input": ["a", {"type": "text", "text": "a"}]}),
     ],
 )
 def test_what_would_take_too_much_or_is_nothing(address: str, path: str, more: dict[str, Any]) -> None:
-    body = {"chat/completions": CHAT, "completions": COMPLETION, "embeddings": {"model": "encoder", "input": "a"}}[path]
-    refused(post(address, path, {**body, **more}))
+    refused(post(address, path, {**BODIES[path], **more}))
 
 
 @pytest.mark.parametrize(

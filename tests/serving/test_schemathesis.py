@@ -17,15 +17,23 @@ OPERATIONS = [
     ("POST", "/v1/chat/completions"),
     ("POST", "/v1/completions"),
     ("POST", "/v1/embeddings"),
+    ("POST", "/v1/classify"),
+    ("POST", "/v1/moderations"),
 ]
-MODEL_OF = {"/v1/chat/completions": "talker", "/v1/completions": "base", "/v1/embeddings": "encoder"}
+MODEL_OF = {
+    "/v1/chat/completions": "talker",
+    "/v1/completions": "base",
+    "/v1/embeddings": "encoder",
+    "/v1/classify": "sorter",
+    "/v1/moderations": "moderator",
+}
 SECONDS = 30  # after which a request hangs
 
 
 def reaching_further(body: Any, path: str) -> Any:
     """The body with a model that is there and few tokens, where it names any model: what lies behind is to be met too."""
     if isinstance(body, dict) and isinstance(body.get("model"), str) and path in MODEL_OF:
-        short = {} if path == "/v1/embeddings" or "max_tokens" in body else {"max_tokens": 2}
+        short = {} if not path.endswith("completions") or "max_tokens" in body else {"max_tokens": 2}
         return {**body, "model": MODEL_OF[path], **short}
     return body
 

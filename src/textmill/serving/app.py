@@ -14,14 +14,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from .. import __version__
 from ..inference.engine_thread import EngineThread
 from ..inference.request import Request as EngineRequest
-from . import errors, page, readings, requests
+from . import errors, labelling, page, readings, requests
 from .answers import Form, Piece
 from .errors import ApiError
 from .guard import Guard, caller
 from .limits import Limits
 from .log import Told
 from .metrics import Metrics
-from .reading_schema import EmbeddingBody, FillBody
+from .reading_schema import ClassifyBody, EmbeddingBody, FillBody, ModerationBody
 from .record import Record
 from .schema import Body, ChatBody, CompletionBody, WritingBody
 from .served import Served
@@ -120,6 +120,16 @@ def create_app(
     @app.post("/v1/fill")
     async def fill(body: FillBody, request: Request) -> Response:
         return await read(body, request, readings.fill)
+
+    @app.post("/v1/classify")
+    async def classify(body: ClassifyBody, request: Request) -> Response:
+        return await read(body, request, labelling.classified)
+
+    @app.post("/v1/moderations")
+    async def moderate(body: ModerationBody, request: Request) -> Response:
+        if not body.model:
+            body.model = labelling.only_moderator(models)
+        return await read(body, request, labelling.moderated)
 
     return app
 

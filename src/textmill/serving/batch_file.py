@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 from ..errors import GenerationError
 from ..inference.engine_thread import EngineStopped
 from ..progress import Progress
-from . import errors, readings, requests
+from . import errors, labelling, readings, requests
 from .errors import ApiError
-from .reading_schema import EmbeddingBody, FillBody
+from .reading_schema import ClassifyBody, EmbeddingBody, FillBody, ModerationBody
 from .schema import Body, ChatBody, CompletionBody
 from .served import Served
 
@@ -23,6 +23,8 @@ BODIES: dict[str, type[Body]] = {
     "/v1/completions": CompletionBody,
     "/v1/embeddings": EmbeddingBody,
     "/v1/fill": FillBody,
+    "/v1/classify": ClassifyBody,
+    "/v1/moderations": ModerationBody,
 }
 OPENING = b'{"id": "batch_req_'  # of every line that is written
 MOST_TOLD = 20  # problems
@@ -96,6 +98,10 @@ async def _content(served: Served, asked: dict[str, Any]) -> dict[str, Any]:
         return (await readings.embeddings(served, body))[0]
     if isinstance(body, FillBody):
         return (await readings.fill(served, body))[0]
+    if isinstance(body, ClassifyBody):
+        return (await labelling.classified(served, body))[0]
+    if isinstance(body, ModerationBody):
+        return (await labelling.moderated(served, body))[0]
     assert isinstance(body, ChatBody | CompletionBody)
     if body.stream:
         raise ApiError(400, "a batch has no streams; leave stream out", "stream", "invalid_value")

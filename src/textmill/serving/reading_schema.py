@@ -5,23 +5,25 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag
 
 from .known import Neutral
+from .messages import TextPart
 from .schema import Body, Tokens, by_place, kind_of_texts
 
 MOST_TEXTS = 2048
 Several = Field(min_length=1, max_length=MOST_TEXTS)
+Texts = Annotated[
+    Annotated[str, Tag("one text")]
+    | Annotated[Tokens, Tag("one list of tokens")]
+    | Annotated[list[str], Several, Tag("several texts")]
+    | Annotated[list[Tokens], Several, Tag("several lists of tokens")],
+    Discriminator(kind_of_texts),
+]
 
 
 class EmbeddingBody(Body):
     """POST /v1/embeddings. Tokens are a whole input: nothing is put around them."""
 
     neutral: ClassVar[Neutral] = {"dimensions": (None,)}
-    input: Annotated[
-        Annotated[str, Tag("one text")]
-        | Annotated[Tokens, Tag("one list of tokens")]
-        | Annotated[list[str], Several, Tag("several texts")]
-        | Annotated[list[Tokens], Several, Tag("several lists of tokens")],
-        Discriminator(kind_of_texts),
-    ]
+    input: Texts
     encoding_format: Literal["float", "base64"] | None = "float"
 
     def inputs(self) -> dict[str, str | list[int]]:
@@ -38,4 +40,35 @@ class FillBody(Body):
 
     def inputs(self) -> dict[str, Any]:
         """Each text, by the name of its place."""
+        return by_place("input", self.input)
+
+
+class ClassifyBody(Body):
+    """POST /v1/classify, as vLLM has it. Tokens are a whole input: nothing is put around them."""
+
+    neutral: ClassVar[Neutral] = {
+        "add_special_tokens": (None, True),
+        "truncate_prompt_tokens": (None,),
+        "use_activation": (None, True),
+        "activation": (None, True),
+        "softmax": (None, True),
+        "priority": (None, 0),
+    }
+    input: Texts
+
+    def inputs(self) -> dict[str, str | list[int]]:
+        """Each of them, by the name of its place."""
+        return by_place("input", self.input)
+
+
+class ModerationBody(Body):
+    """POST /v1/moderations. Without a model, the only one that moderates is asked. A list of parts is one text."""
+
+    model: str = Field("", max_length=500)
+    input: str | Annotated[list[str], Several] | Annotated[list[TextPart], Several]
+
+    def inputs(self) -> dict[str, Any]:
+        """Each text, one result each, by the name of its place."""
+        if isinstance(self.input, list) and (parts := [part.text for part in self.input if isinstance(part, TextPart)]):
+            return {"input": "\n".join(parts)}
         return by_place("input", self.input)

@@ -28,7 +28,7 @@ async def embeddings(served: Served, body: EmbeddingBody) -> tuple[dict[str, Any
     """The answer with the vectors of texts, and the tokens that were read. Raises ApiError, EngineFull."""
     path, wanted = "/v1/embeddings", Vector()
     served.reader(path)
-    inputs = await _inputs(served, body.inputs(), served.tokenizer.encode_whole)
+    inputs = await inputs_of(served, body.inputs(), served.tokenizer.encode_whole)
     vectors = [vector.numpy() for vector in await read(served, path, inputs, wanted)]
     base64_wanted = body.encoding_format == "base64"
     data = [
@@ -42,7 +42,7 @@ async def fill(served: Served, body: FillBody) -> tuple[dict[str, Any], int]:
     """The answer with the likeliest tokens for each mask, and the tokens that were read. Raises ApiError, EngineFull."""
     path, wanted = "/v1/fill", MaskedTokens(served.tokenizer, body.top_k or DEFAULT_CANDIDATES)
     served.reader(path)
-    inputs = await _inputs(served, body.inputs(), lambda text: masked_input(served.tokenizer, text))
+    inputs = await inputs_of(served, body.inputs(), lambda text: masked_input(served.tokenizer, text))
     candidates = wanted.top * sum(token == served.tokenizer.mask_id for ids in inputs for token in ids)
     if candidates > MOST_CANDIDATES:
         message = f"masks times top_k are at most {MOST_CANDIDATES:,}, found {candidates:,}; ask for some of them"
@@ -55,7 +55,7 @@ async def fill(served: Served, body: FillBody) -> tuple[dict[str, Any], int]:
     return _answer(served, data, inputs)
 
 
-async def _inputs(served: Served, texts: Mapping[str, Any], encode: Callable[[str], list[int]]) -> list[list[int]]:
+async def inputs_of(served: Served, texts: Mapping[str, Any], encode: Callable[[str], list[int]]) -> list[list[int]]:
     """The tokens of each text, made off the event loop where they aren't given. Raises ApiError for the first that can't be
     read, by its name."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..formats.model_folder import ModelFolder
+from ..inference.classify import Scores
 from ..inference.draft_model import DraftModel
 from ..inference.embed import Vector
 from ..inference.encoder_engine import EncoderEngine, Found, Readings
@@ -18,6 +19,7 @@ from ..inference.request import Delta, Request
 from ..machine.profile import memory_key, recall
 from ..models.count import count
 from .errors import ApiError
+from .labels import moderates
 
 COMPILE_SECONDS = 10.0  # that a grammar has
 
@@ -40,7 +42,7 @@ class Served:
         draft: ModelFolder | None = None,
     ):
         self.name, self.created = name, created
-        self.model, self.tokenizer = folder.model, folder.tokenizer
+        self.model, self.tokenizer, self.task = folder.model, folder.tokenizer, folder.task
         self.engine = self._engine(rows, queue, draft)
         limited = self.model.family != "encoder-decoder"  # there the source has a limit of its own
         self.context_length = self.engine.context if limited else None
@@ -51,8 +53,15 @@ class Served:
         self._grammars, self._compiler = Grammars(self.tokenizer), concurrent.futures.ThreadPoolExecutor(1, "grammars")
         self._compiling = 0
         # What can be wanted of a text that is read, by the path that gives it.
-        readable: dict[str, Wanted] = {"/v1/embeddings": Vector(), "/v1/fill": MaskedTokens(self.tokenizer, 1)}
+        readable: dict[str, Wanted] = {
+            "/v1/embeddings": Vector(),
+            "/v1/fill": MaskedTokens(self.tokenizer, 1),
+            "/v1/classify": Scores(self.task),
+            "/v1/moderations": Scores(self.task),
+        }
         self.serves = [path for path, wanted in readable.items() if not self.model.writes and not wanted.problem(self.model)]
+        if self.task is not None and not moderates(self.task.config):
+            self.serves = [path for path in self.serves if path != "/v1/moderations"]
         if self.model.writes:
             self.serves = [*(["/v1/chat/completions"] if self.tokenizer.chat_template else []), "/v1/completions"]
 
