@@ -21,7 +21,7 @@ OPERATIONS = [
     ("POST", "/v1/moderations"),
 ]
 MODEL_OF = {
-    "/v1/chat/completions": "talker",
+    "/v1/chat/completions": "caller",
     "/v1/completions": "base",
     "/v1/embeddings": "encoder",
     "/v1/classify": "sorter",
@@ -66,4 +66,35 @@ def test_made_up_requests_are_answered_or_refused(address: str, method: str, pat
             assert answer.json()["error"].keys() == FOUR_KEYS
 
     asked()
+    assert requests.get(f"{address}/health", timeout=SECONDS).status_code == 200
+
+
+def test_made_up_functions_are_called_or_refused(address: str) -> None:
+    """Few of the requests above hold tools; these all do, and room for calls."""
+    described = requests.get(f"{address}/openapi.json", timeout=SECONDS).json()
+    tool = {"$ref": "#/components/schemas/Tool"}
+    described["components"]["schemas"]["ChatBody"] |= {
+        "properties": {
+            "tools": {"type": "array", "items": tool, "minItems": 1, "maxItems": 3},
+            "tool_choice": described["components"]["schemas"]["ChatBody"]["properties"]["tool_choice"],
+            "seed": {"type": "integer", "minimum": 0, "maximum": 9},
+        },
+        "required": ["tools"],
+        "additionalProperties": False,
+    }
+    operation = schemathesis.openapi.from_dict(described)["/v1/chat/completions"]["POST"]
+    found = set()
+
+    @seed(5)
+    @settings(max_examples=30, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
+    def asked(case: schemathesis.Case) -> None:
+        messages = [{"role": "user", "content": "a"}]
+        body = {"model": "caller", "messages": messages, "max_tokens": 60, **case.body}
+        answer = requests.post(f"{address}/v1/chat/completions", json=body, timeout=SECONDS)
+        assert answer.status_code in (200, 400), answer.text
+        found.add(answer.status_code if answer.status_code != 200 else answer.json()["choices"][0]["finish_reason"])
+
+    asked()
+    assert found >= {400, "tool_calls"}
     assert requests.get(f"{address}/health", timeout=SECONDS).status_code == 200
