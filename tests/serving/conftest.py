@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 import tokenizers
 import torch
@@ -90,3 +91,9 @@ def address(serve, folders: dict[str, Path]) -> Iterator[str]:
     """Where all of them are served."""
     with serve(*folders.values(), "--rows", 3, "--queue", 8) as found:
         yield found
+
+
+@pytest.fixture
+def client(address: str) -> openai.OpenAI:
+    """OpenAI's own client, of that server."""
+    return openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)

@@ -16,11 +16,6 @@ PROMPT = "The class statement"
 CHAT: Any = [{"role": "user", "content": "What does a class statement do?"}]
 
 
-@pytest.fixture
-def client(address: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
-
-
 def cut(text: str) -> str:
     """Without the character whose last bytes would have come next: an answer of the API leaves it out."""
     return text.rstrip("\ufffd")

@@ -1,6 +1,7 @@
-"""What /v1/completions has and chats haven't: several prompts at once, and log-probabilities in columns."""
+"""Completions, by OpenAI's own client against a real server process: several prompts at once, log-probabilities in columns."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,57 @@ import openai
 import pytest
 
 import textmill
+from textmill.inference.generate import complete
 from textmill.inference.request import TokenLogprob
+from textmill.inference.sampling import Sampling
 from textmill.serving.logprobs import LogprobColumns
 from textmill.tokens.tokenizer import Tokenizer
+
+from .clients import streamed
 
 PROMPTS = ["The class", "A list of", "x", ""]
 
 
-@pytest.fixture
-def client(address: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
+def test_completions_are_the_model_s_own(client: openai.OpenAI, folders: dict[str, Path]) -> None:
+    for name in ("base", "lstm"):
+        folder = textmill.load(folders[name])
+        expected = complete(folder.model, folder.tokenizer, "The class", Sampling(temperature=0), max_tokens=20)
+        answer = client.completions.create(model=name, prompt="The class", temperature=0, max_tokens=20)
+        assert answer.choices[0].text == expected
+        text, _, _ = streamed(
+            client.completions.create(model=name, prompt="The class", temperature=0, max_tokens=20, stream=True)
+        )
+        assert text == expected
+        ids: Any = folder.tokenizer.encode_beginning("The class")
+        assert client.completions.create(model=name, prompt=ids, temperature=0, max_tokens=20).choices[0].text == expected
+
+
+def test_many_at_once_get_what_each_gets_alone(client: openai.OpenAI) -> None:
+    def answer(n: int) -> str:
+        return client.completions.create(model="base", prompt=f"a list of {n}", seed=n, max_tokens=5 + 3 * n).choices[0].text
+
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(answer, range(8)))
+    assert together == [answer(n) for n in range(8)]
+
+
+def test_stop_strings_and_limits(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "base", "prompt": "The", "temperature": 0}
+    text = client.completions.create(**asked, max_tokens=40).choices[0].text
+    stopped = client.completions.create(**asked, max_tokens=40, stop=[text[4:7], "never there"]).choices[0]
+    assert stopped.text == text[: text.index(text[4:7])] and stopped.finish_reason == "stop"
+    assert client.completions.create(**asked, max_tokens=1).choices[0].finish_reason == "length"
+
+
+def test_biases_and_penalties_are_honoured(client: openai.OpenAI, folders: dict[str, Path]) -> None:
+    first, second = (textmill.load(folders["base"]).tokenizer.encode(text)[0] for text in "xy")
+    asked: Any = {"model": "base", "prompt": "The", "max_tokens": 8, "temperature": 0}
+    bias = {str(first): 100}
+    assert client.completions.create(**asked, logit_bias=bias).choices[0].text == "x" * 8
+    text = (
+        client.completions.create(**asked, logit_bias={str(first): 100, str(second): 100}, frequency_penalty=2).choices[0].text
+    )
+    assert set(text) == {"x", "y"}
 
 
 @pytest.mark.parametrize("name", ["base", "lstm"])

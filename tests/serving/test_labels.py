@@ -17,11 +17,6 @@ from textmill.serving.labels import classification, moderates, moderation, refus
 TEXTS = ["a class", "You are a fool, and worse: a bore.", "An import statement is executed in two steps. " * 5, "x"]
 
 
-@pytest.fixture
-def client(address: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
-
-
 def expected(folders: dict[str, Path], name: str) -> list[dict[str, float]]:
     folder = textmill.load(folders[name])
     assert folder.task is not None

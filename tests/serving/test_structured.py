@@ -19,11 +19,6 @@ NAMED: Any = {"type": "json_schema", "json_schema": {"name": "thing", "schema": 
 FIELD_OF = {"guided_regex": r"[0-9]{4}-[0-9]{2}", "guided_grammar": 'start: "(" start ")" | "x"'}
 
 
-@pytest.fixture
-def client(address: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
-
-
 @pytest.mark.parametrize("more", [{"temperature": 0}, {"seed": 5, "temperature": 1.2}])
 @pytest.mark.parametrize("form", [NAMED, {"type": "json_object"}])
 def test_json_is_whole_streamed_or_not(client: openai.OpenAI, form: Any, more: dict) -> None:

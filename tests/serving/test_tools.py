@@ -48,11 +48,6 @@ NAMED: Any = {"type": "function", "function": {"name": "weather"}}
 ALIKE = {"model": "caller", "messages": ASKED, "tools": TOOLS, "max_tokens": 150}
 
 
-@pytest.fixture
-def client(address: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
-
-
 @pytest.fixture(scope="module")
 def opening(folders: dict[str, Path]) -> int:
     """The number of the token that opens a call."""
