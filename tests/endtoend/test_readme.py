@@ -28,6 +28,7 @@ def quickstart(tmp_path_factory, require) -> tuple[Path, str]:
     require("make")
     run = tmp_path_factory.mktemp("quickstart") / "run"
     small = "--set train.time=12s --set model.preset=0.5m --set tokenizer.vocabulary_size=2000"
+    small += " --set evaluate.maximum_bytes=20000 --set evaluate.baseline_bytes=300000"
     command = [
         "make", "--no-print-directory", "-o", ".venv/.installed", "quickstart",
         f"BIN={Path(sys.executable).parent}", f"RUN_ARGUMENTS={small} --out {shlex.quote(str(run))}",
