@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+import tokenizers
 import torch
 import transformers
 
 from textmill import load
 from textmill.errors import GenerationError
 from textmill.inference.embed import embed
+from textmill.tokens.tokenizer import Tokenizer
 
 TEXTS = ["A cat sleeps on the mat.", "The kitten is napping.", "Stocks fell sharply on Monday, and bonds rose.", ""]
 
@@ -47,3 +49,13 @@ def test_what_has_no_vector_is_told(make_encoder, make_decoder, tokenizer, texts
         embed(make_encoder("bert"), tokenizer, [texts[0], "a", texts[1]])
     assert [problem.split(" is ")[0] for problem in error.value.problems] == ["text 1", "text 3"]
     assert "the model's context is 64" in str(error.value)
+
+
+def test_an_empty_text_is_what_stands_around_it(make_encoder, tokenizer) -> None:
+    """Where nothing does, it has no vector."""
+    model = make_encoder("bert")
+    assert tokenizer.encode_whole("") and embed(model, tokenizer, [""]).isfinite().all()
+    backend = tokenizers.Tokenizer.from_str(tokenizer._backend.to_str())
+    backend.post_processor = None
+    with pytest.raises(GenerationError, match="text 2 has no tokens"):
+        embed(model, Tokenizer(backend), ["a", ""])

@@ -69,16 +69,25 @@ def test_a_batch_gets_what_the_server_answers_and_a_bad_request_hinders_no_other
     assert found["unknown"]["body"]["error"]["param"] == "colour"
 
 
-def test_an_encoder_gives_vectors(run, folders, address: str, tmp_path: Path) -> None:
-    asked = tmp_path / "in.jsonl"
-    asked.write_text(line("a", "/v1/embeddings", model="encoder", input=["one text", "another"]))
-    assert run(folders["encoder"], asked, tmp_path / "out.jsonl").returncode == 0
-    served = requests.post(
-        f"{address}/v1/embeddings", json={"model": "encoder", "input": ["one text", "another"]}, timeout=60
-    ).json()
-    found = answers(tmp_path / "out.jsonl")["a"]["body"]["data"]
-    for one, other in zip(found, served["data"], strict=True):
-        assert one["embedding"] == pytest.approx(other["embedding"], abs=1e-5)
+def test_an_encoder_gives_vectors_and_masked_words(run, folders, address: str, tmp_path: Path) -> None:
+    asked: dict[str, dict[str, Any]] = {
+        "embeddings": {"model": "encoder", "input": ["one text", "another"]},
+        "fill": {"model": "encoder", "input": "one <|mask|>"},
+    }
+    (tmp_path / "in.jsonl").write_text("".join(line(name, f"/v1/{name}", **body) for name, body in asked.items()))
+    assert run(folders["encoder"], tmp_path / "in.jsonl", tmp_path / "out.jsonl").returncode == 0
+    found = answers(tmp_path / "out.jsonl")
+    for name, body in asked.items():
+        served = requests.post(f"{address}/v1/{name}", json=body, timeout=60).json()
+        ours, theirs = (flat(content["data"]) for content in (found[name]["body"], served))
+        assert ours == pytest.approx(theirs, abs=1e-5) and len(ours) > 1
+
+
+def flat(content: Any) -> list[float]:
+    """The numbers in a JSON value, in their order."""
+    if isinstance(content, dict | list):
+        return [number for inner in (content.values() if isinstance(content, dict) else content) for number in flat(inner)]
+    return [float(content)] if isinstance(content, int | float) else []
 
 
 def test_a_killed_batch_goes_on_and_ends_with_the_same_answers(run, starter, folders, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "chat/completions": CHAT,
     "completions": COMPLETION,
     "embeddings": {"model": "encoder", "input": "a"},
+    "fill": {"model": "encoder", "input": "a <|mask|>"},
     "classify": {"model": "sorter", "input": "a"},
     "moderations": {"model": "moderator", "input": "a"},
 }
@@ -92,6 +93,13 @@ def test_whole_numbers_out_of_reach(address: str, field: str, value: float) -> N
         ("embeddings", {"input": []}),
         ("embeddings", {"input": ["a"] * 2049}),
         ("embeddings", {"input": [[1, 2], "a"]}),
+        ("embeddings", {"input": [[[1]]]}),
+        ("embeddings", {"input": [10**30]}),
+        ("embeddings", {"input": [1] * 100_000}),
+        ("embeddings", {"input": {"text": "a"}}),
+        ("fill", {"input": "<|mask|>" * 200_000}),
+        ("fill", {"input": ["<|mask|>"] * 2049}),
+        ("fill", {"top_k": 10**30}),
         ("classify", {"input": []}),
         ("classify", {"input": ["a"] * 2049}),
         ("classify", {"input": [{"text": "a"}]}),
@@ -108,12 +116,13 @@ def test_what_would_take_too_much_or_is_nothing(address: str, path: str, more: d
 @pytest.mark.parametrize(
     "text", ["a" * 1_000_000, " " * 1_000_000, "的" * 300_000, "\n" * 500_000, "a" * 999 + "\x00" * 200_000]
 )
-@pytest.mark.parametrize("path", ["chat/completions", "completions", "embeddings"])
+@pytest.mark.parametrize("path", ["chat/completions", "completions", "embeddings", "fill"])
 def test_texts_that_are_hard_to_tokenise_hold_nobody_up(address: str, path: str, text: str) -> None:
     body: dict[str, Any] = {
         "chat/completions": {**CHAT, "messages": [{"role": "user", "content": text}]},
         "completions": {**COMPLETION, "prompt": text},
         "embeddings": {"model": "encoder", "input": text},
+        "fill": {"model": "encoder", "input": f"<|mask|>{text}"},
     }[path]
     found: list[requests.Response] = []
     asking = threading.Thread(target=lambda: found.append(post(address, path, body)))

@@ -17,6 +17,7 @@ OPERATIONS = [
     ("POST", "/v1/chat/completions"),
     ("POST", "/v1/completions"),
     ("POST", "/v1/embeddings"),
+    ("POST", "/v1/fill"),
     ("POST", "/v1/classify"),
     ("POST", "/v1/moderations"),
 ]
@@ -24,6 +25,7 @@ MODEL_OF = {
     "/v1/chat/completions": "caller",
     "/v1/completions": "base",
     "/v1/embeddings": "encoder",
+    "/v1/fill": "encoder",
     "/v1/classify": "sorter",
     "/v1/moderations": "moderator",
 }
