@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from textmill.errors import ModelError
@@ -16,6 +18,14 @@ from textmill.models.task import Task, TaskConfig
 from textmill.tokens.tokenizer import Tokenizer
 
 LABELS = ("calm", "glad", "angry")
+KEYS = ("id2label", "label2id", "num_labels", "problem_type", "architectures")
+JSON = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=3))
+OBJECT = st.dictionaries(st.text(max_size=3), JSON, max_size=4)
+HOSTILE: list[Any] = [
+    {"0": "a", "1": "b", "2": "c"}, {"a": 0, "b": 1, "c": 2}, {"0": ["a"], "1": {}, "2": None}, {"-1": "a", "0": "b", "1": "c"},
+    {"0": "a", "1": "b", "2": "c" * 10_000}, {"00": "a", "1": "b", "2": "c"}, 3, 10**30, [["BertForSequenceClassification"]],
+    ["BertForSequenceClassification"], ["BertForTokenClassification"], "regression", "multi_label_classification",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -32,6 +42,16 @@ def make_folder(make_encoder, make_decoder, tokenizer: Tokenizer, tmp_path: Path
         return path
 
     return make
+
+
+@pytest.fixture(scope="module")
+def shared_folder(make_encoder, tokenizer: Tokenizer, tmp_path_factory) -> Path:
+    """One for many changes."""
+    config, body = TaskConfig("sequence", LABELS), make_encoder("bert")
+    path = tmp_path_factory.mktemp("hostile") / "bert"
+    save_model_folder(path, body, tokenizer, {}, task=Task(config, TaskModel(body, config.head(body.config))))
+    (path / "textmill.json").unlink()
+    return path
 
 
 @pytest.mark.parametrize(
@@ -61,6 +81,27 @@ def test_labels_that_do_not_fit_are_told(make_folder, changes: dict[str, Any], t
     (folder / "config.json").write_text(json.dumps({**config, **changes}))
     with pytest.raises(ModelError, match=told):
         open_model_folder(folder)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(data=st.data())
+def test_any_value_of_the_labels_is_taken_or_refused(shared_folder: Path, data: st.DataObject) -> None:
+    path = shared_folder / "config.json"
+    original = path.read_text()
+    config = json.loads(original)
+    for key in data.draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=3)):
+        config[key] = data.draw(
+            st.one_of(st.sampled_from(HOSTILE), st.dictionaries(st.text(max_size=3), JSON, max_size=4), JSON)
+        )
+    path.write_text(json.dumps(config))
+    try:
+        opened = open_model_folder(shared_folder)
+    except ModelError as error:
+        assert all(len(problem) < 3000 for problem in error.problems)
+    else:
+        assert opened.layout.task is not None and len(opened.layout.task.labels) == 3
+    finally:
+        path.write_text(original)
 
 
 def test_a_head_of_another_shape_or_without_its_parts_is_told(make_folder) -> None:

@@ -9,6 +9,7 @@ from textmill.inspection.mermaid import model_picture, picture
 from textmill.inspection.trace import trace
 from textmill.models.decoder import Decoder
 from textmill.models.settings import ModelSettings
+from textmill.models.task import TaskConfig, body_config
 
 NODE = r'n\d+(\["[^"\[\]]+"\]|\(\["[^"]+"\]\)|\(\("[^"]"\)\)|\[/"[^"]+"/\])'
 LINE = re.compile(
@@ -85,3 +86,13 @@ def test_looking_changes_nothing(make_decoder) -> None:
         trace(model, inputs, {})
         assert torch.equal(model(inputs), before)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("architecture", ["qwen3", "bert", "modernbert", "lstm", "marian"])
+def test_a_tasks_head_is_drawn(architecture: str) -> None:
+    config = body_config(ModelSettings(architecture=architecture, preset="0.5m").config(512))
+    text = model_picture(config, TaskConfig("sequence", ("a", "b", "c")))
+    nodes, arrows = check_grammar(text)
+    outputs = {node for node, said in nodes.items() if said == f"output<br/>Linear {config.width} → 3"}
+    assert len(outputs) == 1 and 'subgraph head["head"]' in text
+    assert arrows[-1][0] in outputs and nodes[arrows[-1][1]] == "logits" and text.count('"B × 3"') == 1

@@ -34,4 +34,5 @@ def picture_of(path: str | Path, overrides: list[str]) -> str:
     if kind == "recipe" or (kind == "run" and not (Path(path) / "model" / "config.json").is_file()):
         recipe = load_recipe(path if kind == "recipe" else Path(path) / "recipe.toml", overrides)
         return model_picture(recipe.model.config(recipe.tokenizer.vocabulary_size))
-    return model_picture(open_model_folder(path).config)
+    opened = open_model_folder(path)
+    return model_picture(opened.config, opened.layout.task)

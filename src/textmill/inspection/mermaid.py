@@ -12,20 +12,26 @@ from torch import nn
 from ..models.architectures import build_empty
 from ..models.config import ModelConfig
 from ..models.encoder_decoder import EncoderDecoderConfig
+from ..models.heads import TaskModel
+from ..models.task import TaskConfig
 from .trace import Node, Trace, trace
 
 BATCH = 10_007  # no size of any model: stands for the batch in the shapes that come back
 
 
-def model_picture(config: ModelConfig) -> str:
-    """The picture of a model of that shape, on torch's meta device: no memory, no time, whatever its size."""
-    model = build_empty(config)
+def model_picture(config: ModelConfig, task: TaskConfig | None = None) -> str:
+    """The picture of a model of that shape, under the head of a task where there is one, on torch's meta device: no memory, no
+    time, whatever its size."""
+    model: nn.Module = build_empty(config)
+    if task is not None:
+        with torch.device("meta"):
+            model = TaskModel(build_empty(config), task.head(config))
     model.eval()
     sizes = {size for parameter in model.parameters() for size in parameter.shape}
     sizes |= {value for value in dataclasses.asdict(config).values() if isinstance(value, int)} - {config.context_length}
     free = (n for n in range(config.context_length, 0, -1) if n not in sizes)
     names, inputs = {BATCH: "B"}, []
-    for name in "TS" if isinstance(config, EncoderDecoderConfig) else "T":
+    for name in "TS" if isinstance(config, EncoderDecoderConfig) and task is None else "T":
         length = next(free)
         names[length] = name
         inputs.append(torch.zeros(BATCH, length, dtype=torch.long, device="meta"))

@@ -35,7 +35,8 @@ def model_card(path: str | Path) -> Card:
     formats = sorted(opened.formats)
     tokenizer = Tokenizer.load(folder)
     family = FAMILIES[type(config)].family
-    costs = cost_values(config, _cost(config, lineage))
+    writes = FAMILIES[type(config)].writes and opened.layout.task is None
+    costs = cost_values(config, _cost(config, lineage), writes)
     about_tokenizer = _tokenizer_values(folder, tokenizer)
     parameters = parameters_by_part(config)
     about_task = task_values(opened.layout.task, config)
@@ -160,8 +161,9 @@ def _cost(config: ModelConfig, lineage: dict[str, Any]) -> Count:
     return count(config, head_share=masking or 1.0) if isinstance(config, EncoderConfig) else count(config)
 
 
-def cost_values(config: ModelConfig, cost: Count) -> dict[str, Any]:
-    """What one token costs, and what the model takes in memory: FLOP and bytes, at full context. An encoder decodes none."""
+def cost_values(config: ModelConfig, cost: Count, writes: bool) -> dict[str, Any]:
+    """What one token costs, and what the model takes in memory: FLOP and bytes, at full context. One that doesn't write decodes
+    none."""
     length = config.context_length
     decoding = {
         "bytes_read_per_decoded_token": {name: cost.decode_bytes(size) for name, size in BYTES.items()},
@@ -170,7 +172,7 @@ def cost_values(config: ModelConfig, cost: Count) -> dict[str, Any]:
     return {
         "forward_flops_per_token": cost.forward_flops,
         "training_flops_per_token": cost.training_flops,
-        **(decoding if FAMILIES[type(config)].writes else {}),
+        **(decoding if writes else {}),
         "weight_bytes": {name: cost.parameters * size for name, size in BYTES.items()},
     }
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..models.architectures import FAMILIES
 from ..progress import format_count
 from ..recipe import Recipe, load_recipe
 from ..report.commands import command
@@ -20,7 +21,7 @@ def recipe_card(path: str | Path, overrides: list[str]) -> Card:
     rows = recipe.train.batch_size if recipe.train.micro_batch == "auto" else recipe.train.micro_batch
     dtype = "float32" if recipe.train.dtype == "auto" else recipe.train.dtype
     memory = memory_need(config, recipe.train, rows, dtype)
-    costs = cost_values(config, LIVES[recipe.model.family].count(config, recipe.train))
+    costs = cost_values(config, LIVES[recipe.model.family].count(config, recipe.train), FAMILIES[type(config)].writes)
     values = {
         "kind": "recipe",
         "path": str(path),

@@ -153,14 +153,16 @@ class TaskModel(nn.Module):
 
     def forward(self, inputs: Tensor, targets: Tensor | None = None, lengths: Tensor | None = None, **more: Any) -> Tensor:
         """Token ids (B, T) -> the head's outputs; or, with targets, the sum of their loss."""
+        hidden = hidden_of_texts(self.body, inputs, lengths, **more)
         if lengths is None:
             lengths = torch.full((len(inputs),), inputs.size(1), device=inputs.device)
-        outputs = self.head(hidden_of_texts(self.body, inputs, lengths, **more), lengths)
+        outputs = self.head(hidden, lengths)
         return outputs if targets is None else self.head.loss(outputs, targets)
 
 
-def hidden_of_texts(body: LanguageModel, inputs: Tensor, lengths: Tensor, **more: Any) -> Tensor:
-    """(B, T, D) of whole texts (B, T). Padding stands behind a text, where only tokens that see both sides could look at it."""
+def hidden_of_texts(body: LanguageModel, inputs: Tensor, lengths: Tensor | None, **more: Any) -> Tensor:
+    """(B, T, D) of whole texts (B, T), each of `lengths` (B,) tokens, or of all T with None. Padding stands behind a text,
+    where only tokens that see both sides could look at it."""
     if isinstance(body, EncoderDecoder):
-        return body.encoder.run(inputs, real=real_places(lengths, inputs.size(1)), **more)
+        return body.encoder.run(inputs, real=None if lengths is None else real_places(lengths, inputs.size(1)), **more)
     return body.hidden(inputs, **({"lengths": lengths} if isinstance(body, Encoder) else {}), **more)

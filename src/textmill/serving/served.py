@@ -65,17 +65,22 @@ class Served:
         if self.model.writes:
             self.serves = [*(["/v1/chat/completions"] if self.tokenizer.chat_template else []), "/v1/completions"]
 
+    @property
+    def _all_served(self) -> str:
+        """In words: a model that labels tokens, for one, may serve nothing."""
+        return " and ".join(self.serves) or "nothing here"
+
     def writer(self) -> EngineThread[Request, Delta]:
         """Its engine, which writes. Raises ApiError where it doesn't."""
         if not self.model.writes:
-            message = f"{self.name} is {self.model.kind}, which doesn't write; it serves {' and '.join(self.serves)}"
+            message = f"{self.name} is {self.model.kind}, which doesn't write; it serves {self._all_served}"
             raise ApiError(400, message, "model", "model_not_supported")
         return self.engine
 
     def reader(self, path: str) -> EngineThread[Readings, Found]:
         """Its engine, which reads what is asked at this path. Raises ApiError where it doesn't."""
         if path not in self.serves:
-            message = f"{self.name} is {self.model.kind}, which doesn't serve {path}; it serves {' and '.join(self.serves)}"
+            message = f"{self.name} is {self.model.kind}, which doesn't serve {path}; it serves {self._all_served}"
             raise ApiError(400, message, "model", "model_not_supported")
         return self.engine
 
