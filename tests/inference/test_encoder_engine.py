@@ -161,11 +161,11 @@ def test_what_cant_be_read_is_told_together(make_encoder, make_decoder, words, t
     for problem, expected in zip(
         caught.value.problems,
         (
+            "no mask among its tokens",
             "text 2 has no tokens",
             "text 3 has the token 512, and the model's tokens are from 0 to 511",
             "text 4 is 65 tokens long, and the model's context is 64",
             "text 5 has the token -1",
-            "no mask among its tokens",
         ),
         strict=True,
     ):

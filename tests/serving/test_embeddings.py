@@ -60,6 +60,7 @@ def test_many_at_once_get_what_each_gets_alone(client: openai.OpenAI, folder: Mo
         ({"input": ["a", "b", "word " * 300]}, "input.2", "tokens long, and the model's context is 256"),
         ({"input": [[5], [5] * 257]}, "input.1", "input.1 is 257 tokens long"),
         ({"input": [5, 512]}, "input", "input has the token 512, and the model's tokens are from 0 to 511"),
+        ({"input": [[5] * 255] * 1200}, "input", "at most 300,000 tokens together, found 306,000"),
         ({"input": [[5], [512]]}, "input.1", "input.1 has the token 512"),
         ({"input": [-1]}, "input.0", "greater than or equal to 0"),
         ({"input": [[]]}, "input.0", "at least 1"),

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..errors import GenerationError
 from ..models.language_model import LanguageModel
 from ..models.task import Task, probabilities
 from ..tokens.tokenizer import Tokenizer
-from .reading import Reading, read, unreadable
+from .reading import read_alone
 
 OF_TEXTS = ("sequence", "multi_label", "regression")  # tasks whose head says something of a whole text
 
@@ -42,15 +41,5 @@ def classify(task: Task, tokenizer: Tokenizer, texts: Sequence[str]) -> list[dic
     Raises GenerationError for a task that labels no texts, and for every text that is longer than the model's context or has
     no token.
     """
-    model, wanted = task.model.body, Scores(task)
-    if problem := wanted.problem(model):
-        raise GenerationError(problem)
-    inputs = [tokenizer.encode_whole(text) for text in texts]
-    if problems := [f"text {n} {why}" for n, ids in enumerate(inputs, start=1) if (why := unreadable(model, ids))]:
-        raise GenerationError(*problems)
-    found = []
-    for scores in read(model, [Reading(ids, wanted) for ids in inputs]):
-        if isinstance(scores, Exception):
-            raise scores
-        found.append(dict(zip(task.config.labels, scores, strict=True)))
-    return found
+    found = read_alone(task.model.body, [tokenizer.encode_whole(text) for text in texts], Scores(task))
+    return [dict(zip(task.config.labels, scores, strict=True)) for scores in found]

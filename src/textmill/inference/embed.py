@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import GenerationError
 from ..models.language_model import LanguageModel
 from ..tokens.tokenizer import Tokenizer
-from .reading import Reading, read, unreadable
+from .reading import read_alone
 
 
 @dataclass(frozen=True)
@@ -32,15 +31,5 @@ def embed(model: LanguageModel, tokenizer: Tokenizer, texts: Sequence[str]) -> T
 
     Raises GenerationError for a model that is no encoder, and for every text that is longer than its context or has no token.
     """
-    wanted = Vector()
-    if problem := wanted.problem(model):
-        raise GenerationError(problem)
-    inputs = [tokenizer.encode_whole(text) for text in texts]
-    if problems := [f"text {n} {why}" for n, ids in enumerate(inputs, start=1) if (why := unreadable(model, ids))]:
-        raise GenerationError(*problems)
-    vectors = torch.empty(len(texts), model.config.width)
-    for place, found in enumerate(read(model, [Reading(ids, wanted) for ids in inputs])):
-        if isinstance(found, Exception):
-            raise found
-        vectors[place] = found
-    return vectors
+    found = read_alone(model, [tokenizer.encode_whole(text) for text in texts], Vector())
+    return torch.stack(found) if found else torch.empty(0, model.config.width)

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import GenerationError
 from ..models.language_model import LanguageModel
 from .engine import QUEUE, ROWS, EngineFull
-from .reading import PASS_TOKENS, Reading, Wanted, read, unreadable
+from .reading import PASS_TOKENS, Reading, Wanted, problems_of, read
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,9 @@ class EncoderEngine:
 
     def submit(self, request: Readings) -> ReadingAnswer:
         """Let a request wait for its turn. Raises GenerationError where it can't be served, EngineFull where it can't wait."""
-        problems = [f"text {n} {why}" for n, ids in enumerate(request.inputs, start=1) if (why := unreadable(self.model, ids))]
         if not request.inputs:
-            problems.append("there are no texts to be read")
-        if problem := request.wanted.problem(self.model):
-            problems.append(problem)
-        if problems:
+            raise GenerationError("there are no texts to be read; give at least one")
+        if problems := list(problems_of(self.model, request.inputs, request.wanted)):
             raise GenerationError(*problems)
         if len(self._turns) >= self.rows + self.queue:
             raise EngineFull(f"{self.waiting_answers} requests are waiting already, as many as may; ask again later")

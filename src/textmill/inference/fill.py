@@ -9,7 +9,7 @@ from ..errors import GenerationError
 from ..models.language_model import LanguageModel
 from ..tokens.special_tokens import MASK
 from ..tokens.tokenizer import Tokenizer
-from .reading import Reading, read, unreadable
+from .reading import read_alone
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,7 @@ def fill(model: LanguageModel, tokenizer: Tokenizer, text: str, top: int = 5) ->
     wanted = MaskedTokens(tokenizer, top)
     if problem := wanted.problem(model):
         raise GenerationError(problem)
-    ids = masked_input(tokenizer, text)
-    if why := unreadable(model, ids):
-        raise GenerationError(f"the text {why}")
-    [found] = read(model, [Reading(ids, wanted)])
-    if isinstance(found, Exception):
-        raise found
+    [found] = read_alone(model, [masked_input(tokenizer, text)], wanted)
     return found
 
 

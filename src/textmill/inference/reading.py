@@ -1,6 +1,7 @@
 """Whole texts read by a model that doesn't write: several pass through it together, and of each comes what is wanted of it.
 
-What can be wanted is a small class beside its mathematics: a vector in embed.py, masked tokens in fill.py.
+What can be wanted is a small class beside its mathematics: a vector in embed.py, masked tokens in fill.py, labels in
+classify.py. The engine (encoder_engine.py) reads so for many who ask, and `read_alone` for one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..errors import GenerationError
 from ..models.heads import hidden_of_texts
 from ..models.language_model import LanguageModel
 
@@ -47,6 +49,26 @@ def unreadable(model: LanguageModel, tokens: Sequence[int]) -> str | None:
     if wrong := [token for token in tokens if not 0 <= token < vocabulary]:
         return f"has the token {wrong[0]}, and the model's tokens are from 0 to {vocabulary - 1}"
     return None
+
+
+def problems_of(model: LanguageModel, inputs: Sequence[Sequence[int]], wanted: Wanted) -> Iterator[str]:
+    """Why this can't be given for these texts, as their tokens: a sentence each."""
+    if problem := wanted.problem(model):
+        yield problem
+    for number, tokens in enumerate(inputs, start=1):
+        if why := unreadable(model, tokens):
+            yield f"text {number} {why}" if len(inputs) > 1 else f"the text {why}"
+
+
+def read_alone(model: LanguageModel, inputs: Sequence[Sequence[int]], wanted: Wanted) -> list[Any]:
+    """What is wanted of each of these texts, as their tokens. Raises GenerationError with all that stands against it."""
+    if problems := list(problems_of(model, inputs, wanted)):
+        raise GenerationError(*problems)
+    found = read(model, [Reading(tokens, wanted) for tokens in inputs])
+    for result in found:
+        if isinstance(result, Exception):
+            raise result
+    return found
 
 
 @torch.no_grad()

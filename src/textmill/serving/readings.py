@@ -20,6 +20,7 @@ from .served import Served
 
 Answer = Callable[[Served, Any], Awaitable[tuple[dict[str, Any], int]]]  # its JSON, and the tokens that were read
 
+MOST_TOKENS = 300_000  # of all texts of one request, as many as OpenAI reads
 MOST_CANDIDATES = 50_000  # for the masks of one request
 DEFAULT_CANDIDATES = 5  # for one mask
 
@@ -57,7 +58,7 @@ async def fill(served: Served, body: FillBody) -> tuple[dict[str, Any], int]:
 
 async def inputs_of(served: Served, texts: Mapping[str, Any], encode: Callable[[str], list[int]]) -> list[list[int]]:
     """The tokens of each text, made off the event loop where they aren't given. Raises ApiError for the first that can't be
-    read, by its name."""
+    read, by its name, and where they are too many together."""
 
     def encoded(name: str, text: str | list[int]) -> list[int]:
         try:
@@ -68,7 +69,11 @@ async def inputs_of(served: Served, texts: Mapping[str, Any], encode: Callable[[
             raise ApiError(400, f"{name} {why}", name, "invalid_value")
         return ids
 
-    return await asyncio.to_thread(lambda: [encoded(name, text) for name, text in texts.items()])
+    inputs = await asyncio.to_thread(lambda: [encoded(name, text) for name, text in texts.items()])
+    if (tokens := sum(map(len, inputs))) > MOST_TOKENS:
+        message = f"the texts of a request have at most {MOST_TOKENS:,} tokens together, found {tokens:,}; send fewer at once"
+        raise ApiError(400, message, "input", "invalid_value")
+    return inputs
 
 
 async def read(served: Served, path: str, inputs: list[list[int]], wanted: Wanted) -> list[Any]:
