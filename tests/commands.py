@@ -63,15 +63,26 @@ class Starter:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
             )  # fmt: skip
 
-    def __call__(self, folder: Path, *words: object, script: Path | None = None, typed: str = "", **more: Any) -> Ended:
+    def __call__(
+        self,
+        folder: Path,
+        *words: object,
+        script: Path | None = None,
+        typed: str = "",
+        environment: dict[str, str] | None = None,
+        **more: Any,
+    ) -> Ended:
         """Wait for its end. `run`, `kill`: as tests/starter.py says."""
         request = self._request(folder, words, script)
         Path(request["typed"]).write_text(typed, encoding="utf-8")
         if self._process is None:
             command = _python(words, script)
-            ended = subprocess.run(command, cwd=folder, input=typed, capture_output=True, text=True, encoding="utf-8")
+            ended = subprocess.run(
+                command, cwd=folder, input=typed, capture_output=True, text=True, encoding="utf-8",
+                env={**os.environ, **(environment or {})},
+            )  # fmt: skip
             return Ended(ended.returncode, ended.stdout, ended.stderr)
-        answer = self._ask({**request, **more})
+        answer = self._ask({**request, "environment": environment or {}, **more})
         output, errors = (Path(request[name]).read_text("utf-8", errors="replace") for name in ("output", "errors"))
         return Ended(answer["status"], output, errors, answer["changes"])
 

@@ -1,9 +1,9 @@
 """Starts textmill commands for the tests: a process that has imported torch once, and forks for each.
 
 Reads one JSON object a line: `words` of the command, `folder` to work in, files to read what is `typed` from and to write
-`output` and `errors` to, and, where the command is to be killed, `run` and `kill`. Answers with the exit status, and how many
-events each stage had in `run`. With `left` it answers with the process's number at once; asked for the number as `ended`, with
-its exit status, null while it runs.
+`output` and `errors` to, what its `environment` has beside ours, and, where the command is to be killed, `run` and `kill`.
+Answers with the exit status, and how many events each stage had in `run`. With `left` it answers with the process's number at
+once; asked for the number as `ended`, with its exit status, null while it runs.
 
 Each command is a process of its own that runs the whole command line; only the import is spared. `script` is a Python file
 that is run in place of textmill. `kill` is [stage, n, delay, signal]: as the n-th event of that stage (its begin, then each
@@ -74,6 +74,7 @@ def run_command(request: dict[str, Any], report: int) -> None:
         os.dup2(os.open(path, os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     os.setsid()
     os.chdir(request["folder"])
+    os.environ.update(request.get("environment", {}))
     script = request.get("script")
     sys.argv = [script or str(Path(textmill.__file__).parent / "__main__.py"), *request["words"]]
     watch = None

@@ -2,9 +2,6 @@
 
 import http.server
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +11,7 @@ import torch
 
 from textmill import load
 from textmill.formats.model_folder import save_model_folder
+from textmill.formats.opened_folder import open_model_folder
 from textmill.formats.sources import model_path
 
 REFUSED = """
@@ -95,27 +93,21 @@ def hub(folder: Path) -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "textmill", *words], capture_output=True, text=True, env={**os.environ, **environment}
-    )
-
-
-def test_a_model_on_the_hub_comes_without_its_pickles_and_code(hub, folder: Path, tmp_path: Path) -> None:
+def test_a_model_on_the_hub_comes_without_its_pickles_and_code(hub, folder: Path, tmp_path: Path, starter) -> None:
     address, asked = hub
     environment = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    result = run("import", "hf:someone/tiny", str(tmp_path / "in"), **environment)
+    result = starter(tmp_path, "import", "hf:someone/tiny", "in", environment=environment)
     assert result.returncode == 0, result.stderr
     assert f"fetching someone/tiny at commit {COMMIT}" in result.stderr
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(asked)
     assert not {"pytorch_model.bin", "modeling_tiny.py"} & set(asked)
     assert load(tmp_path / "in").lineage["imported"]["from"] == "hf:someone/tiny"
     assert load(tmp_path / "in").lineage["imported"]["commit"] == COMMIT
-    lineage = run("inspect", str(tmp_path / "in")).stdout.partition("Lineage")[2]
+    lineage = starter(tmp_path, "inspect", "in").stdout.partition("Lineage")[2]
     assert "hf:someone/tiny" in lineage and COMMIT in lineage and "model.safetensors" in lineage
     names = ["someone/else", "someone/pickled", "someone/teapot"]
-    program = [sys.executable, "-c", REFUSED, *names]
-    refused = subprocess.run(program, capture_output=True, text=True, env={**os.environ, **environment})
+    (tmp_path / "refused.py").write_text(REFUSED)
+    refused = starter(tmp_path, *names, script=tmp_path / "refused.py", environment=environment)
     nowhere, pickled, teapot = refused.stdout.splitlines()
     assert "the hub has no such model" in nowhere
     assert "has its weights only as pickles (pytorch_model.bin)" in pickled
@@ -175,9 +167,9 @@ def test_the_sample_stands_wherever_a_model_is_taken(textmill, real_sample, tmp_
     text.write_text("The capital of France is Paris. It lies on the Seine, and some two million people live there.", "utf-8")
     judged = json.loads(textmill("evaluate", "sample:smollm2", text, "--json").out)
     assert 0.2 < judged["systems"][0]["bits_per_byte"]["value"] < judged["xz_alone"]["value"] / 2
-    folder = tmp_path / "imported"
+    made_of, folder = folder, tmp_path / "imported"
     assert textmill("import", "sample:smollm2", folder).code == 0
-    assert load(folder).model.config == load("sample:smollm2").model.config
+    assert open_model_folder(folder).config == open_model_folder(made_of).config
 
 
 def test_the_sentence_encoder_gives_vectors(textmill, real_sample, tmp_path: Path, monkeypatch) -> None:
