@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from textmill.errors import ModelError
-from textmill.formats.model_folder import save_model_folder
+from textmill.formats.model_folder import load_model_folder, save_model_folder
 from textmill.formats.opened_folder import open_model_folder
+from textmill.formats.transfer import import_folder
 from textmill.models.heads import TaskModel
 from textmill.models.task import Task, TaskConfig
 from textmill.tokens.tokenizer import Tokenizer
@@ -145,6 +146,25 @@ def test_a_mean_of_the_tokens_is_not_taken_for_the_first_one(make_encoder, token
     path.write_text(json.dumps({**json.loads(path.read_text()), "classifier_pooling": "mean"}))
     with pytest.raises(ModelError, match="classifier_pooling is 'mean'; only 'cls' is held"):
         open_model_folder(tmp_path / "model")
+
+
+def test_an_end_that_is_padding_is_refused_under_a_decoders_head(make_folder, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    folder = make_folder(encoder=False)
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    end = tokenizer.special.eos
+    processor = {
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": end, "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {end: {"id": end, "ids": [tokenizer.eos_id], "tokens": [end]}},
+    }
+    path.write_text(json.dumps({**content, "post_processor": processor}))
+    with pytest.raises(ModelError, match=r"ends each text with token \d+, which is also the padding"):
+        load_model_folder(folder)
+    with pytest.raises(ModelError, match="which is also the padding"):
+        import_folder(folder, tmp_path / "in", {"from": "there"})
+    assert not (tmp_path / "in").exists()
 
 
 def test_every_verb_says_what_becomes_of_the_head(make_folder, textmill, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a model with labels says of texts: vLLM's route for classes, and OpenAI's for moderation by its own client."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,16 @@ import pytest
 import requests
 
 import textmill
+from textmill.formats.model_folder import save_model_folder
 from textmill.inference.classify import classify
-from textmill.models.task import TaskConfig
+from textmill.models.heads import TaskModel
+from textmill.models.task import Task, TaskConfig
 from textmill.serving.errors import ApiError
+from textmill.serving.labelling import classified
 from textmill.serving.labels import classification, moderates, moderation, refuse_moderation
+from textmill.serving.reading_schema import ClassifyBody
+from textmill.serving.served import Served
+from textmill.tokens.tokenizer import Tokenizer
 
 TEXTS = ["a class", "You are a fool, and worse: a bore.", "An import statement is executed in two steps. " * 5, "x"]
 
@@ -119,3 +126,17 @@ def test_what_flags_a_text() -> None:
 def test_a_regression_has_numbers_and_no_label() -> None:
     [one] = classification("m", TaskConfig("regression", ("stars",)), [[4.2]], 3)["data"]
     assert one == {"index": 0, "label": None, "probs": [], "num_classes": 1, "scores": {"stars": 4.2}}
+
+
+def test_more_scores_than_an_answer_may_hold_are_refused_unread(make_recurrent, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    body, config = (
+        make_recurrent(vocabulary_size=tokenizer.vocabulary_size),
+        TaskConfig("sequence", tuple(map(str, range(600)))),
+    )
+    save_model_folder(tmp_path / "many", body, tokenizer, {}, task=Task(config, TaskModel(body, config.head(body.config))))
+    served = Served("many", textmill.load(tmp_path / "many"), 0)
+    try:
+        with pytest.raises(ApiError, match="texts times labels are at most 1,000,000, found 1,200,000"):
+            asyncio.run(classified(served, ClassifyBody(model="many", input=["a"] * 2000)))
+    finally:
+        served.close()

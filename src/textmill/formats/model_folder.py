@@ -17,12 +17,14 @@ from ..errors import ModelError
 from ..files import atomic_folder, sha256_of_file, write_json, write_sealed
 from ..models.architectures import FAMILIES, build
 from ..models.config import ModelConfig
+from ..models.decoder import DecoderConfig
 from ..models.heads import TaskModel
 from ..models.language_model import LanguageModel
 from ..models.task import Task, body_config
 from ..tokens.tokenizer import Tokenizer
 from .layouts import Layout, layout_to_keep
 from .layouts.tasks import PREFIX as TASK_PREFIX
+from .layouts.tasks import PROBLEM_TYPES
 from .opened_folder import LINEAGE_FILE, open_model_folder
 from .weights import DTYPES, SHARD_BYTES, Advance, Stored, total_bytes, write_weights
 
@@ -87,6 +89,7 @@ def write_model_folder(
 ) -> None:
     """Write a whole folder, atomically, one tensor after the other. `advance` is called with the bytes of weights written."""
     tokenizer, config = contents.tokenizer, contents.config
+    _refuse_padded_ends(str(path), contents.layout, tokenizer)
     formats = Counter(dtype for dtype, _ in contents.stored.values())
     dtype = str(DTYPES[formats.most_common(1)[0][0]]).removeprefix("torch.")
     with atomic_folder(path, total_bytes(contents.stored)) as folder:
@@ -106,6 +109,7 @@ def load_model_folder(path: str | Path) -> ModelFolder:
     wrong, where it can't be used."""
     opened = open_model_folder(path)
     tokenizer = load_tokenizer(opened.path, opened.config)
+    _refuse_padded_ends(str(opened.path), opened.layout, tokenizer)
     model, task = build(opened.config), None
     weights = model.state_dict()
     if opened.layout.task is not None:
@@ -127,6 +131,17 @@ def load_tokenizer(folder: Path, config: ModelConfig) -> Tokenizer:
             "these two don't belong together"
         )
     return tokenizer
+
+
+def _refuse_padded_ends(where: str, layout: Layout, tokenizer: Tokenizer) -> None:
+    """A decoder's head takes a text's last token, and transformers takes none that is padding for one."""
+    of_texts = layout.task is not None and layout.task.kind in PROBLEM_TYPES and layout.config_class is DecoderConfig
+    padding = tokenizer.eos_id if tokenizer.pad_id is None else tokenizer.pad_id
+    if of_texts and tokenizer.suffix[-1:] == [padding]:
+        raise ModelError(
+            f"{where}: its tokenizer ends each text with token {padding}, which is also the padding; the head takes a text's "
+            "last token, and transformers passes over this one, so give the padding a token of its own"
+        )
 
 
 def _generation(contents: Contents) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from .reading_schema import ClassifyBody, ModerationBody
 from .readings import inputs_of, read
 from .served import Served
 
+MOST_SCORES = 1_000_000  # of one request
+
 
 async def classified(served: Served, body: ClassifyBody) -> tuple[dict[str, Any], int]:
     """The answer with the labels of texts, and the tokens that were read. Raises ApiError, EngineFull."""
@@ -39,5 +41,9 @@ def only_moderator(models: Mapping[str, Served]) -> str:
 async def _scores(served: Served, path: str, texts: Mapping[str, Any]) -> tuple[list[list[float]], int]:
     """A number for each label of each text, and the tokens that were read."""
     served.reader(path)  # raises where it has none
+    assert served.task is not None
+    if (wanted := len(texts) * len(served.task.config.labels)) > MOST_SCORES:
+        message = f"texts times labels are at most {MOST_SCORES:,}, found {wanted:,}; ask for some of them"
+        raise ApiError(400, message, "input", "invalid_value")
     inputs = await inputs_of(served, texts, served.tokenizer.encode_whole)
     return await read(served, path, inputs, Scores(served.task)), sum(map(len, inputs))
