@@ -15,7 +15,9 @@ from ..errors import GenerationError
 from ..models.heads import hidden_of_texts
 from ..models.language_model import LanguageModel
 
-PASS_TOKENS = 1024  # that pass through the model together, padding included; one long text may have more
+PASS_TOKENS = (
+    512  # that pass through the model together, padding included; more are no faster on a CPU (one text may have more)
+)
 LEAST_LIKE = 0.75  # the shortest text of a pass, as a part of its longest
 
 
