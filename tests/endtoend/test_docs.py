@@ -10,8 +10,10 @@ import torch
 import typer
 
 from textmill.cli import app
+from textmill.errors import GenerationError
 from textmill.formats.layouts.gpt2 import GPT2Layout
 from textmill.formats.layouts.stock_config import StockConfig
+from textmill.inference.reading import read_alone
 from textmill.models.architectures import build
 from textmill.recipe import check_recipe
 from textmill.tokens.loader import IGNORED, Batch
@@ -99,3 +101,12 @@ def test_the_layout_shown_is_one(extensions) -> None:
     read = layout.to_stock(model.state_dict(), config)
     back = dict(layout.from_stock([(name, read(name)) for name in layout.stock_shapes(config)], config))
     assert all(torch.equal(back[name], tensor) for name, tensor in model.named_parameters())
+
+
+def test_what_is_shown_as_wanted_is_read(extensions, make_encoder, make_decoder) -> None:
+    wanted, model, inputs = extensions["TokenVectors"](), make_encoder("bert"), [[5, 6, 7], list(range(40))]
+    for vectors, tokens in zip(read_alone(model, inputs, wanted), inputs, strict=True):
+        expected = torch.nn.functional.normalize(model.hidden(torch.tensor([tokens]))[0], dim=-1)
+        torch.testing.assert_close(vectors, expected, atol=1e-5, rtol=1e-5)
+    with pytest.raises(GenerationError, match="a decoder sees no token from both sides"):
+        read_alone(make_decoder(), inputs, wanted)
