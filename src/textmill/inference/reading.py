@@ -15,9 +15,7 @@ from ..errors import GenerationError
 from ..models.heads import hidden_of_texts
 from ..models.language_model import LanguageModel
 
-PASS_TOKENS = (
-    512  # that pass through the model together, padding included; more are no faster on a CPU (one text may have more)
-)
+PASS_TOKENS = 512  # that pass through the model together, padding included, or one text; more are no faster on a CPU
 LEAST_LIKE = 0.75  # the shortest text of a pass, as a part of its longest
 
 
