@@ -93,7 +93,7 @@ def flat(content: Any) -> list[float]:
 def test_a_killed_batch_goes_on_and_ends_with_the_same_answers(run, starter, folders, tmp_path: Path) -> None:
     asked, whole, killed = tmp_path / "in.jsonl", tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
     # Greedy: of drawn tokens one in some ten thousand lies so near a border that what else is in the batch decides it.
-    asked.write_text("".join(completion(f"r{n}", prompt=f"request {n}", temperature=0, max_tokens=100) for n in range(60)))
+    asked.write_text("".join(completion(f"r{n}", prompt=f"request {n}", temperature=0, max_tokens=50) for n in range(60)))
     assert run(folders["base"], asked, whole, "--rows", 2).returncode == 0
     process = starter.leave(tmp_path, "batch", folders["base"], asked, killed, "--rows", 2)
     while not killed.exists() or killed.read_bytes().count(b"\n") < 3:
