@@ -1,6 +1,7 @@
 """Bodies that are none, bodies that are too large, and pages of the web: what is refused before it is read."""
 
 import json
+import re
 
 import pytest
 
@@ -27,6 +28,33 @@ from .clients import sent
 def test_bodies_that_are_none(address: str, body: bytes) -> None:
     status, answer = sent(address, "/v1/completions", body)
     assert status == 400 and answer["error"].keys() == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    "path, body, param, why",
+    [
+        ("completions", b"{bad", None, "the body isn't JSON: Expecting .* at character 1$"),
+        ("completions", b'{"model": "base", "echo": true}', "echo", "it can only be false$"),
+        ("completions", b'{"model": "base", "logit_bias": {"999999": 1}}', "logit_bias", "tokens below"),
+        ("completions", b'{"model": "base", "stop": ["a", ""]}', "stop.1", "at least 1 character"),
+        (
+            "chat/completions",
+            b'{"model": "talker", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}',
+            "messages.0.content.0.type",
+            "Input should be 'text'; found image_url",
+        ),
+        (
+            "chat/completions",
+            b'{"model": "talker", "messages": [{"role": "user", "content": "%s"}]}' % (b"a b " * 300),
+            "messages",
+            r"the prompt is \d+ tokens long",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_by_its_field(address: str, path: str, body: bytes, param: str | None, why: str) -> None:
+    status, answer = sent(address, f"/v1/{path}", body)
+    assert status == 400 and answer["error"]["param"] == param
+    assert re.search(why, answer["error"]["message"])
 
 
 def test_a_body_is_read_up_to_a_limit(address: str) -> None:

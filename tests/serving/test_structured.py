@@ -67,13 +67,15 @@ def test_a_regex_and_a_grammar_in_completions(client: openai.OpenAI, model: str)
     ],
 )
 def test_a_bad_rule_is_told(client: openai.OpenAI, field: str, value: Any, why: str) -> None:
-    with pytest.raises(openai.BadRequestError, match=why):
+    with pytest.raises(openai.BadRequestError, match=why) as refused:
         client.chat.completions.create(model="talker", messages=ASKED, extra_body={field: value})
+    assert (refused.value.param or "").startswith(field)
 
 
 def test_too_few_tokens_are_told_with_both_numbers(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match=r"has \d+ tokens with its end, and at most 5 may be written"):
+    with pytest.raises(openai.BadRequestError, match=r"has \d+ tokens with its end, and at most 5 may be written") as refused:
         client.chat.completions.create(model="talker", messages=ASKED, max_tokens=5, response_format=NAMED)
+    assert refused.value.param == "max_tokens"
 
 
 def test_two_rules_are_refused(client: openai.OpenAI) -> None:

@@ -39,13 +39,13 @@ def exchange(arguments: str, **result: Any) -> dict[str, Any]:
         ({"tools": [function(parameters={"properties": {"a": {"$ref": "http://a.b/c"}}})]}, "tools", "only point into"),
         (
             {"tools": [function(parameters={"properties": {"a": {"minLength": 10**9, "type": "string"}}, "required": ["a"]})]},
-            None,
+            "tools",
             "f",
         ),
         (
             {"tools": [function(parameters={"not": {}})]},
-            None,
-            r"the parameters of f: the calls can't be followed: JSON schema: Unimplemented keys: \[.not.\]$",
+            "tools",
+            r"the parameters of f: the set of functions can't be followed: JSON schema: Unimplemented keys: \[.not.\]$",
         ),
         ({"tool_choice": "auto"}, "tool_choice", "there are none"),
         ({"tool_choice": CHOICE}, "tool_choice", "there are none"),
@@ -55,7 +55,11 @@ def exchange(arguments: str, **result: Any) -> dict[str, Any]:
         ({"tools": [function()], "response_format": {"type": "json_object"}}, "tools", "can't both hold"),
         ({"tools": [function()], "beam_width": 2}, "tools", "can't be; leave that out"),
         ({"tools": [function()], "guided_regex": "a"}, "tools", "guided_regex and tools can't both hold"),
-        ({"tools": [function()], "tool_choice": "required", "max_tokens": 3}, None, r"has \d+ tokens .* at most 3 may be"),
+        (
+            {"tools": [function()], "tool_choice": "required", "max_tokens": 3},
+            "max_tokens",
+            r"has \d+ tokens .* at most 3 may",
+        ),
         (
             {
                 "tools": [function()],

@@ -42,7 +42,7 @@ class Rule:
     text: str
 
     def __post_init__(self) -> None:
-        name = {"json_schema": "JSON schema", "regex": "regex", "lark": "grammar", "calls": "set of functions"}[self.kind]
+        name = self.name
         size = len(self.text.encode("utf-8", "surrogatepass"))
         if size > MOST_BYTES:
             raise GenerationError(f"a {name} has at most {MOST_BYTES:,} bytes, found {size:,}")
@@ -70,6 +70,11 @@ class Rule:
                 cls.of_schema(parameters)
         bare = {name: call_grammar.binding(parameters) for name, parameters in functions.items()}
         return cls("calls", json.dumps({"functions": bare, "required": required, "several": several}))
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return {"json_schema": "JSON schema", "regex": "regex", "lark": "grammar", "calls": "set of functions"}[self.kind]
 
     @property
     def source(self) -> str:
@@ -160,12 +165,12 @@ class Grammars:
         try:
             matcher = llguidance.LLMatcher(self._spoken()[0], rule.source, log_level=0, limits=LIMITS)
         except ValueError as error:
-            raise GenerationError(f"the {rule.kind} can't be read: {error!s:.500}") from error
+            raise GenerationError(f"the {rule.name} can't be read: {error!s:.500}") from error
         if matcher.is_error():
             problem = matcher.get_error().strip() or "it is faulty"
             if rule.kind == "calls":  # whose text, and the place in it, isn't the client's
                 problem = problem.splitlines()[0].rpartition("failed to compile ")[2]
-            raise GenerationError(f"the {rule.kind} can't be followed: {problem:.500}")
+            raise GenerationError(f"the {rule.name} can't be followed: {problem:.500}")
         return matcher
 
     def _of_calls(self, rule: Rule, functions: dict[str, Any], required: bool, several: bool) -> Grammar:

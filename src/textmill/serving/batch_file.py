@@ -134,7 +134,7 @@ def _identities(path: Path) -> dict[str, str]:
                     asked = json.loads(line)
                     custom = asked.get("custom_id") if isinstance(asked, dict) else None
                     if not isinstance(custom, str) or not custom:
-                        problems.append(f"line {number}: write an object with a custom_id, found {line[:60].decode()!r}")
+                        problems.append(f"line {number}: write an object with a custom_id, found {line.decode().strip():.60}")
                     elif custom in first:
                         problems.append(f"line {number}: custom_id {custom:.60} is that of line {first[custom]} too")
                     else:

@@ -1,7 +1,8 @@
 """What a client is told when it can't be served: OpenAI's error body, with all four keys, whatever went wrong."""
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from ..errors import TextmillError
+from ..errors import GenerationError, TextmillError
 from ..inference.engine import EngineFull
 from ..inference.engine_thread import EngineStopped
 
@@ -30,6 +31,15 @@ class ApiError(Exception):
         self.status, self.message, self.param, self.code = status, message, param, code
 
 
+@contextlib.contextmanager
+def naming(field: str) -> Iterator[None]:
+    """What can't be served in here is told as an error of this `field`."""
+    try:
+        yield
+    except GenerationError as error:
+        raise ApiError(400, f"{field}: {error}", field, "invalid_value") from error
+
+
 def body(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     """The JSON of an error."""
     kind = KIND_OF.get(status, "invalid_request_error" if status < 500 else "server_error")
@@ -43,7 +53,7 @@ def of_exception(error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, ValidationError):
-        return of_invalid(error.errors()[0])
+        return of_invalid(error.errors())
     if isinstance(error, EngineFull):
         return ApiError(429, str(error), code="queue_full", retry_seconds=error.retry_seconds)
     if isinstance(error, EngineStopped):
@@ -56,14 +66,22 @@ def of_exception(error: Exception) -> ApiError:
     return ApiError(500, "the server made a mistake; its log tells more", code="internal_error")
 
 
-def of_invalid(first: Mapping[str, Any]) -> ApiError:
-    """What is said of a body that doesn't fit its schema, by the `first` of pydantic's errors."""
-    # Of a field that takes several types, the library adds the one that it tried.
-    tried = ("body", "str", "int", "list", "dict")
-    parts = [str(part) for part in first["loc"] if part not in tried]
-    where = ".".join(part for part in parts if part.isdigit() or part.isidentifier())
-    found = "" if first["type"] in ("missing", "json_invalid") else f"; found {first['input']!s:.80}"
-    return ApiError(400, f"{where or 'the body'}: {first['msg']}{found}", where or None, "invalid_value")
+def of_invalid(problems: Sequence[Any]) -> ApiError:
+    """What is said of a body that doesn't fit its schema, by pydantic's `problems` with it: of the first that lies deepest,
+    since of a field that takes several types each is tried, and the one that was meant fails in its inside."""
+    if problems[0]["type"] == "json_invalid":
+        why, place = problems[0]["ctx"]["error"], problems[0]["loc"][-1]
+        return ApiError(400, f"the body isn't JSON: {why} at character {place}", code="invalid_json")
+    where, told = max(((_place(problem["loc"]), problem) for problem in problems), key=lambda pair: len(pair[0]))
+    name = ".".join(where)
+    found = "" if told["type"] == "missing" else f"; found {told['input']!s:.80}"
+    return ApiError(400, f"{name or 'the body'}: {told['msg']}{found}", name or None, "invalid_value")
+
+
+def _place(of_problem: Sequence[str | int]) -> list[str]:
+    """The names and numbers on the way to a problem, without the types that the library tried there."""
+    parts = [str(part) for part in of_problem if part not in ("body", "str", "int", "list", "dict")]
+    return [part for part in parts if part.isdigit() or (part.isidentifier() and part.islower())]
 
 
 def response(error: Exception) -> JSONResponse:
@@ -85,7 +103,7 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return response(of_invalid(error.errors()[0]))
+        return response(of_invalid(error.errors()))
 
     async def of_routing(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

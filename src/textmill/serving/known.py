@@ -1,5 +1,6 @@
 """A JSON object of a request, of which each key is honoured, or refused by its name, or named as unknown."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -25,7 +26,7 @@ class Known(BaseModel):
             if name not in self.neutral:
                 found.append(path + name)
             elif value not in self.neutral[name]:
-                allowed = ", ".join(str(value) for value in self.neutral[name] if value is not None)
+                allowed = ", ".join(json.dumps(value) for value in self.neutral[name] if value is not None)
                 advice = f"it can only be {allowed}" if allowed else "leave it out"
                 raise ApiError(400, f"{path}{name} is not supported here; {advice}", path + name, "unsupported_parameter")
         for name in type(self).model_fields:

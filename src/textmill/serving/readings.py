@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GenerationError
 from ..inference.embed import Vector
 from ..inference.encoder_engine import Readings
 from ..inference.fill import MaskedTokens, masked_input
 from ..inference.reading import Wanted, unreadable
-from .errors import ApiError
+from .errors import ApiError, naming
 from .reading_schema import EmbeddingBody, FillBody
 from .served import Served
 
@@ -61,10 +60,8 @@ async def inputs_of(served: Served, texts: Mapping[str, Any], encode: Callable[[
     read, by its name, and where they are too many together."""
 
     def encoded(name: str, text: str | list[int]) -> list[int]:
-        try:
+        with naming(name):
             ids = encode(text) if isinstance(text, str) else text
-        except GenerationError as error:
-            raise ApiError(400, f"{name}: {error}", name, "invalid_value") from error
         if why := unreadable(served.model, ids):
             raise ApiError(400, f"{name} {why}", name, "invalid_value")
         return ids

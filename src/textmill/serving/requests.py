@@ -5,13 +5,12 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
-from ..errors import GenerationError
 from ..inference.engine_thread import EngineThread
 from ..inference.generate import refuse_prompt
 from ..inference.request import Request
 from .answers import Form, Piece
 from .beam_width import search_of
-from .errors import ApiError
+from .errors import ApiError, naming
 from .messages import said
 from .schema import ChatBody, CompletionBody
 from .served import Served
@@ -19,7 +18,7 @@ from .served import Served
 
 async def of_chat(served: Served, body: ChatBody, salt: str) -> tuple[Form, list[Request]]:
     """What the engine is asked for a chat, and how the answer is written. Raises ApiError, GenerationError."""
-    served.writer()
+    engine = served.writer()
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(400, "top_logprobs needs logprobs: true", "top_logprobs", "invalid_value")
     begun = body.begun()
@@ -34,8 +33,11 @@ async def of_chat(served: Served, body: ChatBody, salt: str) -> tuple[Form, list
             400, "max_tokens is the old name of max_completion_tokens; give one of them", "max_tokens", "invalid_value"
         )
     search = search_of(body, logprobs)
-    grammar = await served.grammar(rule)
+    with naming("messages"):
+        refuse_prompt(served.model, served.tokenizer, prompt, engine.context)
+    grammar = await served.grammar(*rule) if rule else None
     asked = body.requests([prompt], [bool(begun)], logprobs, most, salt, grammar, search)
+    _check(asked[0], served)
     if tools and grammar is not None and not grammar.opening:
         asked = [replace(one, stop=()) for one in asked]  # there is no text that could be stopped
     return Form(True, served.name, served.tokenizer, asked, body.n or 1, bool(tools)), asked
@@ -47,14 +49,23 @@ async def of_completion(served: Served, body: CompletionBody, salt: str) -> tupl
     for name, given in body.prompts().items():
         prompts.append(await served.prompt(given))
         continues.append(bool(given) and served.model.family != "encoder-decoder")
-        try:
+        with naming(name):
             refuse_prompt(served.model, served.tokenizer, prompts[-1], engine.context)
-        except GenerationError as error:
-            raise ApiError(400, f"{name}: {error}", name, "invalid_value") from error
     search = search_of(body, body.logprobs)
-    grammar = await served.grammar(body.rule())
+    rule = body.rule()
+    grammar = await served.grammar(*rule) if rule else None
     asked = body.requests(prompts, continues, body.logprobs, body.max_tokens, salt, grammar, search)
+    _check(asked[0], served)
     return Form(False, served.name, served.tokenizer, asked, body.n or 1), asked
+
+
+def _check(asked: Request, served: Served) -> None:
+    """Raise ApiError, which names the field, where what is asked doesn't fit the model."""
+    if problems := asked.sampling.bias_problems(served.tokenizer.vocabulary_size):
+        raise ApiError(400, problems[0], "logit_bias", "invalid_value")
+    if asked.grammar is not None:
+        with naming("max_tokens"):
+            asked.grammar.check_room(asked.max_tokens)
 
 
 async def side_by_side(engine: EngineThread, asked: Sequence[Request], ends: float | None) -> AsyncGenerator[Piece, None]:

@@ -9,12 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from ..errors import GenerationError
 from ..inference.beam import MOST_PENALTY, BeamSearch
 from ..inference.grammar import Grammar, Rule
 from ..inference.request import DEFAULT_MAX_TOKENS, Request
 from ..inference.sampling import Sampling
-from .errors import ApiError
+from .errors import ApiError, naming
 from .known import Known, Neutral
 from .messages import Message
 from .tools import MOST_TOOLS, Choice, NamedChoice, Tool, callable_tools
@@ -108,16 +107,14 @@ class WritingBody(Body):
             given["guided_grammar"] = lambda: Rule("lark", grammar)
         return given
 
-    def rule(self) -> Rule | None:
-        """What the answer has to be; None: anything. Raises ApiError."""
+    def rule(self) -> tuple[str, Rule] | None:
+        """The field that says what the answer has to be, and that; None: anything. Raises ApiError."""
         given = self.rules()
         if len(given) > 1:
             raise ApiError(400, f"{' and '.join(given)} can't both hold; give one", list(given)[-1], "invalid_value")
         for name, make in given.items():
-            try:
-                return make()
-            except GenerationError as error:
-                raise ApiError(400, f"{name}: {error}", name, "invalid_value") from error
+            with naming(name):
+                return name, make()
         return None
 
     def requests(

@@ -18,7 +18,7 @@ from ..inference.reading import Wanted
 from ..inference.request import Delta, Request
 from ..machine.profile import memory_key, recall
 from ..models.count import count
-from .errors import ApiError
+from .errors import ApiError, naming
 from .labels import moderates
 
 COMPILE_SECONDS = 10.0  # that a grammar has
@@ -104,20 +104,21 @@ class Served:
         whole = self.model.family == "encoder-decoder"
         return await asyncio.to_thread(self.tokenizer.encode_whole if whole else self.tokenizer.encode_beginning, text)
 
-    async def grammar(self, rule: Rule | None) -> Grammar | None:
-        """A rule compiled, off the event loop and one at a time. Raises ApiError after `COMPILE_SECONDS`; what has begun then
-        goes on to its own bounds, since a thread can't be killed."""
-        if rule is None or (known := self._grammars.known(rule)) is not None:
-            return None if rule is None else known
+    async def grammar(self, field: str, rule: Rule) -> Grammar:
+        """A rule that this field gives, compiled off the event loop and one at a time. Raises ApiError where it can't be, and
+        after `COMPILE_SECONDS`; what has begun then goes on to its own bounds, since a thread can't be killed."""
+        if (known := self._grammars.known(rule)) is not None:
+            return known
         if self._compiling >= self.queue:
             raise EngineFull(f"{self._compiling} response formats are waiting already, as many as may; ask again later")
         self._compiling += 1
         try:
             compiling = asyncio.get_running_loop().run_in_executor(self._compiler, self._grammars.compiled, rule)
-            return await asyncio.wait_for(compiling, COMPILE_SECONDS)
+            with naming(field):
+                return await asyncio.wait_for(compiling, COMPILE_SECONDS)
         except TimeoutError as error:
-            message = f"the {rule.kind} wasn't compiled within {COMPILE_SECONDS:.0f} seconds; write a simpler one"
-            raise ApiError(400, message, code="grammar_too_slow") from error
+            message = f"{field}: the {rule.name} wasn't compiled within {COMPILE_SECONDS:.0f} seconds; write a simpler one"
+            raise ApiError(400, message, field, "grammar_too_slow") from error
         finally:
             self._compiling -= 1
 
