@@ -110,10 +110,12 @@ def test_a_killed_batch_goes_on_and_ends_with_the_same_answers(run, starter, fol
 
 def test_broken_lines_are_told_all_together_before_anything_runs(run, folders, tmp_path: Path) -> None:
     asked, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    asked.write_text(completion("a") + "{broken\n" + completion("a") + "[1]\n" + json.dumps({"url": "/v1/completions"}))
+    asked.write_text(
+        completion("a") + "{broken\n" + completion("a") + f'["{"中" * 40}"]\n' + json.dumps({"url": "/v1/completions"})
+    )
     ended = run(folders["base"], asked, out)
     assert ended.returncode == 2 and "Traceback" not in ended.stderr
-    for words in ("line 2", "line 3: custom_id a is that of line 1 too", "line 4", "line 5"):
+    for words in ("line 2", "line 3: custom_id a is that of line 1 too", "line 4: write an object", "line 5"):
         assert words in ended.stderr
     assert not out.exists()
 
