@@ -34,6 +34,7 @@ def test_bodies_that_are_none(address: str, body: bytes) -> None:
     "path, body, param, why",
     [
         ("completions", b"{bad", None, "the body isn't JSON: Expecting .* at character 1$"),
+        ("completions", b"[1]", None, "^the body: Input should be a JSON object; found"),
         ("completions", b'{"model": "base", "echo": true}', "echo", "it can only be false$"),
         ("completions", b'{"model": "base", "logit_bias": {"999999": 1}}', "logit_bias", "tokens below"),
         ("completions", b'{"model": "base", "stop": ["a", ""]}', "stop.1", "at least 1 character"),

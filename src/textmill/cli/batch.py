@@ -7,6 +7,7 @@ import typer
 
 from ..errors import GenerationError
 from .app import app
+from .serve import name_of
 
 
 @app.command()
@@ -28,7 +29,7 @@ def batch(
     folder = load(model)
     folder.model.to(best_device())
     waiting = 2 * rows  # so that no row is idle while an answer is written down
-    served = Served(model.name.removeprefix("sample:"), folder, 0, rows, waiting * MOST_CHOICES)
+    served = Served(name_of(model), folder, 0, rows, waiting * MOST_CHOICES)
     try:
         answers, failed = batch_file.run(served, requests, out, waiting)
     finally:

@@ -1,5 +1,6 @@
 """The verb that serves models to many users at once."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,11 @@ from ..errors import GenerationError
 from .app import app
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def name_of(path: Path) -> str:
+    """What requests call a model: the name of its folder, also of one that is given as `.`, or of a sample."""
+    return Path(os.path.abspath(path)).name.removeprefix("sample:")
 
 
 @app.command()
@@ -59,13 +65,15 @@ def serve(
     folders = {}
     with loading(listening):
         for path in models:
-            name = path.name.removeprefix("sample:")
+            name = name_of(path)
             if name in folders:
                 raise GenerationError(f"two models are called {name}; requests name them so, so rename one of their folders")
             folders[name] = load(path)
             folders[name].model.to(best_device())
         guessing = load(draft) if draft is not None else None
         if guessing is not None:
+            if not any(folder.model.writes for folder in folders.values()):
+                raise GenerationError(f"--draft {draft} guesses what is written, and none of these models writes; leave it out")
             guessing.model.to(best_device())
     limits = Limits(requests_per_minute, tokens_per_minute)
     run(listening, folders, keys, rows, queue, limits, deadline, patience, guessing, log_prompts)

@@ -16,6 +16,7 @@ from ..inference.engine import EngineFull
 from ..inference.engine_thread import EngineStopped
 
 KIND_OF = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+NO_OBJECT = {"dict_type", "model_type", "model_attributes_type"}  # pydantic's errors, which speak of its own classes
 LOG = logging.getLogger(__name__)
 
 
@@ -75,7 +76,8 @@ def of_invalid(problems: Sequence[Any]) -> ApiError:
     where, told = max(((_place(problem["loc"]), problem) for problem in problems), key=lambda pair: len(pair[0]))
     name = ".".join(where)
     found = "" if told["type"] == "missing" else f"; found {told['input']!s:.80}"
-    return ApiError(400, f"{name or 'the body'}: {told['msg']}{found}", name or None, "invalid_value")
+    why = "Input should be a JSON object" if told["type"] in NO_OBJECT else told["msg"]
+    return ApiError(400, f"{name or 'the body'}: {why}{found}", name or None, "invalid_value")
 
 
 def _place(of_problem: Sequence[str | int]) -> list[str]:

@@ -60,7 +60,8 @@ class Guard:
         """Raise ApiError where a key is needed and none that is known is given. Every key is compared, in constant time."""
         given = caller(request)
         if self.key_hashes and not sum(hmac.compare_digest(given, known) for known in self.key_hashes):
-            raise ApiError(401, "a key is needed: Authorization: Bearer KEY", code="invalid_api_key")
+            needed = "this key isn't one that is let in" if "authorization" in request.headers else "a key is needed"
+            raise ApiError(401, f"{needed}; send Authorization: Bearer KEY", code="invalid_api_key")
         if self.key_hashes:
             request.state.told.who = given.hex()
 
