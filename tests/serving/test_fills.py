@@ -43,7 +43,7 @@ def test_each_mask_gets_its_likeliest_tokens(address: str, folders: dict[str, Pa
         ({"input": ["<|mask|>", "no mask"]}, "input.1", "input.1: there is no <|mask|> in the text"),
         ({"input": "<|mask|>" * 257}, "input", "258 tokens long, and the model's context is 256"),
         ({"input": ["<|mask|>" * 250] * 11, "top_k": 20}, "input", "at most 50,000, found 55,000"),
-        ({"input": [1, 2]}, "input", "valid string"),
+        ({"input": [1, 2]}, "input.0", "valid string"),
         ({"top_k": 21}, "top_k", "less than or equal to 20"),
         ({"top_k": 0}, "top_k", "greater than or equal to 1"),
         ({"model": "lstm"}, "model", "which doesn't serve /v1/fill; it serves /v1/completions"),
