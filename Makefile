@@ -29,11 +29,11 @@ lint: .venv/.installed-test
 bench: .venv/.installed-test
 	$(BIN)/python bench/train_step.py
 
-.venv/.installed: pyproject.toml constraints.txt
+.venv/.installed: pyproject.toml constraints.txt $(wildcard src/textmill/native/*.cpp src/textmill/native/*.h)
 	$(INSTALL)
 	@touch $@
 
-.venv/.installed-test: pyproject.toml constraints.txt
+.venv/.installed-test: pyproject.toml constraints.txt $(wildcard src/textmill/native/*.cpp src/textmill/native/*.h)
 	$(INSTALL) --test
 	@touch $@ .venv/.installed
 

@@ -10,6 +10,7 @@ HOUSE = [
     {"corpus"},
     {"tokens"},
     {"models"},
+    {"native"},
     {"formats"},
     {"inference"},
     {"evaluation"},

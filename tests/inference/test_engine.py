@@ -19,16 +19,19 @@ from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.training import train_tokenizer
 
 GREEDY = Sampling(temperature=0)
+NATIVE = {"width": 64, "heads": 4, "key_value_heads": 2, "head_dim": 16, "feed_forward_width": 128}
 PROMPTS = ["The class", "", "a", "Statements are", "If the expression is a list, then it is"]
 
 
-@pytest.fixture(params=["decoder", "window", "alibi", "gpt2", "lstm", "marian"])
+@pytest.fixture(params=["decoder", "kernels", "window", "alibi", "gpt2", "lstm", "marian"])
 def model(request: pytest.FixtureRequest, make_decoder, make_recurrent, make_encoder_decoder, tokenizer):
     """A model of each family, and of each way that a decoder tells positions."""
     size = {"vocabulary_size": tokenizer.vocabulary_size}
     match request.param:
         case "decoder":
             return make_decoder(**size)
+        case "kernels":  # a shape that they can read
+            return make_decoder(**size, **NATIVE)
         case "window":
             return make_decoder(**size, windows=(0, 6, 6))
         case "alibi":

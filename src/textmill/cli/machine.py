@@ -27,12 +27,13 @@ def doctor(
     from ..machine.finding import Finding
     from ..machine.profile import machine_key, profile_file
     from ..models.attention import eager_attention, fused_attention
+    from ..native.probe import probe
 
     attention = {"fused": fused_attention, "eager": eager_attention}
     findings: list[Finding] = []
     live = sys.stdout.isatty() and not as_json
     started = psutil.Process().create_time()
-    for finding in examine(attention, Path("runs"), SECONDS - (time.time() - started)):
+    for finding in examine(attention, probe, Path("runs"), SECONDS - (time.time() - started)):
         if not as_json:
             new_section = not findings or findings[-1].section != finding.section
             print((f"\n{finding.section}\n" if new_section else "") + finding.render(colour=live), flush=True)

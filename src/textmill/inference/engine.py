@@ -21,7 +21,7 @@ from ..tokens.tokenizer import Tokenizer
 from .answer import Answer, answer_to
 from .draft_model import DraftModel
 from .generate import refuse_encoder, unwritable
-from .passes import Group, grouped, run
+from .passes import Group, Passes
 from .prefix_cache import BLOCK, PrefixCache
 from .request import Delta, Request, TokenLogprob
 from .row_length import row_length
@@ -64,6 +64,7 @@ class Engine:
         memory = free_bytes(model.device) // 2 if memory is None else memory
         self.context = row_length(model, rows, memory)
         self.slots: Slots = model.new_slots(rows, self.context or 0)
+        self.passes = Passes(model, self.slots, memory // 4)
         # An encoder–decoder reads its source whole, and then a beginning of one token.
         self.prefixes = None if isinstance(model, EncoderDecoder) else PrefixCache(self.slots, memory // 4)
         self.searches = Searches(model, tokenizer, memory // 4)
@@ -134,13 +135,13 @@ class Engine:
         began = time.perf_counter()
         answers, guesses = list(self.decoding), self._guesses()
         tokens = [[answer.read[-1], *guessed] for answer, guessed in zip(answers, guesses)]
-        groups = grouped([answer.length for answer in answers], tokens, self.slots)
+        groups = self.passes.grouped([answer.length for answer in answers], tokens)
         chunk = self._next_chunk()
         if chunk:
             assert self.reading is not None
             groups.append(Group(len(answers), [self.reading.length], [chunk]))
         if groups:
-            self._take(answers, guesses, groups, chunk, run(self.model, self.slots, groups))
+            self._take(answers, guesses, groups, chunk, self.passes.run(groups))
             read = sum(len(group.lengths) * group.width for group in groups)
             self._speculation.cost.measure(read, time.perf_counter() - began)
         self.searches.step()
@@ -227,7 +228,7 @@ class Engine:
         """Pick each answer's next tokens: one, and one more behind each guess that was right, of a state (D,) for its last
         token and each guess. `failed`: answers that can't be gone on with."""
         if picked:
-            logits = self.model.head(torch.cat([states for *_, states in picked])).float().cpu()
+            logits = self.passes.logits(torch.cat([states for *_, states in picked]))
             first = 0
             for answer, guessed, states in picked:
                 own = logits[first : first + len(states)]

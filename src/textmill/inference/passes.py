@@ -1,5 +1,6 @@
 """Which rows are read together: one pass over the weights for all of them, where the model's states can be packed."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -10,6 +11,8 @@ from torch import Tensor
 from ..models.language_model import LanguageModel
 from ..models.packed import PackedState
 from ..models.slots import EncoderDecoderSlots, KeyValueSlots, Slots
+from ..native.decoder import NativeDecoder
+from ..native.library import NoKernels
 
 # What a group more, and a padded token, cost in an attention's layer, in keys that are read of a row (measured on two cores).
 GROUP_COST, TOKEN_COST = 300, 500
@@ -57,20 +60,71 @@ def grouped(lengths: Sequence[int], tokens: Sequence[Sequence[int]], slots: Slot
     return groups[::-1]
 
 
-def run(model: LanguageModel, slots: Slots, groups: Sequence[Group]) -> list[Tensor | Exception]:
-    """The hidden states (rows, width, D) of each group. What goes wrong in one of them leaves the others as they are."""
-    if _packs(slots) and len(groups) > 1:
+class Passes:
+    """Passes of one model over the rows of `slots`: by the C++ kernels where they can read it, else by torch.
+
+    `memory`: bytes that the kernels' copy of the weights may take; where they don't read the model, `why_not` tells.
+    """
+
+    def __init__(self, model: LanguageModel, slots: Slots, memory: int):
+        self.model, self.slots = model, slots
+        self.native: NativeDecoder | None = None
+        self.why_not = ""
+        weights = 4 * sum(parameter.numel() for parameter in model.parameters())
         try:
-            return list(_packed(model, slots, groups))
-        except Exception:  # whose fault it was, each alone will tell
-            pass
-    found: list[Tensor | Exception] = []
-    for group in groups:
+            if weights > memory:
+                raise NoKernels(f"the weights once more take {weights:,} bytes, and there are {memory:,} for them")
+            self.native = NativeDecoder(model, slots, "float32", torch.get_num_threads())
+        except NoKernels as error:
+            self.why_not = str(error)
+
+    @property
+    def by(self) -> str:
+        """What reads the model, in words."""
+        return f"torch ({self.why_not})" if self.native is None else f"C++ kernels for {self.native.instruction_set}"
+
+    def grouped(self, lengths: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Group]:
+        """Rows 0, 1, … that have read `lengths` tokens and read `tokens` now, in as many groups as cost least."""
+        if self.native is not None:  # which needs no rectangles
+            return [Group(row, [length], [ids]) for row, (length, ids) in enumerate(zip(lengths, tokens))]
+        return grouped(lengths, tokens, self.slots)
+
+    def run(self, groups: Sequence[Group]) -> list[Tensor | Exception]:
+        """The hidden states (rows, width, D) of each group. What goes wrong in one of them leaves the others as they are."""
+        for together in (self._native, self._packed):
+            with contextlib.suppress(Exception):  # whose fault it was, each alone will tell
+                if (found := together(groups)) is not None:
+                    return list(found)
+        return [self._alone(group) for group in groups]
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Of hidden states (N, D), (N, V) float32 on the CPU."""
+        return (self.model.head(states) if self.native is None else self.native.logits(states)).float().cpu()
+
+    def _native(self, groups: Sequence[Group]) -> Sequence[Tensor] | None:
+        if self.native is None:
+            return None
+        inputs = torch.cat([group.inputs().flatten() for group in groups])
+        rows, places = [], []
+        for group in groups:
+            for row, length in enumerate(group.lengths, start=group.first):
+                rows.append(torch.full((group.width,), row))
+                places.append(torch.arange(length, length + group.width))
+        return _split(self.native.hidden(inputs, torch.cat(rows), torch.cat(places)), groups)
+
+    def _packed(self, groups: Sequence[Group]) -> Sequence[Tensor] | None:
+        if len(groups) < 2 or not _packs(self.slots):
+            return None
+        inputs = torch.cat([group.inputs().flatten() for group in groups])[None].to(self.model.device)
+        state = PackedState(self.slots, [(group.first, group.lengths, group.width) for group in groups])
+        return _split(self.model.hidden(inputs, state=state)[0], groups)
+
+    def _alone(self, group: Group) -> Tensor | Exception:
         try:
-            found.append(model.hidden(group.inputs().to(model.device), state=slots.view(group.first, group.lengths)))
+            state = self.slots.view(group.first, group.lengths)
+            return self.model.hidden(group.inputs().to(self.model.device), state=state)
         except Exception as error:  # such as too little memory: the next requests may be smaller
-            found.append(error)
-    return found
+            return error
 
 
 def _packs(slots: Slots) -> TypeGuard[KeyValueSlots]:
@@ -78,9 +132,7 @@ def _packs(slots: Slots) -> TypeGuard[KeyValueSlots]:
     return isinstance(slots, KeyValueSlots) and not isinstance(slots, EncoderDecoderSlots)
 
 
-def _packed(model: LanguageModel, slots: KeyValueSlots, groups: Sequence[Group]) -> list[Tensor]:
-    inputs = torch.cat([group.inputs().flatten() for group in groups])[None].to(model.device)
-    state = PackedState(slots, [(group.first, group.lengths, group.width) for group in groups])
-    hidden = model.hidden(inputs, state=state)[0]  # (all, D)
+def _split(hidden: Tensor, groups: Sequence[Group]) -> list[Tensor]:
+    """Hidden states (all, D) as (rows, width, D) of each group."""
     sizes = [len(group.lengths) * group.width for group in groups]
     return [part.unflatten(0, (-1, group.width)) for group, part in zip(groups, hidden.split(sizes))]

@@ -23,12 +23,13 @@ WITH_NEIGHBOURS = (
 Probe = Callable[[], Iterator[Finding]]
 
 
-def examine(attention: Mapping[str, kernels.Attention], runs: Path, seconds: float) -> Iterator[Finding]:
+def examine(attention: Mapping[str, kernels.Attention], native: Probe, runs: Path, seconds: float) -> Iterator[Finding]:
     """Look at this machine, one finding after the other, then say what follows from them. Compiling is given up where
     all would take longer than `seconds`.
 
-    `attention` holds textmill's own kernels by name; `runs` is the folder where runs would lie. What the machine
-    remembered is forgotten, and what is measured now is remembered. A probe that fails is a finding; none raises.
+    `attention` holds textmill's ways to compute it by name; `native` looks at the C++ kernels; `runs` is the folder where runs
+    would lie. What the machine remembered is forgotten, and what is measured now is remembered. A probe that fails is a
+    finding; none raises.
     """
     started = time.monotonic()
     forget()
@@ -51,6 +52,7 @@ def examine(attention: Mapping[str, kernels.Attention], runs: Path, seconds: flo
         ("Speed", "threads", kernels.threads),
         ("Speed", "memory", kernels.memory_speed),
         ("Kernels", "attention", lambda: kernels.attention(attention)),
+        ("Kernels", "textmill's own", native),
         ("Kernels", "compile", compile_in_time),
         ("Programs", "programs", environment.programs),
     ]

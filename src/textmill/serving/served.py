@@ -30,6 +30,7 @@ class Served:
     `context_length`: how many tokens a prompt and its answer may have together; None where nothing limits them together.
     `bytes_per_token`: of weights, which are read once for each token; None where none is written.
     `memory_bytes_per_second`: what doctor measured of the memory that they lie in; None where that isn't remembered.
+    `read_by`: what computes it, in words.
     """
 
     def __init__(
@@ -129,6 +130,9 @@ class Served:
 
     def _engine(self, rows: int, queue: int, draft: ModelFolder | None) -> EngineThread[Any, Any]:
         if not self.model.writes:
+            self.read_by = "torch"
             return EngineThread(EncoderEngine(self.model, rows, queue))
         guessing = DraftModel(draft.model, draft.tokenizer, self.tokenizer, rows) if draft else None
-        return EngineThread(Engine(self.model, self.tokenizer, rows, queue, draft=guessing))
+        engine = Engine(self.model, self.tokenizer, rows, queue, draft=guessing)
+        self.read_by = engine.passes.by
+        return EngineThread(engine)

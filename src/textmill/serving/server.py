@@ -73,6 +73,8 @@ def run(
     host, port, *_ = listening.getsockname()
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     print(f"serving {', '.join(models)} at {address}/v1, with a page at {address} (Ctrl-C ends)", flush=True)
+    for name, served in models.items():
+        print(f"{name} is read by {served.read_by}", flush=True)
     config = uvicorn.Config(
         create_app(models, key_hashes, limits, deadline, log_prompts),
         http=Connection.with_patience(patience),

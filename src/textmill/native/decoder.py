@@ -1,0 +1,133 @@
+"""A decoder's layers by the C++ kernels: any tokens of any rows in one call, over the engine's own buffers.
+
+Each token's numbers are made in one order, whatever is read beside it, so they have the same bits in every batch and chunk.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ModelError
+from ..models.decoder import Decoder
+from ..models.language_model import LanguageModel
+from ..models.positions import alibi_slopes
+from ..models.slots import KeyValueSlots, Slots
+from .library import DecoderStruct, LayerStruct, LinearStruct, NoKernels, NormStruct, Pool, TokensStruct, library
+from .packing import GROUP, LANES, Format, pack, product
+from .probe import tried
+
+ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
+
+
+def problems(model: nn.Module) -> list[str]:
+    """Why a model can't be read by the kernels; none where it can."""
+    if not isinstance(model, Decoder):
+        return ["the kernels read whole decoders alone"]
+    config, found = model.config, []
+    for name, value in (
+        ("width", config.width),
+        ("feed_forward_width", config.feed_forward_width),
+        ("heads · head_dim", config.heads * config.head_dim),
+    ):
+        if value % GROUP:
+            found.append(f"{name} must be a multiple of {GROUP} for the kernels, found {value}")
+    if config.head_dim % LANES or config.head_dim > LANES * LANES:
+        found.append(f"head_dim must be a multiple of {LANES} up to {LANES * LANES} for the kernels, found {config.head_dim}")
+    if model.embedding.weight.device.type != "cpu" or model.embedding.weight.dtype != torch.float32:
+        weight = model.embedding.weight
+        found.append(f"the kernels read float32 weights on a CPU, found {weight.dtype} on {weight.device.type}")
+    return found
+
+
+class NativeDecoder:
+    """A decoder over `slots`, with its weights packed in `format`, by `threads` threads. Raises NoKernels where it can't be."""
+
+    def __init__(self, model: LanguageModel, slots: Slots, format: Format, threads: int):
+        if why := problems(model):
+            raise NoKernels(*why)
+        assert isinstance(model, Decoder) and isinstance(slots, KeyValueSlots)
+        self.model, self.slots, self.format = model, slots, format
+        self.instruction_set = tried()
+        self._pool, self._kept = Pool(threads), list[object]()
+        config = model.config
+        self._layers = (LayerStruct * config.layers)()
+        for number, block in enumerate(model.blocks):
+            self._fill(self._layers[number], number, block)
+        slopes = alibi_slopes(config.heads) if config.positions == "alibi" else None
+        self._struct = DecoderStruct(
+            *(config.width, config.heads, config.key_value_heads, config.head_dim, config.feed_forward_width, slots.length),
+            *(ACTIVATIONS.index(config.activation), config.gated, config.post_norm, config.layers),
+            *(self._layers, self._norm(model.norm), self._pointer(slopes)),
+        )
+        self._head = pack(model.head.weight, model.head.bias, format)
+
+    @torch.inference_mode()
+    def hidden(self, inputs: Tensor, rows: Tensor, places: Tensor) -> Tensor:
+        """The normalised hidden states (N, D) of tokens (N,), which stand at `places` (N,) of `rows` (N,) of the slots. What
+        a row reads stands behind all that it has read, in order."""
+        model, config = self.model, self.model.config
+        for name, found, most in (("row", rows, self.slots.capacity), ("token", places, self.slots.length)):
+            if len(found) and not 0 <= int(found.min()) <= int(found.max()) < most:
+                raise ModelError(f"there is no place for {name} {int(found.max())} among {most}")
+        x = model._embedded(inputs[None], places[None], None)[0].contiguous()
+        turns = [(None, None) if turn is None else turn for turn in model._rotations(places[None])]
+        tables = [[None if table is None else table.flatten(0, 2).contiguous() for table in turn] for turn in turns]
+        pointers = [[None if table is None else table.data_ptr() for table in turn] for turn in tables]
+        cosines, sines = zip(*pointers, strict=True)
+        rows, places = rows.contiguous(), places.contiguous()
+        of_two = ctypes.c_void_p * 2
+        tokens = TokensStruct(len(x), rows.data_ptr(), places.data_ptr(), of_two(*cosines), of_two(*sines))
+        heads, inner = config.heads * config.head_dim, config.feed_forward_width
+        shared = heads + 2 * config.key_value_heads * config.head_dim + heads + inner
+        own = config.width + max(config.width, heads, inner) // 2
+        scores = config.heads * (self.slots.length + LANES)
+        scratch = torch.empty(len(x) * shared + self._pool.threads * (len(x) * own + scores))
+        structs = ctypes.addressof(self._struct), ctypes.addressof(tokens)
+        library().functions.textmill_decoder(self._pool.pointer, *structs, x.data_ptr(), scratch.data_ptr())
+        return x
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states (N, D) -> (N, V)."""
+        return product(self._pool, self._head, hidden)
+
+    def _fill(self, layer: LayerStruct, number: int, block: Any) -> None:
+        attention, feed_forward, config = block.attention, block.feed_forward, self.model.config
+        layer.attention_norm, layer.feed_forward_norm = self._norm(block.attention_norm), self._norm(block.feed_forward_norm)
+        layer.query_norm, layer.key_norm = self._norm(attention.query_norm), self._norm(attention.key_norm)
+        layer.query_key_value = self._linear([attention.query, attention.key, attention.value])
+        layer.output, layer.down = self._linear([attention.output]), self._linear([feed_forward.down])
+        gated = [] if feed_forward.gate is None else [feed_forward.gate]
+        layer.up = self._linear([*gated, feed_forward.up], interleaved=bool(gated))
+        layer.keys, layer.values = self.slots.keys[number].data_ptr(), self.slots.values[number].data_ptr()
+        layer.window = config.window(number)
+        layer.rotation = int(bool(layer.window))
+
+    def _linear(self, modules: Sequence[nn.Linear], interleaved: bool = False) -> LinearStruct:
+        """Several matrices as one, below each other, or `interleaved` by blocks."""
+
+        def joined(parts: list[Tensor]) -> Tensor:
+            if not interleaved:
+                return torch.cat(parts)
+            return torch.stack([part.unflatten(0, (-1, LANES)) for part in parts], dim=1).flatten(0, 2)
+
+        biases = [module.bias.detach() for module in modules if module.bias is not None]
+        packed = pack(joined([module.weight.detach() for module in modules]), joined(biases) if biases else None, self.format)
+        self._kept.append(packed)
+        return packed.struct()
+
+    def _norm(self, norm: Any) -> NormStruct:
+        if isinstance(norm, nn.Identity):
+            return NormStruct(None, None, 0, 0.0)
+        takes_mean = isinstance(norm, nn.LayerNorm)
+        epsilon = norm.eps if isinstance(norm, nn.LayerNorm) else norm.epsilon
+        bias = norm.bias if isinstance(norm, nn.LayerNorm) else None
+        return NormStruct(self._pointer(norm.weight), self._pointer(bias), takes_mean, epsilon)
+
+    def _pointer(self, tensor: Tensor | None) -> int | None:
+        if tensor is None:
+            return None
+        self._kept.append(kept := tensor.detach().contiguous())
+        return kept.data_ptr()

@@ -1,0 +1,109 @@
+"""The kernels' library for this processor: chosen by what it can do, tried once against torch, and loaded by ctypes.
+
+The package's own build makes one library for each instruction set, where there is a C++ compiler (pyproject.toml).
+"""
+
+import ctypes
+import functools
+from ctypes import c_float, c_int32, c_int64, c_void_p
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import TextmillError
+
+INSTRUCTION_SETS = ("avx512", "avx2")  # the fastest first
+
+
+class NoKernels(TextmillError):
+    """The kernels can't be used here, and why."""
+
+
+class WeightsStruct(ctypes.Structure):
+    """`Weights` of products.h."""
+
+    _fields_ = [("format", c_int32), ("outputs", c_int64), ("inputs", c_int64), ("blocks", c_void_p)]
+
+
+class LinearStruct(ctypes.Structure):
+    """`Linear` of decoder.cpp."""
+
+    _fields_ = [("weights", WeightsStruct), ("bias", c_void_p)]
+
+
+class NormStruct(ctypes.Structure):
+    """`Norm` of decoder.cpp."""
+
+    _fields_ = [("weight", c_void_p), ("bias", c_void_p), ("takes_mean", c_int32), ("epsilon", c_float)]
+
+
+class LayerStruct(ctypes.Structure):
+    """`Layer` of decoder.cpp."""
+
+    _fields_ = [
+        *((name, NormStruct) for name in ("attention_norm", "feed_forward_norm", "query_norm", "key_norm")),
+        *((name, LinearStruct) for name in ("query_key_value", "output", "up", "down")),
+        ("keys", c_void_p),
+        ("values", c_void_p),
+        ("window", c_int64),
+        ("rotation", c_int32),
+    ]
+
+
+class DecoderStruct(ctypes.Structure):
+    """`Decoder` of decoder.cpp."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("width", "heads", "key_value_heads", "head_dim", "feed_forward_width", "length")),
+        *((name, c_int32) for name in ("activation", "gated", "post_norm", "layers")),
+        ("layer", ctypes.POINTER(LayerStruct)),
+        ("norm", NormStruct),
+        ("slopes", c_void_p),
+    ]
+
+
+class TokensStruct(ctypes.Structure):
+    """`Tokens` of decoder.cpp."""
+
+    _fields_ = [("count", c_int64), ("row", c_void_p), ("place", c_void_p), ("cosine", c_void_p * 2), ("sine", c_void_p * 2)]
+
+
+@dataclass(frozen=True)
+class Library:
+    """The library of one instruction set."""
+
+    instruction_set: str
+    functions: ctypes.CDLL
+
+
+@functools.cache
+def library() -> Library:
+    """The fastest that was built and that this processor runs. Raises NoKernels."""
+    folder, reasons = Path(__file__).parent, []
+    for name in INSTRUCTION_SETS:
+        built = sorted(folder.glob(f"_{name}.*so"))
+        if not built:
+            reasons.append(f"{name} wasn't built")
+            continue
+        functions = ctypes.CDLL(str(built[0]))
+        if not functions.textmill_runs_here():
+            reasons.append(f"this processor hasn't {name}")
+            continue
+        functions.textmill_pool_new.restype = c_void_p
+        for function, count in (("pool_free", 1), ("product", 6), ("decoder", 5)):
+            declared = getattr(functions, f"textmill_{function}")
+            declared.argtypes, declared.restype = [c_void_p] * count, None
+        functions.textmill_product.argtypes = [*[c_void_p] * 3, c_int64, c_void_p, c_void_p]
+        return Library(name, functions)
+    raise NoKernels(f"no C++ kernels: {'; '.join(reasons)}")
+
+
+class Pool:
+    """Threads of the library that work together."""
+
+    def __init__(self, threads: int):
+        self.threads, self._functions = threads, library().functions
+        self.pointer = c_void_p(self._functions.textmill_pool_new(threads))
+
+    def __del__(self) -> None:
+        if pointer := getattr(self, "pointer", None):
+            self._functions.textmill_pool_free(pointer)

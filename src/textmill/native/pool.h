@@ -1,0 +1,88 @@
+// Threads that work on one thing together, and share it out as they go: whoever is ready takes the next piece, so that a thread
+// beside a busy neighbour holds the others up by one piece at most. They spin while the next thing is expected at once, then sleep.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <thread>
+#include <vector>
+
+namespace textmill {
+
+class Pool {
+ public:
+  explicit Pool(int threads) : size(threads) {
+    for (int thread = 1; thread < threads; ++thread) workers.emplace_back([this, thread] { work(thread); });
+  }
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  ~Pool() {
+    ended = true;
+    start();
+    for (std::thread& worker : workers) worker.join();
+  }
+
+  const int size;
+
+  // Have every thread call `task(thread)`; returns when all have.
+  void run(const std::function<void(int)>& task) {
+    current = &task;
+    start();
+    task(0);
+    barrier();
+  }
+
+  // The next of `count` pieces that nobody has taken yet since the last barrier; none are left from `count` on.
+  int64_t take() { return taken.fetch_add(1, std::memory_order_relaxed); }
+
+  // Wait until every thread of the task is here.
+  void barrier() {
+    const int round = rounds.load(std::memory_order_acquire);
+    if (arrived.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
+      arrived.store(0, std::memory_order_relaxed);
+      taken.store(0, std::memory_order_relaxed);
+      rounds.store(round + 1, std::memory_order_release);
+      rounds.notify_all();
+      return;
+    }
+    wait_while(rounds, round);
+  }
+
+ private:
+  static constexpr int SPINS = 1000;
+
+  static void wait_while(std::atomic<int>& value, int old) {
+    for (int turn = 0; value.load(std::memory_order_acquire) == old; ++turn) {
+      if (turn < SPINS) {
+        __builtin_ia32_pause();
+      } else {
+        value.wait(old, std::memory_order_acquire);
+      }
+    }
+  }
+
+  void start() {
+    started.fetch_add(1, std::memory_order_release);
+    started.notify_all();
+  }
+
+  void work(int thread) {
+    for (int seen = 0;; ++seen) {
+      wait_while(started, seen);
+      if (ended) return;
+      (*current)(thread);
+      barrier();
+    }
+  }
+
+  std::vector<std::thread> workers;
+  const std::function<void(int)>* current = nullptr;
+  alignas(64) std::atomic<int> started{0};
+  alignas(64) std::atomic<int> arrived{0};
+  alignas(64) std::atomic<int> rounds{0};
+  alignas(64) std::atomic<int64_t> taken{0};
+  bool ended = false;
+};
+
+}  // namespace textmill

@@ -1,0 +1,174 @@
+"""What the C++ kernels compute is what plain torch computes, in every dialect; and the same bits in every batch and chunk."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from textmill.errors import ModelError
+from textmill.models.decoder import Decoder
+from textmill.models.slots import KeyValueSlots
+from textmill.native import library
+from textmill.native.decoder import NativeDecoder, problems
+from textmill.native.library import NoKernels, Pool
+from textmill.native.packing import FORMATS, Format, pack, product, rounded
+from textmill.native.probe import tried
+
+DIALECTS: dict[str, dict] = {
+    "qwen3": {},
+    "llama": {"query_key_norm": False, "rope_theta": 500_000.0},
+    "grouped": {"heads": 4, "key_value_heads": 1},
+    "windows": {"windows": (0, 5)},
+    "two rotations": {"windows": (7, 0), "local_rope_theta": 100.0},
+    "gpt2": {
+        "positions": "learned",
+        "norm": "layer",
+        "norm_bias": True,
+        "query_key_norm": False,
+        "query_key_value_bias": True,
+        "attention_output_bias": True,
+        "feed_forward_bias": True,
+        "activation": "gelu_tanh",
+        "gated": False,
+    },
+    "alibi": {"positions": "alibi", "norm": "layer", "activation": "gelu", "gated": False},
+    "post-norm": {"post_norm": True, "norm": "layer", "norm_bias": True, "activation": "relu", "gated": False},
+    "sinusoids": {"positions": "sinusoidal", "embedding_scale": True, "embedding_norm": True},
+}
+SHAPE = {
+    "vocabulary_size": 90,
+    "context_length": 64,
+    "layers": 2,
+    "width": 32,
+    "heads": 4,
+    "key_value_heads": 2,
+    "head_dim": 16,
+}
+
+
+@pytest.fixture
+def make(make_decoder: Callable) -> Callable[..., Decoder]:
+    def built(**options: object) -> Decoder:
+        model = make_decoder(**{**SHAPE, "feed_forward_width": 64, **options})
+        with torch.no_grad():
+            for parameter in model.parameters():  # biases and norms too
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        return model.eval()
+
+    return built
+
+
+@pytest.fixture(params=["avx512", "avx2"], autouse=True)
+def instruction_set(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each that this processor has; none is a named skip."""
+    monkeypatch.setattr(library, "INSTRUCTION_SETS", (request.param,))
+    library.library.cache_clear()
+    tried.cache_clear()
+    try:
+        library.library()
+    except NoKernels as error:
+        unbuilt = "wasn't built" in str(error) and os.environ.get("CI")
+        (pytest.fail if unbuilt else pytest.skip)(str(error))
+    yield
+    library.library.cache_clear()
+    tried.cache_clear()
+
+
+def slots_of(model: Decoder) -> KeyValueSlots:
+    return model.new_slots(4, model.config.context_length)
+
+
+def native_hidden(model: Decoder, pieces: list[int], ids: Tensor, format: Format = "float32") -> tuple[Tensor, NativeDecoder]:
+    """Hidden states of one row that reads pieces of so many tokens."""
+    native, start, found = NativeDecoder(model, slots_of(model), format, threads=2), 0, []
+    for piece in pieces:
+        places = torch.arange(start, start + piece)
+        found.append(native.hidden(ids[places], torch.full((piece,), 2), places))
+        start += piece
+    return torch.cat(found), native
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_dialect_is_computed_as_torch_computes_it(dialect: str, make: Callable[..., Decoder]) -> None:
+    model, ids = make(**DIALECTS[dialect]), torch.randint(90, (41,))
+    with torch.no_grad():
+        expected = model.hidden(ids[None])[0]
+        logits = model.head(expected)
+    found, native = native_hidden(model, [41], ids)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(native.logits(found), logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_token_has_the_same_bits_in_every_chunk_and_batch(format: Format, make: Callable[..., Decoder]) -> None:
+    model, ids = make(), torch.randint(90, (40,))
+    whole, native = native_hidden(model, [40], ids, format)
+    for pieces in ([1] * 40, [7, 20, 1, 12], [39, 1]):
+        assert torch.equal(native_hidden(model, pieces, ids, format)[0], whole)
+    # Four rows in one pass, each elsewhere in its text.
+    native = NativeDecoder(model, slots_of(model), format, threads=2)
+    lengths = [3, 17, 9, 30]
+    for row, length in enumerate(lengths):
+        native.hidden(ids[:length], torch.full((length,), row), torch.arange(length))
+    together = native.hidden(ids[lengths], torch.arange(4), torch.tensor(lengths))
+    assert torch.equal(together, whole[lengths])
+    assert torch.equal(native.logits(whole)[5:6], native.logits(whole[5:6]))
+
+
+def rounded_activations(x: Tensor) -> Tensor:
+    """Activations (…, K) as the kernels round them for short weights."""
+    groups = torch.nn.functional.pad(x, (0, -x.size(-1) % 32)).unflatten(-1, (-1, 32))
+    scales = groups.abs().amax(dim=-1, keepdim=True) / 127
+    return (torch.where(scales > 0, groups / scales, 0.0).round() * scales).flatten(-2)[..., : x.size(-1)]
+
+
+def rounded_weights(weight: Tensor, format: Format) -> Tensor:
+    padded = torch.nn.functional.pad(weight, (0, -weight.size(1) % 32))
+    whole, scales = rounded(padded, format)
+    return (whole.unflatten(1, (-1, 32)) * scales[..., None]).flatten(1)[:, : weight.size(1)]
+
+
+@pytest.mark.parametrize("format", ["int8", "int4"])
+def test_short_weights_are_computed_as_what_they_stand_for(format: Format, make: Callable[..., Decoder]) -> None:
+    model, ids = make(), torch.randint(90, (30,))
+    found, native = native_hidden(model, [30], ids, format)
+    logits = native.logits(found)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.weight = torch.nn.Parameter(rounded_weights(module.weight, format))
+                module.register_forward_pre_hook(lambda _, inputs: (rounded_activations(inputs[0]),))
+        expected = model.hidden(ids[None])[0]
+        assert (found - expected).norm() / expected.norm() < 1e-3  # a number on a border may be rounded to its other side
+        torch.testing.assert_close(logits, model.head(found), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("outputs", "inputs"), [(1, 32), (16, 32), (17, 64), (50, 96), (33, 1)])
+@pytest.mark.parametrize("format", FORMATS)
+def test_products_of_any_shape(outputs: int, inputs: int, format: Format) -> None:
+    weight, bias = torch.randn(outputs, inputs), torch.randn(outputs)
+    packed, pool = pack(weight, bias, format), Pool(3)
+    for rows in (1, 2, 3, 5, 8, 17):
+        x = torch.randn(rows, inputs)
+        found = product(pool, packed, x)
+        if format != "float32":
+            x, weight = rounded_activations(x), rounded_weights(weight, format)
+        torch.testing.assert_close(found, torch.nn.functional.linear(x, weight, bias), rtol=1e-4, atol=1e-4)
+
+
+def test_what_stands_outside_the_rows_is_refused(make: Callable[..., Decoder]) -> None:
+    model = make()
+    native = NativeDecoder(model, slots_of(model), "float32", threads=2)
+    for row, place in ((4, 0), (-1, 0), (0, 64), (0, -1)):
+        with pytest.raises(ModelError, match="no place"):
+            native.hidden(torch.tensor([1]), torch.tensor([row]), torch.tensor([place]))
+
+
+def test_what_cannot_be_read_is_told(make: Callable[..., Decoder], make_recurrent: Callable) -> None:
+    assert "multiple of 32" in problems(make(feed_forward_width=48))[0]
+    assert problems(make_recurrent(vocabulary_size=90))
+    with pytest.raises(NoKernels, match="float32 weights"):
+        model = make().to(torch.bfloat16)
+        NativeDecoder(model, slots_of(model), "float32", threads=1)

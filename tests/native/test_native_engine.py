@@ -1,0 +1,54 @@
+"""An engine with the C++ kernels: which models they read, and that answers have the same bits whatever is in the batch."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from textmill.inference.engine import Engine
+from textmill.inference.passes import Passes
+from textmill.inference.request import Request
+from textmill.inference.sampling import Sampling
+from textmill.native.library import NoKernels
+from textmill.native.probe import tried
+
+NATIVE = {"width": 64, "heads": 4, "key_value_heads": 2, "head_dim": 16, "feed_forward_width": 128}
+
+
+@pytest.fixture(autouse=True)
+def kernels() -> None:
+    try:
+        tried()
+    except NoKernels as error:
+        unbuilt = "wasn't built" in str(error) and os.environ.get("CI")
+        (pytest.fail if unbuilt else pytest.skip)(str(error))
+
+
+def test_an_answer_has_the_same_bits_alone_and_among_others(make_decoder: Callable, tokenizer) -> None:
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size, **NATIVE)
+    requests = [
+        Request(tuple(tokenizer.encode_beginning(text)), Sampling(seed=n), max_tokens=10 + 9 * n, logprobs=3)
+        for n, text in enumerate(["The class", "a", "If the expression is a list, then it is " * 4, "Statements are"])
+    ]
+
+    def answered(engine: Engine, together: bool) -> list[list[tuple[int, float]]]:
+        answers = []
+        for request in requests:
+            answers.append(engine.submit(request))
+            while not together and engine.tick():
+                pass
+        while engine.tick():
+            pass
+        return [[(one.token, one.logprob) for delta in answer.deltas for one in delta.logprobs] for answer in answers]
+
+    alone, together = (answered(Engine(model, tokenizer, rows=3), together) for together in (False, True))
+    assert alone == together and sum(map(len, alone)) > 60
+
+
+def test_who_is_not_read_by_the_kernels_is_told_why(make_decoder: Callable, make_recurrent: Callable, tokenizer) -> None:
+    size = {"vocabulary_size": tokenizer.vocabulary_size}
+    model = make_decoder(**size, **NATIVE)
+    assert Passes(model, model.new_slots(2, 64), memory=10**9).native is not None
+    assert "bytes" in Passes(model, model.new_slots(2, 64), memory=1000).why_not
+    other = make_recurrent(**size)
+    assert "decoders" in Passes(other, other.new_slots(2, 64), memory=10**9).why_not
