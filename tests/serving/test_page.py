@@ -43,7 +43,9 @@ def scripted_api() -> FastAPI:
     @app.get("/v1/models")
     def models() -> dict[str, Any]:
         figures = {"context_length": 500, "bytes_per_token": 270_000_000, "memory_bytes_per_second": 12_600_000_000.0}
-        return {"object": "list", "data": [{"id": "talker", **figures}, {"id": "writer"}]}
+        talker = {"id": "talker", "serves": ["/v1/chat/completions", "/v1/completions"], **figures}
+        others = [{"id": "encoder", "serves": ["/v1/embeddings"]}, {"id": "writer", "serves": ["/v1/completions"]}]
+        return {"object": "list", "data": [talker, *others]}
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
@@ -270,6 +272,7 @@ def test_stop_regenerate_edit_and_versions(visit: Callable[..., Any]) -> None:
 
 def test_a_model_without_a_chat_template_goes_on_from_the_text(visit: Callable[..., Any]) -> None:
     page = visit()
+    assert page.locator("#model option").all_inner_texts() == ["talker", "writer"]  # and no model that only reads
     page.select_option("#model", "writer")
     answered(page, "Once").locator(".figures", has_text="limit").wait_for()
     page.locator("#plain:visible").wait_for()

@@ -23,6 +23,10 @@ def test_models(client: openai.OpenAI) -> None:
     talker, lstm, encoder = (client.models.retrieve(name).model_dump() for name in ("talker", "lstm", "encoder"))
     assert talker["context_length"] == 256 and lstm["context_length"] is None
     assert talker["bytes_per_token"] > 0 and lstm["bytes_per_token"] > 0 and encoder["bytes_per_token"] is None
+    assert talker["serves"] == ["/v1/chat/completions", "/v1/completions"] and encoder["serves"] == [
+        "/v1/embeddings",
+        "/v1/fill",
+    ]
     assert talker["memory_bytes_per_second"] is None  # until doctor has measured it
     with pytest.raises(openai.NotFoundError, match="there is no model other; served are"):
         client.models.retrieve("other")

@@ -191,6 +191,7 @@ def _card(served: Served) -> dict[str, Any]:
         "object": "model",
         "created": served.created,
         "owned_by": "textmill",
+        "serves": served.serves,
         "context_length": served.context_length,
         "bytes_per_token": served.bytes_per_token,
         "memory_bytes_per_second": served.memory_bytes_per_second,

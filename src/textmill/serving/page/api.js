@@ -19,8 +19,8 @@ export class ApiError extends Error {
 }
 
 /**
- * The models that are served; see `Served` for the figures.
- * @returns {Promise<{id: string, context_length?: number, bytes_per_token?: number, memory_bytes_per_second?: number}[]>}
+ * The models that are served; see `Served` for what is told of them.
+ * @returns {Promise<{id: string, serves: string[], context_length?: number, bytes_per_token?: number, memory_bytes_per_second?: number}[]>}
  */
 export async function models() {
   return (await (await ask("v1/models", {})).json()).data;

@@ -3,7 +3,7 @@
  * how full the model's context is.
  *
  * @typedef {import("./conversation.js").Message} Message
- * @typedef {{id: string, context_length?: number, bytes_per_token?: number, memory_bytes_per_second?: number}} Model
+ * @typedef {{id: string, serves?: string[], context_length?: number, bytes_per_token?: number, memory_bytes_per_second?: number}} Model
  */
 import { say } from "./language.js";
 import { meter } from "./meter.js";

@@ -224,7 +224,7 @@ function grow() {
 
 async function listModels() {
   try {
-    const found = await models();
+    const found = (await models()).filter(({ serves }) => serves.includes("/v1/completions"));
     const names = found.map(({ id }) => id);
     tellModels(found);
     model.replaceChildren(...names.map((name) => new Option(name, name)));
