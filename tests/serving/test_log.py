@@ -33,7 +33,7 @@ def logged(starter: Any, folders: dict[str, Path], tmp_path: Path) -> Callable[.
             ("completions", {**COMPLETION, "seed": "SECRET"}, known),
             ("completions", COMPLETION, {}),
             ("completions", SEVERAL, known),
-            ("chat/completions", {**CHAT, "messages": [{"role": "user", "content": "SECRET"}]}, known),
+            ("chat/completions", {**CHAT, "messages": [{"role": "user", "content": "SECRET"}], "input": "SECRET"}, known),
             ("chat/completions", CHAT, known),
             ("embeddings", EMBEDDING, known),
         ]

@@ -29,7 +29,7 @@ from .served import Served
 Result = TypeVar("Result")
 
 STILL_SECONDS = 30.0  # an engine that hasn't moved for so long, with work to do, is ill
-ASKED = {"messages", "prompt", "input"}  # one of them is in every body
+ASKED = {"messages", "prompt", "input"}  # each kind of body has one of them
 OPEN_PATHS = {"/health", "/ready"}  # that need no key
 
 
@@ -65,7 +65,8 @@ def create_app(
         if told is not None:
             told.model = body.model
             if told.said is not None:
-                told.said.ask(*body.model_dump(include=ASKED, exclude_none=True).values())
+                own = ASKED & type(body).model_fields.keys()  # a body may have the others too, as keys that nobody knows
+                told.said.ask(*body.model_dump(include=own, exclude_none=True).values())
         return models[body.model]
 
     @app.get("/health")
