@@ -203,6 +203,13 @@ def test_many_users_of_one_thread(make_encoder, words, texts, short_ticks) -> No
 
     for vectors in asyncio.run(everybody()):
         torch.testing.assert_close(vectors, embed(model, words, some_texts(texts, len(vectors))), atol=1e-5, rtol=1e-5)
+
+    async def ask_wrongly() -> None:
+        await anext(thread.stream(Readings([["no token"]], Vector())))  # type: ignore[list-item]
+
+    with pytest.raises(TypeError, match="between instances"):  # it ends that request alone
+        asyncio.run(ask_wrongly())
+    assert len(asyncio.run(results_of(["a"]))) == 1
     assert thread.alive(within_seconds=60) and thread.rows_in_use == thread.waiting_answers == thread.cache_bytes == 0
     thread.close()
     with pytest.raises(EngineStopped):

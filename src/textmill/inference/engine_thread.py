@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Generic
 
-from ..errors import GenerationError, TextmillError
+from ..errors import GenerationError
 from .engine import EngineFull
 from .ticking import Asked, New, Open, Ticking
 
@@ -160,7 +160,7 @@ class EngineThread(Generic[Asked, New]):
                 self._open[tell] = self._engine.submit(request)
             except EngineFull as error:
                 tell(self._timed(error))
-            except TextmillError as error:
+            except Exception as error:  # of this request, and of no other
                 tell(error)
         while self._unwanted:
             answer = self._open.pop(self._unwanted.popleft(), None)
