@@ -58,6 +58,8 @@ def test_a_full_queue_sends_away(narrow: str, endless: dict[str, Any]) -> None:
             assert isinstance(error, openai.RateLimitError) and "are waiting already" in str(error)
             assert error.code == "queue_full" and error.response.headers["x-should-retry"] == "true"
             assert int(error.response.headers["retry-after-ms"]) > 0
+        read = requests.get(f"{narrow}/metrics", timeout=60).text
+        assert 'textmill_tokens_total{kind="read",model="lstm"} 0.0' in read  # by those three; the others are still open
         first.close()
         [waited] = [one for one in pending if one.exception() is None]
         assert next(iter(waited.result())).choices

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from ..inference.engine import EngineFull
 from .answers import Form, Piece
 from .log import Told
 from .served import Served
@@ -67,19 +68,24 @@ class Metrics:
         """The pieces as they come; their times and tokens are noted, and where they are logged their texts."""
         clock, found = asyncio.get_running_loop().time, dict[int, int]()
         before: dict[int, tuple[float, int]] = {}  # of each choice: when it last moved, and its tokens then
-        async with contextlib.aclosing(pieces):
-            async for index, delta in pieces:
-                now = clock()
-                moved, tokens = before.get(index, (told.began, 0))
-                if index not in before:
-                    self._first.labels(told.model).observe(now - told.began)
-                    found[index] = delta.cached
-                    told.cached = form.cached(found)
-                    told.read = form.prompt_tokens - told.cached
-                elif delta.tokens > tokens:
-                    self._between.labels(told.model).observe((now - moved) / (delta.tokens - tokens))
-                before[index] = now, delta.tokens
-                told.written += delta.tokens - tokens
-                if told.said is not None:
-                    told.said.answer(index, delta.text)
-                yield index, delta
+        try:
+            async with contextlib.aclosing(pieces):
+                async for index, delta in pieces:
+                    now = clock()
+                    moved, tokens = before.get(index, (told.began, 0))
+                    if index not in before:
+                        self._first.labels(told.model).observe(now - told.began)
+                        found[index] = delta.cached
+                        told.cached = form.cached(found)
+                        told.read = form.prompt_tokens - told.cached
+                    elif delta.tokens > tokens:
+                        self._between.labels(told.model).observe((now - moved) / (delta.tokens - tokens))
+                    before[index] = now, delta.tokens
+                    told.written += delta.tokens - tokens
+                    if told.said is not None:
+                        told.said.answer(index, delta.text)
+                    yield index, delta
+        except EngineFull:
+            if not before:
+                told.read = 0  # nothing was, and who comes again mustn't pay for it twice
+            raise
