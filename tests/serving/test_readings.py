@@ -1,4 +1,5 @@
-"""A server whose encoder stands still in its first pass: who leaves, who comes too late, who waits too long."""
+"""A server whose encoder stands still in its first pass: who leaves, who comes too late, who waits too long; and how an answer
+is written."""
 
 import asyncio
 import json
@@ -13,7 +14,7 @@ from fastapi.testclient import TestClient
 from starlette.types import Message
 
 import textmill
-from textmill.serving import app
+from textmill.serving import app, readings
 from textmill.serving.served import Served
 
 MANY = {"model": "encoder", "input": [[5] * 200] * 300}
@@ -107,3 +108,9 @@ def test_who_comes_when_all_places_are_taken_is_told_when_to_ask_again(held: Hel
         told, tokens = client.get("/metrics").text, 2 * first.result().json()["usage"]["prompt_tokens"]
         assert 'textmill_open_answers{model="encoder"} 0.0' in told
         assert f'textmill_tokens_total{{kind="read",model="encoder"}} {tokens}.0' in told
+
+
+@pytest.mark.parametrize("data", [[], [{"embedding": [0.1, -1e-9, None]}, {}], ['a "é"', 7, [[], {"b": True}]]])
+def test_an_answer_in_parts_is_the_same_json(data: list[Any]) -> None:
+    content = {"object": "list", 'mo"del': None, "data": data, "usage": {"total_tokens": 3}}
+    assert readings.written(content) == json.dumps(content, ensure_ascii=False, separators=(",", ":"))

@@ -112,7 +112,8 @@ def create_app(
         served, ignored = named(body, told), body.unknown()
         async with asyncio.timeout_at(told.ends):
             content, told.read = await _unless_left(request, answer(served, body))
-        return JSONResponse(content, headers=_headers(ignored))
+        written = await asyncio.to_thread(readings.written, content)
+        return Response(written, media_type="application/json", headers=_headers(ignored))
 
     @app.post("/v1/embeddings")
     async def embeddings(body: EmbeddingBody, request: Request) -> Response:

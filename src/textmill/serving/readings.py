@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -80,6 +81,17 @@ async def read(served: Served, path: str, inputs: list[list[int]], wanted: Wante
         async for new in stream:
             found |= new.results
     return [found[place] for place in range(len(inputs))]
+
+
+def written(content: dict[str, Any]) -> str:
+    """The JSON of an answer, which may be megabytes of numbers: each part of its lists on its own, since the library lets no
+    other thread go on within one call."""
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+    members = (
+        f"{encode(key)}:" + (f"[{','.join(map(encode, value))}]" if isinstance(value, list) else encode(value))
+        for key, value in content.items()
+    )
+    return f"{{{','.join(members)}}}"
 
 
 def _answer(served: Served, data: list[dict[str, Any]], inputs: list[list[int]]) -> tuple[dict[str, Any], int]:
