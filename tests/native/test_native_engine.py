@@ -1,7 +1,9 @@
 """An engine with the C++ kernels: which models they read, and that answers have the same bits whatever is in the batch."""
 
 import os
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from textmill.inference.engine import Engine
 from textmill.inference.passes import Passes
 from textmill.inference.request import Request
 from textmill.inference.sampling import Sampling
+from textmill.native import library
 from textmill.native.library import NoKernels
 from textmill.native.probe import tried
 
@@ -52,3 +55,13 @@ def test_who_is_not_read_by_the_kernels_is_told_why(make_decoder: Callable, make
     assert "bytes" in Passes(model, model.new_slots(2, 64), memory=1000).why_not
     other = make_recurrent(**size)
     assert "decoders" in Passes(other, other.new_slots(2, 64), memory=10**9).why_not
+
+
+def test_a_library_that_is_older_than_its_sources_is_not_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for path in Path(library.__file__).parent.glob("_avx*so"):
+        shutil.copy(path, tmp_path)
+        os.utime(tmp_path / path.name, (0, 0))
+    (tmp_path / "decoder.cpp").touch()
+    monkeypatch.setattr(library, "__file__", str(tmp_path / "library.py"))
+    with pytest.raises(NoKernels, match=r"was built from older sources; `pip install -e \.` builds it anew"):
+        library.library.__wrapped__()

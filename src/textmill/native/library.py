@@ -78,11 +78,15 @@ class Library:
 @functools.cache
 def library() -> Library:
     """The fastest that was built and that this processor runs. Raises NoKernels."""
-    folder, reasons = Path(__file__).parent, []
+    folder, reasons = Path(__file__).parent, list[str]()
+    sources = max((path.stat().st_mtime for pattern in ("*.cpp", "*.h") for path in folder.glob(pattern)), default=0.0)
     for name in INSTRUCTION_SETS:
         built = sorted(folder.glob(f"_{name}.*so"))
         if not built:
             reasons.append(f"{name} wasn't built")
+            continue
+        if built[0].stat().st_mtime < sources:  # its functions may be others
+            reasons.append(f"{name} was built from older sources; `pip install -e .` builds it anew")
             continue
         functions = ctypes.CDLL(str(built[0]))
         if not functions.textmill_runs_here():
