@@ -261,6 +261,26 @@ def test_an_answer_fails_alone(model, tokenizer) -> None:
     assert [answer.error is None for answer in answers] == [True, False, True, False, True]
 
 
+def test_a_pass_without_logits_ends_its_answers_alone(make_decoder, tokenizer, monkeypatch) -> None:
+    """As where the memory isn't enough for them: who comes next is answered."""
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)
+    engine, requests = Engine(model, tokenizer), requests_of(model, tokenizer, GREEDY)
+    answers, broken = [engine.submit(request) for request in requests[:3]], MemoryError("no room for it")
+
+    def no_room(states: torch.Tensor) -> torch.Tensor:
+        raise broken
+
+    for _ in range(4):
+        engine.tick()
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.passes, "logits", no_room)
+        engine.tick()
+    assert [answer.error for answer in answers] == [broken] * 3 and engine.free_rows == engine.rows
+    again = engine.submit(requests[0])
+    run(engine)
+    assert again.error is None and again.writing.tokens[: len(answers[0].writing.tokens)] == answers[0].writing.tokens
+
+
 def test_rows_take_no_more_memory_than_they_may(make_decoder, make_recurrent, tokenizer) -> None:
     model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)
     whole = Engine(model, tokenizer, rows=4)

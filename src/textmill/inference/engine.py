@@ -227,16 +227,18 @@ class Engine:
     def _pick(self, picked: list[tuple[Answer, list[int], Tensor]], failed: list[tuple[Answer, Exception]]) -> None:
         """Pick each answer's next tokens: one, and one more behind each guess that was right, of a state (D,) for its last
         token and each guess. `failed`: answers that can't be gone on with."""
-        if picked:
-            logits = self.passes.logits(torch.cat([states for *_, states in picked]))
-            first = 0
-            for answer, guessed, states in picked:
-                own = logits[first : first + len(states)]
-                first += len(states)
-                try:
-                    self._write_on(answer, guessed, own)
-                except Exception as error:  # of this answer, and of no other
-                    failed.append((answer, error))
+        try:
+            logits = self.passes.logits(torch.cat([states for *_, states in picked])) if picked else torch.empty(0)
+        except Exception as error:  # such as too little memory: the next requests may be fewer
+            picked, failed = [], [*failed, *((answer, error) for answer, *_ in picked)]
+        first = 0
+        for answer, guessed, states in picked:
+            own = logits[first : first + len(states)]
+            first += len(states)
+            try:
+                self._write_on(answer, guessed, own)
+            except Exception as error:  # of this answer, and of no other
+                failed.append((answer, error))
         for answer, *_ in picked:  # once all know how much they have read, since freeing a row moves another
             if answer.finished:
                 self._free(answer)
