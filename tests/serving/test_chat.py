@@ -22,7 +22,19 @@ def test_a_streamed_chat_is_the_whole_one(client: openai.OpenAI, more: dict) -> 
     assert whole.usage and usage.completion_tokens == whole.usage.completion_tokens
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
     assert usage.completion_tokens_details.accepted_prediction_tokens >= 0
+    assert usage.tokens_per_second > 0 and whole.usage.tokens_per_second > 0
     assert usage.prompt_tokens_details.cached_tokens > 0  # the same prompt was read a moment ago
+
+
+def test_headers_tell_how_fast_an_answer_came_and_what_was_known(client: openai.OpenAI) -> None:
+    asked = {"model": "talker", "messages": ASKED, "max_tokens": 20, "temperature": 0}
+    client.chat.completions.create(**asked)
+    raw = client.chat.completions.with_raw_response.create(**asked)
+    usage = raw.parse().usage
+    assert usage and usage.prompt_tokens_details and usage.completion_tokens_details
+    assert float(raw.headers["x-tokens-per-second"]) == usage.tokens_per_second > 0
+    assert int(raw.headers["x-cached-tokens"]) == usage.prompt_tokens_details.cached_tokens > 0
+    assert int(raw.headers["x-guessed-tokens"]) == usage.completion_tokens_details.accepted_prediction_tokens
 
 
 def test_a_conversation_goes_on_with_the_answer_as_it_came(client: openai.OpenAI) -> None:

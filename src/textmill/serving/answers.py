@@ -1,10 +1,11 @@
 """The engine's answers in OpenAI's words: whole, or as a stream of chunks; for chats, and for completions."""
 
+import contextlib
 import json
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,34 @@ FINISH_REASONS = {"end": "stop", "stop": "stop", "length": "length", "context": 
 Piece = tuple[int, Delta]  # of choice number …
 
 
+class Pace:
+    """How fast an answer comes."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[int, int] = {}  # of each choice
+        self._at_first, self._first, self._last = 0, 0.0, 0.0
+
+    def note(self, choice: int, tokens: int) -> None:
+        """A choice has so many tokens now."""
+        self._last = time.perf_counter()
+        if not self._tokens:
+            self._at_first, self._first = tokens, self._last
+        self._tokens[choice] = tokens
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Of all choices together, behind the first piece; None where nothing came behind it."""
+        seconds, tokens = self._last - self._first, sum(self._tokens.values()) - self._at_first
+        return round(tokens / seconds, 2) if seconds > 0 and tokens > 0 else None
+
+
+def speed_headers(usage: Mapping[str, Any]) -> dict[str, str]:
+    """What the headers of a whole answer tell of its usage: its speed, what was known of the prompt, and what was guessed."""
+    speed, guessed = usage["tokens_per_second"], usage["completion_tokens_details"]["accepted_prediction_tokens"]
+    known = {"X-Cached-Tokens": str(usage["prompt_tokens_details"]["cached_tokens"]), "X-Guessed-Tokens": str(guessed)}
+    return known if speed is None else {"X-Tokens-Per-Second": str(speed), **known}
+
+
 class Form:
     """How one answer is written: that of a `chat` or of a completion, whose choices are those `asked` for, `n` to each prompt.
     `calls`: in a chat, functions may be called."""
@@ -26,6 +55,7 @@ class Form:
     def __init__(self, chat: bool, model: str, tokenizer: Tokenizer, asked: Sequence[Request], n: int, calls: bool = False):
         self.chat, self.tokenizer, self.n, self.calls = chat, tokenizer, n, calls
         self.prompt_tokens = sum(len(one.prompt) for one in asked[::n])
+        self._pace = Pace()
         self._columns = [LogprobColumns(tokenizer, one.continues) for one in asked]
         self.head = {
             "id": f"{'chatcmpl' if chat else 'cmpl'}-{secrets.token_hex(12)}",
@@ -33,11 +63,13 @@ class Form:
             "model": model,
         }
 
-    def whole(self, pieces: Sequence[Piece]) -> dict[str, Any]:
+    async def whole(self, pieces: AsyncGenerator[Piece, None]) -> dict[str, Any]:
         """The answer at once."""
         choices, of = [], dict[int, list[Delta]]()
-        for index, delta in pieces:
-            of.setdefault(index, []).append(delta)
+        async with contextlib.aclosing(pieces):
+            async for index, delta in pieces:
+                self._pace.note(index, delta.tokens)
+                of.setdefault(index, []).append(delta)
         for index, deltas in sorted(of.items()):
             reader, last = CallReader(), deltas[-1]
             new = self._new(reader, replace(last, text="".join(delta.text for delta in deltas)))
@@ -52,7 +84,7 @@ class Form:
                 choice["text"] = new
             choices.append(choice)
         kind = "chat.completion" if self.chat else "text_completion"
-        return {**self.head, "object": kind, "choices": choices, "usage": self._usage(dict(pieces))}
+        return {**self.head, "object": kind, "choices": choices, "usage": self._usage({n: of[n][-1] for n in of})}
 
     async def chunks(self, pieces: AsyncIterator[Piece], include_usage: bool) -> AsyncIterator[str]:
         """The answer as server-sent events. What goes wrong on the way is an event too, which clients raise."""
@@ -63,6 +95,7 @@ class Form:
                     opening = {"role": "assistant", "content": "", "refusal": None}
                     yield self._event(self._chunk(index, opening, None, None), include_usage)
                 last[index] = delta
+                self._pace.note(index, delta.tokens)
                 new = self._new(readers[index], delta)
                 if new or delta.logprobs or delta.finish_reason:
                     chunk = self._chunk(index, new, delta, delta.finish_reason and _reason(readers[index], delta))
@@ -109,7 +142,8 @@ class Form:
             }
         }
         total = self.prompt_tokens + written
-        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": written, "total_tokens": total, **details}
+        counts = {"prompt_tokens": self.prompt_tokens, "completion_tokens": written, "total_tokens": total}
+        return {**counts, **details, "tokens_per_second": self._pace.tokens_per_second}
 
     def _logprobs(self, index: int, deltas: Sequence[Delta]) -> dict[str, Any] | None:
         told = [one for delta in deltas for one in delta.logprobs]

@@ -15,7 +15,7 @@ from .. import __version__
 from ..inference.engine_thread import EngineThread
 from ..inference.request import Request as EngineRequest
 from . import errors, labelling, page, readings, requests
-from .answers import Form, Piece
+from .answers import Form, Piece, speed_headers
 from .errors import ApiError
 from .guard import Guard, caller
 from .limits import Limits
@@ -157,7 +157,8 @@ async def _answered(
         usage = body.stream_options is not None and body.stream_options.include_usage
         stream = form.chunks(_behind(first, pieces), usage)
         return StreamingResponse(stream, media_type="text/event-stream", headers={**headers, "Cache-Control": "no-cache"})
-    return JSONResponse(form.whole(await _unless_left(request, requests.collected(pieces))), headers=headers)
+    answer = await _unless_left(request, form.whole(pieces))
+    return JSONResponse(answer, headers={**headers, **speed_headers(answer["usage"])})
 
 
 async def _unless_left(request: Request, wanted: Awaitable[Result]) -> Result:

@@ -109,7 +109,7 @@ async def _content(served: Served, asked: dict[str, Any]) -> dict[str, Any]:
         form, wanted = await requests.of_chat(served, body, salt="")
     else:
         form, wanted = await requests.of_completion(served, body, salt="")
-    return form.whole(await requests.collected(requests.side_by_side(served.writer(), wanted, ends=None)))
+    return await form.whole(requests.side_by_side(served.writer(), wanted, ends=None))
 
 
 def _lines(path: Path) -> Iterator[bytes]:

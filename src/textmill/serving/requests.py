@@ -96,9 +96,3 @@ async def side_by_side(engine: EngineThread, asked: Sequence[Request], ends: flo
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def collected(pieces: AsyncGenerator[Piece, None]) -> list[Piece]:
-    """All of them."""
-    async with contextlib.aclosing(pieces):
-        return [piece async for piece in pieces]
