@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -66,28 +66,35 @@ def documents(count: int) -> list[Document]:
     ]
 
 
-def test_a_killed_worker_is_an_error_that_names_the_place() -> None:
+@pytest.fixture
+def workers_now() -> Callable[[], list[psutil.Process]]:
+    """The processes that were started since the test began and still are."""
+    before = psutil.Process().children()
+    return lambda: [child for child in psutil.Process().children() if child not in before]
+
+
+def test_a_killed_worker_is_an_error_that_names_the_place(workers_now: Callable[[], list[psutil.Process]]) -> None:
     def batches() -> Iterator[Batch]:
         for number, document in enumerate(documents(40)):
             if number == 20:
-                for child in psutil.Process().children():
+                for child in workers_now():
                     child.kill()
             yield Batch([document], 0, number, False)
 
     with pytest.raises(CorpusError, match=r"ended from outside \((signal 9|exit code \d+).* in a .*run again"):
         list(clean_in_order(batches(), SETTINGS, 2))
-    assert not psutil.Process().children()
+    assert not workers_now()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_fault_names_the_document(workers: int) -> None:
+def test_a_fault_names_the_document(workers: int, workers_now: Callable[[], list[psutil.Process]]) -> None:
     fault = Document(None, "7", "dump.xml", "Trap")  # type: ignore[arg-type]
     batches = [Batch([document], 0, 0, False) for document in (*documents(5), fault)]
     with pytest.raises((TypeError, RuntimeError)) as caught:
         list(clean_in_order(batches, SETTINGS, workers))
     told = "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
     assert "The document was 'Trap' (7 in dump.xml)." in told
-    assert not psutil.Process().children()
+    assert not workers_now()
 
 
 def test_documents_come_back_as_they_were() -> None:

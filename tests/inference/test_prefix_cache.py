@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from textmill.inference.answer import Answer
 from textmill.inference.engine import Engine
-from textmill.inference.prefix_cache import BLOCK, PrefixCache
+from textmill.inference.prefix_cache import BLOCK, Chain, PrefixCache
 from textmill.inference.request import Request
 from textmill.inference.sampling import Sampling
 from textmill.models.slots import KeyValueSlots
@@ -67,7 +67,17 @@ def test_it_takes_no_more_than_it_may(asked: list[tuple[int, int]], blocks: int)
     cache = PrefixCache(slots, blocks * block_bytes)
     for first, length in asked:
         tokens = [first, *range(length)]
-        restored = cache.restore(0, tokens, "")
+        chain = Chain("")
+        restored = cache.restore(0, tokens, chain)
         assert restored % BLOCK == 0 and restored < len(tokens)
-        cache.keep(0, tokens, "")
+        cache.keep(0, tokens, len(tokens), chain)
         assert cache.bytes == len(cache) * block_bytes <= cache.memory
+
+
+def test_a_text_that_is_read_in_pieces_has_the_keys_of_the_whole_each_made_once() -> None:
+    tokens = list(range(10 * BLOCK + 5))
+    whole, chain, made = list(Chain("a").follow(tokens, len(tokens))), Chain("a"), []
+    for length in [0, 7, BLOCK, BLOCK + 1, 4 * BLOCK - 1, 4 * BLOCK, 9 * BLOCK + 3, len(tokens), len(tokens)]:
+        made += list(chain.follow(tokens, length))
+    assert made == whole and len(whole) == 10
+    assert whole[0] != next(Chain("b").follow(tokens, BLOCK))  # who asks is part of it

@@ -9,6 +9,7 @@ from ..models.language_model import LanguageModel
 from ..tokens.tokenizer import Tokenizer
 from .constraint import Constraint
 from .generate import refuse_prompt, start_of_target
+from .prefix_cache import Chain
 from .request import Delta, Request
 from .speculation import Guesser
 from .writing import StopStrings, Writing
@@ -27,7 +28,7 @@ class Answer:
         self.cached = 0  # how many of them were known already
         self.deltas: deque[Delta] = deque()
         self.finished = False
-        self.guesser = Guesser()
+        self.guesser, self.chain = Guesser(), Chain(request.salt)
         self.constraint = None if request.grammar is None else Constraint(request.grammar, writing.left)
         self.error: Exception | None = None  # what ended it, where that wasn't the model
 

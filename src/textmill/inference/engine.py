@@ -5,6 +5,7 @@ bounded chunk of one prompt beside, so that a long prompt delays those who are b
 2023). A row of the buffers, for the worst case, is taken when an answer is let in: nothing that was let in is ever put out.
 """
 
+import contextlib
 import time
 from collections import deque
 from functools import partial
@@ -176,7 +177,7 @@ class Engine:
             source = torch.tensor([answer.request.prompt], device=self.model.device)
             self.slots.remember(row, self.model.encode(source))  # type: ignore[operator]
         if self.prefixes is not None:
-            answer.length = answer.cached = self.prefixes.restore(row, answer.read, answer.request.salt)
+            answer.length = answer.cached = self.prefixes.restore(row, answer.read, answer.chain)
 
     def _take(
         self,
@@ -206,8 +207,7 @@ class Engine:
     def _was_read(self, answer: Answer, tokens: int) -> bool:
         """Count tokens of a prompt as read; behind its end, which is told, its answer is written."""
         answer.length += tokens
-        if self.prefixes is not None:
-            self.prefixes.keep(len(self.decoding), answer.read[: answer.length], answer.request.salt)
+        self._keep(len(self.decoding), answer)
         if answer.length < len(answer.read):
             return False
         self.reading = None
@@ -276,6 +276,12 @@ class Engine:
             told.append(self._told(log_probabilities, token, request.logprobs or 0))
         return token
 
+    def _keep(self, row: int, answer: Answer) -> None:
+        """Remember what an answer's row has read; where the memory for it can't be had, the next prompt is read anew."""
+        if self.prefixes is not None:
+            with contextlib.suppress(RuntimeError, MemoryError):
+                self.prefixes.keep(row, answer.read, answer.length, answer.chain)
+
     def _fail(self, answer: Answer, error: Exception) -> None:
         """End an answer that can't be gone on with."""
         answer.error = error
@@ -290,8 +296,7 @@ class Engine:
     def _free(self, answer: Answer) -> None:
         """Give back an answer's row; the last row in use, and the one that is being read, move up."""
         row = self.decoding.index(answer)
-        if self.prefixes is not None:  # the next question often begins with this answer
-            self.prefixes.keep(row, answer.read[: answer.length], answer.request.salt)
+        self._keep(row, answer)  # the next question often begins with this answer
         last = self.decoding.pop()
         if last is not answer:
             self.slots.move(len(self.decoding), row, last.length)

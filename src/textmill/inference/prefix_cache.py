@@ -30,6 +30,22 @@ class Block:
         return sum(part.nbytes for part in self.piece)
 
 
+class Chain:
+    """The keys of one text's whole blocks, each of which holds those of all before it: made once, as the text is read."""
+
+    def __init__(self, salt: str):
+        self._key, self.blocks = hashlib.sha256(salt.encode()).digest(), 0
+
+    def follow(self, tokens: Sequence[int], length: int) -> Iterator[tuple[bytes, tuple[int, ...]]]:
+        """The key and the tokens of each further whole block among the first `length` tokens of the text. A block counts as
+        followed once the one behind it is asked for."""
+        while (end := (self.blocks + 1) * BLOCK) <= length:
+            block = tuple(tokens[end - BLOCK : end])
+            key = hashlib.sha256(self._key + np.array(block, dtype=np.int64).tobytes()).digest()
+            yield key, block
+            self._key, self.blocks = key, self.blocks + 1
+
+
 class PrefixCache:
     """Blocks of the rows of `slots`, `memory` bytes of them at most."""
 
@@ -37,11 +53,11 @@ class PrefixCache:
         self.slots, self.memory, self.bytes = slots, memory, 0
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()  # the most recently used last
 
-    def restore(self, row: int, tokens: Sequence[int], salt: str) -> int:
+    def restore(self, row: int, tokens: Sequence[int], chain: Chain) -> int:
         """Give a fresh row the longest beginning of `tokens` that is known; at least one token is left to be read. Returns how
-        many tokens it has now."""
+        many tokens it has now. `chain`: the text's, not yet followed."""
         found = []
-        for key, block_tokens in _chain(tokens[:-1], salt):
+        for key, block_tokens in chain.follow(tokens, len(tokens) - 1):
             block = self._blocks.get(key)
             if block is None or block.tokens != block_tokens:
                 break
@@ -51,12 +67,12 @@ class PrefixCache:
         self.slots.load(row, [block.piece for _, block in found], BLOCK)
         return len(found) * BLOCK
 
-    def keep(self, row: int, tokens: Sequence[int], salt: str) -> None:
-        """Keep the whole blocks of a row that has read `tokens`."""
-        for number, (key, block_tokens) in enumerate(_chain(tokens, salt)):
+    def keep(self, row: int, tokens: Sequence[int], length: int, chain: Chain) -> None:
+        """Keep the whole blocks that a row has read since it was last asked, of the first `length` of `tokens`."""
+        for key, block_tokens in chain.follow(tokens, length):
             if key in self._blocks:
                 continue
-            piece = self.slots.piece(row, number * BLOCK, (number + 1) * BLOCK, len(tokens))
+            piece = self.slots.piece(row, chain.blocks * BLOCK, (chain.blocks + 1) * BLOCK, length)
             if piece is None:
                 continue
             block = Block(block_tokens, piece)
@@ -69,12 +85,3 @@ class PrefixCache:
 
     def __len__(self) -> int:
         return len(self._blocks)
-
-
-def _chain(tokens: Sequence[int], salt: str) -> Iterator[tuple[bytes, tuple[int, ...]]]:
-    """The key of each whole block, which holds those of all before it, and its tokens."""
-    key = hashlib.sha256(salt.encode()).digest()
-    for start in range(0, len(tokens) - BLOCK + 1, BLOCK):
-        block = tuple(tokens[start : start + BLOCK])
-        key = hashlib.sha256(key + np.array(block, dtype=np.int64).tobytes()).digest()
-        yield key, block
