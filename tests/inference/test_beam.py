@@ -10,6 +10,7 @@ import transformers
 from textmill.errors import GenerationError
 from textmill.formats.model_folder import save_model_folder
 from textmill.inference.beam import BeamSearch, Hypothesis, beam_search, beam_steps
+from textmill.inference.likeliest import likeliest
 from textmill.models.encoder_decoder import EncoderDecoder
 from textmill.tokens.pairs import pair_batch
 from textmill.tokens.tokenizer import Tokenizer
@@ -142,3 +143,9 @@ def test_answers_fill_the_context_and_not_more(make_encoder_decoder) -> None:
         beam_search(model, model.encode(ids(1, 5)), start, BeamSearch(), 13, {END})
     with pytest.raises(GenerationError, match="beams"):
         BeamSearch(beams=0)
+
+
+def test_more_beams_than_fit_are_refused_before_anything_is_read(make_decoder, tokenizer: Tokenizer) -> None:
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)
+    with pytest.raises(GenerationError, match=r"1,000,000,000 beams of up to .* bytes at worst, and .* are free; take fewer"):
+        likeliest(model, tokenizer, ["The class"], BeamSearch(10**9))

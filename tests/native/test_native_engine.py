@@ -65,3 +65,10 @@ def test_a_library_that_is_older_than_its_sources_is_not_loaded(monkeypatch: pyt
     monkeypatch.setattr(library, "__file__", str(tmp_path / "library.py"))
     with pytest.raises(NoKernels, match=r"was built from older sources; `pip install -e \.` builds it anew"):
         library.library.__wrapped__()
+
+
+def test_a_library_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "_avx2.dev.so").write_bytes(b"cut off")
+    monkeypatch.setattr(library, "__file__", str(tmp_path / "library.py"))
+    with pytest.raises(NoKernels, match=r"avx512 wasn't built; avx2 can't be loaded: "):
+        library.library.__wrapped__()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import GenerationError
+from ..models.count import state_bytes
 from ..models.language_model import LanguageModel
 
 UNLIKELY = -1e9  # the score of beams that don't exist yet
@@ -44,6 +45,12 @@ class Hypothesis(NamedTuple):
 
     tokens: list[int]
     score: float
+
+
+def search_bytes(model: LanguageModel, beams: int, length: int) -> int:
+    """What the states of a search take at worst: those of its beams, of so many tokens each, and a copy while some of them go
+    on in others' places."""
+    return 2 * beams * state_bytes(model.config, length, model.embedding.weight.element_size())
 
 
 def beam_search(

@@ -11,13 +11,12 @@ from typing import Any
 import torch
 
 from ..errors import GenerationError
-from ..models.count import state_bytes
 from ..models.encoder_decoder import EncoderDecoder
 from ..models.language_model import LanguageModel
 from ..models.state import KeyValueState
 from ..tokens.tokenizer import Tokenizer
 from .answer import Answer
-from .beam import Hypothesis, beam_steps
+from .beam import Hypothesis, beam_steps, search_bytes
 from .generate import unwritable
 from .request import Delta, Request
 
@@ -128,9 +127,8 @@ class Searches:
         answer.finished = True
 
     def _bytes(self, answer: Answer) -> int:
-        """What a search's states take at worst: those of its beams, and a copy while some of them go on in others' places."""
+        """What a search's states take at worst."""
         request = answer.request
         assert request.beams is not None
         length = max(len(request.prompt), len(answer.read) + answer.writing.left)
-        a_value = self.model.embedding.weight.element_size()
-        return 2 * request.beams.beams * state_bytes(self.model.config, length, a_value)
+        return search_bytes(self.model, request.beams.beams, length)

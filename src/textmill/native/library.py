@@ -88,7 +88,11 @@ def library() -> Library:
         if built[0].stat().st_mtime < sources:  # its functions may be others
             reasons.append(f"{name} was built from older sources; `pip install -e .` builds it anew")
             continue
-        functions = ctypes.CDLL(str(built[0]))
+        try:
+            functions = ctypes.CDLL(str(built[0]))
+        except OSError as error:
+            reasons.append(f"{name} can't be loaded: {error}")
+            continue
         if not functions.textmill_runs_here():
             reasons.append(f"this processor hasn't {name}")
             continue

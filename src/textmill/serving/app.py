@@ -57,17 +57,14 @@ def create_app(
     errors.install(app)
     app.include_router(page.router)
 
-    def named(body: Body, told: Told | None = None) -> Served:
-        if body.model not in models:
-            raise ApiError(
-                404, f"there is no model {body.model:.100}; served are {', '.join(models)}", "model", "model_not_found"
-            )
-        if told is not None:
-            told.model = body.model
-            if told.said is not None:
-                own = ASKED & type(body).model_fields.keys()  # a body may have the others too, as keys that nobody knows
-                told.said.ask(*body.model_dump(include=own, exclude_none=True).values())
-        return models[body.model]
+    _tell(app, models, metrics)
+    _write(app, models, metrics)
+    _read(app, models)
+    return app
+
+
+def _tell(app: FastAPI, models: Mapping[str, Served], metrics: Metrics) -> None:
+    """What is told of the server and of its models."""
 
     @app.get("/health")
     def health() -> JSONResponse:
@@ -89,12 +86,16 @@ def create_app(
 
     @app.get("/v1/models/{name:path}")
     def get_model(name: str) -> dict[str, Any]:
-        return _card(named(Body(model=name)))
+        return _card(_named(models, Body(model=name)))
+
+
+def _write(app: FastAPI, models: Mapping[str, Served], metrics: Metrics) -> None:
+    """What models write."""
 
     @app.post("/v1/chat/completions")
     async def chat(body: ChatBody, request: Request) -> Response:
         told: Told = request.state.told
-        served, ignored = named(body, told), body.unknown()
+        served, ignored = _named(models, body, told), body.unknown()
         async with asyncio.timeout_at(told.ends):
             form, asked = await requests.of_chat(served, body, _salt(request))
         return await _answered(request, metrics, served.writer(), form, body, ignored, asked)
@@ -102,14 +103,18 @@ def create_app(
     @app.post("/v1/completions")
     async def complete(body: CompletionBody, request: Request) -> Response:
         told: Told = request.state.told
-        served, ignored = named(body, told), body.unknown()
+        served, ignored = _named(models, body, told), body.unknown()
         async with asyncio.timeout_at(told.ends):
             form, asked = await requests.of_completion(served, body, _salt(request))
         return await _answered(request, metrics, served.writer(), form, body, ignored, asked)
 
+
+def _read(app: FastAPI, models: Mapping[str, Served]) -> None:
+    """What models say of whole texts."""
+
     async def read(body: Body, request: Request, answer: readings.Answer) -> Response:
         told: Told = request.state.told
-        served, ignored = named(body, told), body.unknown()
+        served, ignored = _named(models, body, told), body.unknown()
         async with asyncio.timeout_at(told.ends):
             content, told.read = await _unless_left(request, answer(served, body))
         written = await asyncio.to_thread(readings.written, content)
@@ -133,7 +138,17 @@ def create_app(
             body.model = labelling.only_moderator(models)
         return await read(body, request, labelling.moderated)
 
-    return app
+
+def _named(models: Mapping[str, Served], body: Body, told: Told | None = None) -> Served:
+    """The model that a request names, which is noted, and where texts are logged what it asks. Raises ApiError."""
+    if body.model not in models:
+        raise ApiError(404, f"there is no model {body.model:.100}; served are {', '.join(models)}", "model", "model_not_found")
+    if told is not None:
+        told.model = body.model
+        if told.said is not None:
+            own = ASKED & type(body).model_fields.keys()  # a body may have the others too, as keys that nobody knows
+            told.said.ask(*body.model_dump(include=own, exclude_none=True).values())
+    return models[body.model]
 
 
 async def _answered(
