@@ -32,6 +32,7 @@ from .speculation import LONGEST, Speculation
 
 ROWS, QUEUE = 16, 64  # answers at once, and those that may wait
 LEAST_CHUNK, MOST_CHUNK = 16, 512  # tokens of a prompt that are read in one tick
+BESIDE = 1.8  # less than 2: so the longest wait for a token stays under three times the shortest
 
 
 class EngineFull(GenerationError):
@@ -149,8 +150,8 @@ class Engine:
         return True
 
     def _next_chunk(self) -> list[int]:
-        """The tokens of a prompt that are read in this pass: while someone waits for the next token, as many as take no longer
-        than one token of each answer."""
+        """The tokens of a prompt that are read in this pass: while someone waits for the next token, as many as take `BESIDE`
+        times as long as one token of each answer."""
         if self.reading is None and self.waiting and self.free_rows:
             answer = self.waiting.popleft()
             try:
@@ -161,7 +162,8 @@ class Engine:
             return []
         cost, most = self._speculation.cost, MOST_CHUNK
         if self.decoding:
-            most = int(cost.base / cost.per_token) + len(self.decoding) if cost.per_token else LEAST_CHUNK
+            alone = cost.base / cost.per_token + len(self.decoding) if cost.per_token else 0.0
+            most = int(BESIDE * alone)
         begin, text = self.reading.length, self.reading.read
         end = min(begin + min(max(most, LEAST_CHUNK), MOST_CHUNK), len(text))
         if not self.slots.keeps_past:  # such a state can be remembered only where a block ends
