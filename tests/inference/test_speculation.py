@@ -2,6 +2,9 @@
 
 import pytest
 
+from textmill.inference.engine import Engine
+from textmill.inference.request import Request
+from textmill.inference.sampling import Sampling
 from textmill.inference.speculation import LONGEST, Guesser, Luck, PassCost
 
 
@@ -58,3 +61,20 @@ def test_as_many_guesses_as_pay(base: float, per_token: float, rows: int, luck: 
         cost.measure(tokens % 7 + 1, base + per_token * (tokens % 7 + 1))
     assert cost.worth(rows, luck) == expected
     assert cost.worth(rows, luck, guessing=1.0) == 0  # a draft model that is slower than the pass
+
+
+def test_nothing_is_guessed_while_a_prompt_is_read(make_decoder, tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token of a prompt is of use for certain: someone waits for the first token."""
+    monkeypatch.setattr(PassCost, "worth", lambda self, rows, luck, guessing=0.0: 5)
+    monkeypatch.setattr(Guesser, "guess", lambda self, tokens, most: [7] * most)
+    engine = Engine(make_decoder(vocabulary_size=tokenizer.vocabulary_size), tokenizer)
+    writing = engine.submit(Request((5, 6), Sampling(temperature=0), max_tokens=40))
+    engine.tick()
+    monkeypatch.setattr("textmill.inference.engine.MOST_CHUNK", 16)
+    reading, tried = engine.submit(Request(tuple([5] * 40), max_tokens=2)), list[int]()
+    for _ in range(4):
+        before = len(writing.writing.tokens), writing.guesser.wrong + writing.guesser.right
+        engine.tick()
+        tried.append(writing.guesser.wrong + writing.guesser.right - before[1])
+        assert tried[-1] or len(writing.writing.tokens) == before[0] + 1
+    assert tried[:3] == [0, 0, 0] and tried[3] > 0 and reading.deltas

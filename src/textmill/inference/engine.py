@@ -135,10 +135,11 @@ class Engine:
         if self.idle:
             return False
         began = time.perf_counter()
-        answers, guesses = list(self.decoding), self._guesses()
+        chunk, answers = self._next_chunk(), list(self.decoding)
+        # A token of a prompt is of use for certain, a guess perhaps: so nothing is guessed while a prompt is read.
+        guesses: list[list[int]] = [[] for _ in answers] if chunk else self._guesses()
         tokens = [[answer.read[-1], *guessed] for answer, guessed in zip(answers, guesses)]
         groups = self.passes.grouped([answer.length for answer in answers], tokens)
-        chunk = self._next_chunk()
         if chunk:
             assert self.reading is not None
             groups.append(Group(len(answers), [self.reading.length], [chunk]))
