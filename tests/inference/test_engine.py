@@ -142,6 +142,20 @@ def test_a_draft_model_leaves_the_answer_as_it_is(
         assert all(len(read) <= 3 * draft.window for read in draft._read)
 
 
+def test_a_draft_model_that_fails_guesses_no_more(make_decoder, tokenizer, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(PassCost, "worth", lambda self, rows, luck, guessing=0.0: 4)
+    monkeypatch.setattr(Guesser, "guess", lambda self, tokens, most: [])
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size)
+    engine = Engine(model, tokenizer, draft=(draft := DraftModel(make_decoder(vocabulary_size=600), tokenizer, tokenizer, 16)))
+    answer = engine.submit(Request((5, 6), GREEDY, max_tokens=20))
+    for _ in range(3):
+        engine.tick()
+    monkeypatch.setattr(draft.model, "hidden", None)
+    run(engine)
+    assert answer.error is None and len(answer.writing.tokens) == 20
+    assert [record.message for record in caplog.records] == ["the draft model failed, and guesses no more"]
+
+
 def test_a_draft_model_that_cant_be_one(make_decoder, make_recurrent, tokenizer, texts: list[str]) -> None:
     other = train_tokenizer(TokenizerSettings(vocabulary_size=300), texts)
     with pytest.raises(GenerationError, match="tokenizer is another"):

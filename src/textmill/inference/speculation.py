@@ -6,10 +6,12 @@ the answer is that of plain decoding (Leviathan et al. 2023 accept by other numb
 are made follows from what a token more in a pass costs here, and from how often guesses were right: perhaps none.
 """
 
+import logging
 from collections.abc import Sequence
 
 from .draft_model import DraftModel
 
+LOG = logging.getLogger(__name__)
 LONGEST = 8  # tokens that are guessed for one answer in one pass
 GRAMS = (4, 3, 2)  # how many tokens must have stood before, the most first
 HOPE = 0.5  # the share of right guesses that an answer begins with, and that it slowly returns to while none are made
@@ -140,4 +142,9 @@ class Speculation:
             wanted.append(max(drafting, 0))
         if self.draft is None or not any(wanted):
             return found
-        return [guess or drafted for guess, drafted in zip(found, self.draft.guess(texts, wanted))]
+        try:
+            return [guess or drafted for guess, drafted in zip(found, self.draft.guess(texts, wanted))]
+        except Exception:  # answers don't need it
+            LOG.exception("the draft model failed, and guesses no more")
+            self.draft = None
+            return found
