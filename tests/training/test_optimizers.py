@@ -1,9 +1,12 @@
 """Muon orthogonalises, both optimizers learn a known pattern, and their state survives a round trip to the bit."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from textmill.training.optimizers import Optimizer, orthogonalise
+from textmill.training.optimizers import ADAM_BETAS, ADAM_EPSILON, Optimizer, orthogonalise
 from textmill.training.settings import TrainSettings
 
 
@@ -85,3 +88,32 @@ def test_l1_draws_to_exactly_zero_and_leaves_the_norms(make_decoder) -> None:
             expected = before[name].sign() * (before[name].abs() - 0.1).clamp_min(0)
             torch.testing.assert_close(parameter.detach(), expected)
             assert (parameter == 0).sum() > 0.1 * parameter.numel()
+
+
+def test_adamw_is_torchs_own_to_the_bit(make_decoder) -> None:
+    model, peer = make_decoder(), make_decoder()
+    model.initialise(0)
+    peer.initialise(0)
+    settings = TrainSettings(steps=1, optimizer="adamw", matrix_learning_rate=0.01, weight_decay=0.1)
+    optimizer = Optimizer(model, settings)
+    groups = [{"params": [peer.get_parameter(name)], "lr": other.peak / 2, "weight_decay": other.weight_decay}
+              for name, other in optimizer.others.items()]  # fmt: skip
+    theirs = torch.optim.AdamW(groups, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=True)
+    inputs = torch.arange(60).remainder(7).view(2, 30)
+    for step in range(5):
+        for each in (model, peer):
+            each(inputs[:, :-1], inputs[:, 1:]).backward()
+        optimizer.step(step, rate=0.5)
+        theirs.step()
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), peer.parameters()))
+
+
+def test_training_doesnt_load_torchs_compiler() -> None:
+    """It takes longer to load than many a model to learn something."""
+    program = (
+        "import sys, torch; from textmill.training.optimizers import Optimizer; from textmill.training.settings import TrainSettings;"
+        "model = torch.nn.Linear(8, 8); optimizer = Optimizer(model, TrainSettings(steps=1)); model(torch.ones(8)).sum().backward();"
+        "optimizer.step(0, 1.0); torch.nn.utils.get_total_norm([model.weight]);"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

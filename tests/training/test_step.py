@@ -83,8 +83,7 @@ def test_clipping_bounds_the_gradient_of_the_whole_batch(make_decoder, data, mic
         before = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
         rates = {"matrix_learning_rate": 1e6, "embedding_learning_rate": 1e6, "weight_decay": 0}
         optimizer = Optimizer(model, TrainSettings(steps=1, optimizer="adamw", clip_norm=limit, **rates))
-        for group in optimizer.adamw.param_groups:
-            group["eps"] = 1e6
+        optimizer.adamw.epsilon = 1e6
         result = run_step(model, optimizer, CausalObjective(), loader.batch(0), None, kernels, 0, rate=1.0)
         after = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
         assert result.clipped == (limit == 0.5) and result.gradient_norm > 0.5

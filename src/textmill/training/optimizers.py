@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.count import is_matrix
+from .adamw import AdamW, AdamWParameter
 from .settings import TrainSettings
 
 # Five steps that push every singular value towards 1 (Amsel et al. 2025, "The Polar Express").
@@ -67,27 +68,26 @@ class Optimizer:
             for shape, names in by_shape.items()
         ]
         by_muon = {name for stack in self.stacks for name in stack.names}
-        self.others = {name: parameter for name, parameter in parameters.items() if name not in by_muon}
         embedding_decay = settings.embedding_weight_decay
         decays = {
             "matrix": settings.weight_decay,
             "embedding": settings.weight_decay if embedding_decay is None else embedding_decay,
             "norm": settings.norm_weight_decay,
         }
-        groups = []
-        for name, parameter in self.others.items():
+        self.others: dict[str, AdamWParameter] = {}
+        for name, parameter in parameters.items():
+            if name in by_muon:
+                continue
             kind = "matrix" if name in matrices else "norm" if parameter.dim() == 1 else "embedding"
             peak = self.matrix_learning_rate if kind == "matrix" else settings.embedding_learning_rate
-            groups.append({"params": [parameter], "lr": peak, "peak": peak, "weight_decay": decays[kind]})
-        self.adamw = torch.optim.AdamW(groups, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=True)
+            self.others[name] = AdamWParameter(parameter, peak, decays[kind])
+        self.adamw = AdamW(self.others.values(), ADAM_BETAS, ADAM_EPSILON)
 
     def step(self, step: int, rate: float) -> None:
         """One update. `step` counts from 0; `rate` is the schedule's factor."""
-        for group in self.adamw.param_groups:
-            group["lr"] = group["peak"] * rate
-        self.adamw.step()
-        for group in self.adamw.param_groups:
-            self._shrink(group["params"], group["lr"])
+        self.adamw.step(rate)
+        for other in self.others.values():
+            self._shrink([other.parameter], other.peak * rate)
         warm = min(1.0, step / MOMENTUM_STEPS)
         momentum = MOMENTUM_START + (MOMENTUM_END - MOMENTUM_START) * warm
         for stack in self.stacks:
@@ -115,7 +115,8 @@ class Optimizer:
 
     def parameters(self) -> list[nn.Parameter]:
         """All that is optimised."""
-        return [*self.others.values(), *(parameter for stack in self.stacks for parameter in stack.parameters)]
+        of_muon = (parameter for stack in self.stacks for parameter in stack.parameters)
+        return [*(other.parameter for other in self.others.values()), *of_muon]
 
     def zero_gradients(self) -> None:
         """Forget the gradients."""
@@ -128,8 +129,8 @@ class Optimizer:
         for stack in self.stacks:
             for name, momentum in zip(stack.names, stack.momentum):
                 tensors[f"muon.momentum.{name}"] = momentum
-        for name, parameter in self.others.items():
-            for key, value in self.adamw.state[parameter].items():
+        for name, other in self.others.items():
+            for key, value in other.state.items():
                 tensors[f"adamw.{key}.{name}"] = value
         return tensors
 
@@ -137,10 +138,10 @@ class Optimizer:
         """Take back what `state` gave."""
         for stack in self.stacks:
             stack.momentum.copy_(torch.stack([tensors[f"muon.momentum.{name}"] for name in stack.names]))
-        for name, parameter in self.others.items():
+        for name, other in self.others.items():
             keys = ("step", "exp_avg", "exp_avg_sq")
             found = {key: tensors.get(f"adamw.{key}.{name}") for key in keys}
             if found["step"] is not None:  # absent before the first step
-                self.adamw.state[parameter] = {
-                    key: value.to(parameter.device, copy=True) for key, value in found.items() if value is not None
+                other.state = {
+                    key: value.to(other.parameter.device, copy=True) for key, value in found.items() if value is not None
                 }
