@@ -1,5 +1,5 @@
-"""nanoGPT as the peer of `time_to_loss.py`: its own train.py as a whole command, on tokens that both read, and its checkpoint as
-a model that our evaluator scores.
+"""nanoGPT as the peer of `time_to_loss.py`: its own train.py as a whole command, on tokens that both read, and its checkpoint
+as a model that our evaluator scores.
 
 Its model is GPT-2's layout without biases, which our decoder can spell, so both are scored by the same code.
 """

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nanogpt
 import numpy as np
 import torch
 
+import nanogpt
 from textmill.corpus.document import Document
 from textmill.corpus.split import split_of
 from textmill.corpus.store import read_corpus
@@ -123,11 +123,11 @@ class Bench:
         place = self.folder / "nanogpt"
         if not (place / "result.json").exists():
             place.mkdir(exist_ok=True)
-            result = nanogpt.train(checkout, place, (self.train, self.validation), self.vocabulary, self.task.flags)
-            model = nanogpt.load(place)
-            parameters = sum(each.numel() for each in model.parameters())
-            write_json(place / "result.json", {"loss": self.loss(model), "parameters": parameters, **result})
-        return read_json(place / "result.json")
+            tokens = self.train, self.validation
+            write_json(place / "result.json", nanogpt.train(checkout, place, tokens, self.vocabulary, self.task.flags))
+        model = nanogpt.load(place)
+        parameters = sum(each.numel() for each in model.parameters())
+        return {**read_json(place / "result.json"), "loss": self.loss(model), "parameters": parameters}
 
     def ours(self, budget: str, seed: int) -> dict[str, Any]:
         """One of our runs."""
