@@ -8,6 +8,7 @@ import typer
 from ..errors import GenerationError
 from .app import app
 from .serve import name_of
+from .weights_option import Numbers, Weights, loaded
 
 
 @app.command()
@@ -16,18 +17,16 @@ def batch(
     requests: Annotated[Path, typer.Argument(help="Requests in OpenAI's batch format, one a line of JSON.")],
     out: Annotated[Path, typer.Argument(help="Where the answers go; what it answers already isn't asked again.")],
     rows: Annotated[int, typer.Option(min=1, help="Answers that are written at once.")] = 16,
+    weights: Weights = Numbers.FLOAT32,
 ) -> None:
     """Answer a file of requests (OpenAI's batch format); killed and started again, it goes on."""
-    from .. import load
-    from ..machine.device import best_device
     from ..serving import batch_file
     from ..serving.schema import MOST_CHOICES
     from ..serving.served import Served
 
     if out.exists() and requests.exists() and out.samefile(requests):
         raise GenerationError(f"{out} holds the requests; give the answers a file of their own")
-    folder = load(model)
-    folder.model.to(best_device())
+    folder = loaded(model, weights, to_write=True)
     waiting = 2 * rows  # so that no row is idle while an answer is written down
     served = Served(name_of(model), folder, 0, rows, waiting * MOST_CHOICES)
     try:

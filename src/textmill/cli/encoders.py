@@ -9,6 +9,7 @@ import typer
 from ..errors import GenerationError
 from .app import app
 from .models import standard_input
+from .weights_option import Numbers, Weights, loaded
 
 
 @app.command()
@@ -18,15 +19,13 @@ def fill(
     top: Annotated[
         int | None, typer.Option(min=1, help="How many guesses of an encoder to show for each mask; default: 5.")
     ] = None,
+    weights: Weights = Numbers.FLOAT32,
 ) -> None:
     """Let an encoder guess the masked words of a text, or an encoder–decoder what is missing from it."""
-    from .. import load
     from ..inference.fill import fill as guesses
     from ..inference.fill_spans import filled_spans
-    from ..machine.device import best_device
 
-    folder = load(model)
-    folder.model.to(best_device())
+    folder = loaded(model, weights)
     if folder.model.family == "encoder-decoder":
         if top is not None:
             raise GenerationError("--top is for encoders: an encoder-decoder writes one answer for each mask; leave it out")
@@ -46,19 +45,18 @@ def embed(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="Texts; - reads one a line from standard input.")],
     out: Annotated[Path | None, typer.Option(help="Write a .npy file, a row a text, instead of JSON lines.")] = None,
     similarity: Annotated[bool, typer.Option("--similarity", help="Print how alike the texts are, as cosines.")] = False,
+    weights: Weights = Numbers.FLOAT32,
 ) -> None:
     """Vectors of whole texts by an encoder, for search and comparison: JSON lines, a .npy file, or cosines."""
     import numpy as np
 
-    from .. import load
     from ..inference.embed import embed as vectors_of
-    from ..machine.device import best_device
 
     if out is not None and out.suffix != ".npy":
         raise GenerationError(f"--out {out}: vectors are written as .npy; write {out.with_suffix('.npy')}")
     given = [line for text in texts for line in (standard_input().splitlines() if text == "-" else [text])]
-    folder = load(model)
-    vectors = vectors_of(folder.model.to(best_device()), folder.tokenizer, given).numpy()
+    folder = loaded(model, weights)
+    vectors = vectors_of(folder.model, folder.tokenizer, given).numpy()
     if out is not None:
         np.save(out, vectors)
         print(f"{out}: {len(vectors):,} vectors of {vectors.shape[1]:,} numbers")

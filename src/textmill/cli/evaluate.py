@@ -8,6 +8,7 @@ import typer
 
 from .app import app
 from .models import Model
+from .weights_option import Numbers, loaded
 
 Format = Annotated[
     str | None, typer.Option(help="How the files are read: txt, md, jsonl or mediawiki; default: by their endings.")
@@ -29,6 +30,10 @@ def evaluate(
     against: Annotated[
         list[Path] | None, typer.Option(metavar="MODEL", help="Another model on the same text; may be given many times.")
     ] = None,
+    weights: Annotated[
+        Numbers,
+        typer.Option(help="Numbers that MODEL's weights are kept in; --against MODEL again shows what it costs."),
+    ] = Numbers.FLOAT32,
     train_text: Annotated[
         list[str] | None,
         typer.Option(metavar="TEXT", help="Text for an n-gram, the baseline, to learn from; may be given many times."),
@@ -46,23 +51,19 @@ def evaluate(
 ) -> None:
     """Bits per byte of a model on any text (of an encoder the hidden words that it guesses), with intervals, beside other
     models and baselines."""
-    from .. import load
     from ..errors import CorpusError
     from ..evaluation.side_by_side import evaluate_folders
     from ..evaluation.texts import read_texts, text_settings
     from ..formats.recognise import recognise
-    from ..machine.device import best_device
 
     if models := [text for text in texts if recognise(text).kind in ("model", "run")]:
         raise CorpusError(*(f"{each} is a model, not a text; put it beside the first by --against {each}" for each in models))
-    folders = [load(path) for path in [model, *(against or [])]]
+    folders = [loaded(model, weights), *(loaded(path) for path in against or [])]
     changes = {"format": format, "encoding": encoding, "text_field": text_field}
     of_model = folders[0].lineage.get("recipe", {}).get("corpus", {})
     settings = text_settings(texts, of_model, changes)
     training = text_settings(train_text, of_model, changes) if train_text else None
     found = read_texts(settings, maximum_bytes, cleaned=not raw)
-    for folder in folders:
-        folder.model.to(best_device())
     judged = evaluate_folders(folders, found, training, ngram_order)
     if as_json:
         print(json.dumps(judged.to_dict(documents), ensure_ascii=False, indent=2))

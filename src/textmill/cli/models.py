@@ -9,6 +9,7 @@ import typer
 from ..errors import GenerationError
 from .app import app
 from .sampling_options import changed, with_sampling_options
+from .weights_option import Numbers, Weights, loaded
 
 if TYPE_CHECKING:
     from ..inference.sampling import Sampling
@@ -27,23 +28,21 @@ def generate(
     *,
     sampling: "Sampling",
     stop: Stop = None,
+    weights: Weights = Numbers.FLOAT32,
     beams: Annotated[int, typer.Option(min=1, help="Above 1: the likeliest whole answer that so many beams find.")] = 1,
 ) -> None:
     """Let a model write on from a prompt, streaming; an encoder–decoder writes what it makes of the text."""
-    from .. import load
     from ..inference.beam import BeamSearch
     from ..inference.chat import write
     from ..inference.generate import generate as write_on
     from ..inference.likeliest import likeliest
-    from ..machine.device import best_device
 
     given = [*changed(sampling), *(["--stop"] if stop else [])]
     if beams > 1 and given:
         raise GenerationError(
             f"--beams looks for the likeliest answer, so nothing is drawn or stopped at; leave out {', '.join(given)}"
         )
-    folder = load(model)
-    folder.model.to(best_device())
+    folder = loaded(model, weights, to_write=True)
     text = standard_input() if prompt == "-" else prompt
     beginning = "" if folder.model.family == "encoder-decoder" else text
     if beams > 1:
@@ -68,14 +67,12 @@ def chat(
     *,
     sampling: "Sampling",
     stop: Stop = None,
+    weights: Weights = Numbers.FLOAT32,
 ) -> None:
     """Converse with a model in its chat template, or write a text together with a base model; also over a pipe."""
-    from .. import load
     from ..inference.chat import Chat
-    from ..machine.device import best_device
 
-    folder = load(model)
-    folder.model.to(best_device())
+    folder = loaded(model, weights, to_write=True)
     Chat(folder.model, folder.tokenizer, sampling, max_tokens, stop, system).run()
 
 

@@ -8,6 +8,7 @@ import typer
 
 from ..errors import GenerationError
 from .app import app
+from .weights_option import Numbers, Weights, loaded
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -29,6 +30,7 @@ def serve(
     api_keys: Annotated[Path | None, typer.Option(help="A file with the keys that are let in, one a line.")] = None,
     rows: Annotated[int, typer.Option(min=1, help="Answers that are written at once.")] = 16,
     queue: Annotated[int, typer.Option(min=1, help="Answers that may wait; who comes after them is sent away (429).")] = 64,
+    weights: Weights = Numbers.FLOAT32,
     draft: Annotated[
         Path | None,
         typer.Option(help="A small decoder of the same tokens, which guesses; no answer changes by it."),
@@ -50,8 +52,6 @@ def serve(
     ] = False,
 ) -> None:
     """Serve models through OpenAI's API, to many users at once."""
-    from .. import load
-    from ..machine.device import best_device
     from ..serving.limits import Limits
     from ..serving.loading import loading
     from ..serving.server import listen, read_keys, run
@@ -68,12 +68,9 @@ def serve(
             name = name_of(path)
             if name in folders:
                 raise GenerationError(f"two models are called {name}; requests name them so, so rename one of their folders")
-            folders[name] = load(path)
-            folders[name].model.to(best_device())
-        guessing = load(draft) if draft is not None else None
-        if guessing is not None:
-            if not any(folder.model.writes for folder in folders.values()):
-                raise GenerationError(f"--draft {draft} guesses what is written, and none of these models writes; leave it out")
-            guessing.model.to(best_device())
+            folders[name] = loaded(path, weights, to_write=True)
+        guessing = loaded(draft) if draft is not None else None
+        if guessing is not None and not any(folder.model.writes for folder in folders.values()):
+            raise GenerationError(f"--draft {draft} guesses what is written, and none of these models writes; leave it out")
     limits = Limits(requests_per_minute, tokens_per_minute)
     run(listening, folders, keys, rows, queue, limits, deadline, patience, guessing, log_prompts)

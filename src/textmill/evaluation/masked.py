@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..corpus.document import Document
 from ..errors import ModelError
+from ..models.count import of_weights
 from ..models.encoder import Encoder
 from ..tokens.loader import IGNORED
 from ..tokens.tokenizer import Tokenizer
@@ -115,7 +116,7 @@ class EncoderScorer:
         self.room = model.config.context_length - len(tokenizer.prefix) - len(tokenizer.suffix)
         self.signature = {
             "scorer": "masked language model",
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            **of_weights(model),
             "tokenizer": tokenizer.hash,
             "vocabulary_size": tokenizer.vocabulary_size,
             "context": model.config.context_length,

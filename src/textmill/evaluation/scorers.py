@@ -19,6 +19,7 @@ import torch
 
 from ..corpus.document import Document
 from ..errors import CorpusError, ModelError
+from ..models.count import of_weights
 from ..models.ngram import NgramModel, take_bytes
 from ..tokens.loader import IGNORED
 from .words import count_words
@@ -224,7 +225,7 @@ class ModelScorer:
         self.name = name
         self.signature = {
             "scorer": "language model",
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            **of_weights(model),
             "tokenizer": tokenizer.hash,
             "vocabulary_size": tokenizer.vocabulary_size,
             "context": context,

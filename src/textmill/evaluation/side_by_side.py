@@ -63,8 +63,8 @@ def evaluate_folders(
     Raises ModelError where a folder is given twice or both kinds are, or for an order that no n-gram can have, CorpusError for
     the text.
     """
-    counts = Counter(folder.path.resolve() for folder in folders)
-    if twice := [path for path, count in counts.items() if count > 1]:
+    counts = Counter((folder.path.resolve(), folder.weights) for folder in folders)
+    if twice := [path for (path, _), count in counts.items() if count > 1]:
         raise ModelError(*(f"{path} is given twice; a model differs from itself by nothing" for path in twice))
     if others := [folder for folder in folders if folder.task is not None]:
         raise ModelError(
@@ -77,7 +77,9 @@ def evaluate_folders(
             f"{guess[0].path} is {guess[0].model.kind}, which has no bits per byte, and {other.path} is "
             f"{other.model.kind}, which guesses no hidden words; compare each with its own kind"
         )
-    names = system_names([folder.path for folder in folders])
+    paths = list(dict.fromkeys(folder.path for folder in folders))
+    of_paths = dict(zip(paths, system_names(paths), strict=True))
+    names = [of_paths[each.path] + (f" in {each.weights}" if each.weights != "float32" else "") for each in folders]
     scorers: list[Any]
     if guess:
         scorers = [

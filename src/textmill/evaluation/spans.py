@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..corpus.document import Document
+from ..models.count import of_weights
 from ..models.encoder_decoder import EncoderDecoder
 from ..tokens.pairs import pair_batch
 from ..tokens.spans import SpanCorruption, marked
@@ -36,7 +37,7 @@ class SpanScorer:
         self.room = model.config.context_length - len(tokenizer.prefix) - len(tokenizer.suffix)
         self.signature: dict[str, Any] = {
             "scorer": "span corruption",
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            **of_weights(model),
             "tokenizer": tokenizer.hash,
             "vocabulary_size": tokenizer.vocabulary_size,
             "context": model.config.context_length,

@@ -4,9 +4,10 @@
 and `textmill.json` with the model's lineage and the other files' hashes. Nothing is pickled.
 """
 
+import functools
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,23 @@ from torch import Tensor
 
 from ..errors import ModelError
 from ..files import atomic_folder, sha256_of_file, write_json, write_sealed
-from ..models.architectures import FAMILIES, build
+from ..models.architectures import FAMILIES, build_unset
 from ..models.config import ModelConfig
 from ..models.decoder import DecoderConfig
 from ..models.heads import TaskModel
 from ..models.language_model import LanguageModel
 from ..models.task import Task, body_config
+from ..native.library import NoKernels
+from ..native.matrices import install, shape_problems
+from ..native.packing import Format
+from ..native.probe import tried
 from ..tokens.tokenizer import Tokenizer
 from .layouts import Layout, layout_to_keep
 from .layouts.tasks import PREFIX as TASK_PREFIX
 from .layouts.tasks import PROBLEM_TYPES
-from .opened_folder import LINEAGE_FILE, open_model_folder
+from .opened_folder import LINEAGE_FILE, OpenedFolder, open_model_folder
+from .packed_weights import Say, kept_weights, make_weights
+from .recognise import find_model_folder
 from .weights import DTYPES, SHARD_BYTES, Advance, Stored, total_bytes, write_weights
 
 SAMPLING = {"do_sample": True, "temperature": 0.8, "top_p": 0.95}
@@ -40,6 +47,11 @@ class ModelFolder:
     tokenizer: Tokenizer
     lineage: dict[str, Any]
     task: Task | None = None
+
+    @property
+    def weights(self) -> Format:
+        """The numbers in which the model's layers keep their weights."""
+        return "float32" if self.model.packed is None else self.model.packed.format
 
 
 @dataclass(frozen=True)
@@ -104,22 +116,64 @@ def write_model_folder(
         write_lineage(folder, contents.lineage)
 
 
-def load_model_folder(path: str | Path) -> ModelFolder:
+def note(text: str) -> None:
+    """Say something to whoever sits before a terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def load_model_folder(path: str | Path, weights: Format | None = None, say: Say = note) -> ModelFolder:
     """Read a model folder, or the one in a run folder, tensor by tensor into float32. Raises ModelError, with all that is
-    wrong, where it can't be used."""
-    opened = open_model_folder(path)
+    wrong, where it can't be used.
+
+    With `weights`, its layers multiply by weights in this format, by the C++ kernels, which are for inference on a CPU alone:
+    in int8 and int4 those of every family (ModelError where there are no kernels), in float32 a decoder's where the kernels
+    read it whole, else torch's. `say` is told what a user should know of that.
+    """
+    folder = find_model_folder(path)
+    reasons = [] if weights is None else _without_kernels(weights)
+    kept = None if weights is None or reasons else kept_weights(folder, weights, say)
+    opened = open_model_folder(folder, None if kept is None else kept.hashes)
     tokenizer = load_tokenizer(opened.path, opened.config)
     _refuse_padded_ends(str(opened.path), opened.layout, tokenizer)
-    model, task = build(opened.config), None
-    weights = model.state_dict()
+    model, task = build_unset(opened.config), None
+    set_weights = model.state_dict()
     if opened.layout.task is not None:
         head = opened.layout.task.head(opened.config)
         task = Task(opened.layout.task, TaskModel(model, head).eval())
-        weights |= {TASK_PREFIX + name: tensor for name, tensor in head.state_dict().items()}
+        set_weights |= {TASK_PREFIX + name: tensor for name, tensor in head.state_dict().items()}
         model.writes = False
-    for name, tensor in opened.layout.from_stock(opened.stock_tensors(), opened.config):
-        weights[name].copy_(tensor)
+    if weights == "float32":
+        reasons = reasons or shape_problems(opened.config)
+        if reasons and isinstance(opened.config, DecoderConfig) and task is None:
+            say(f"read by torch: {'; '.join(reasons)}")
+    tensors = functools.partial(own_tensors, opened)
+    if weights is None or (weights == "float32" and (reasons or task is not None)):
+        for name, tensor in tensors():
+            set_weights[name].copy_(tensor)
+    else:
+        made = make_weights(folder, model, tensors, weights, opened.hashes, say) if kept is None else kept.parts
+        install(model, made, weights)
+        for name, part in made.items():
+            if name.startswith(TASK_PREFIX):
+                set_weights[name].copy_(part)
     return ModelFolder(opened.path, model.eval(), tokenizer, opened.lineage, task)
+
+
+def own_tensors(opened: OpenedFolder) -> Iterator[tuple[str, Tensor]]:
+    """A folder's tensors under our names, one after the other, as they are stored."""
+    return opened.layout.from_stock(opened.stock_tensors(), opened.config)
+
+
+def _without_kernels(weights: Format) -> list[str]:
+    """Why there are no kernels here. Raises ModelError where only they can multiply by weights of this format."""
+    try:
+        tried()
+    except NoKernels as error:
+        if weights != "float32":
+            advice = "leave --weights out, for float32 by torch"
+            raise ModelError(f"weights in {weights} are multiplied by the C++ kernels alone, and {error}; {advice}") from error
+        return [str(error)]
+    return []
 
 
 def load_tokenizer(folder: Path, config: ModelConfig) -> Tokenizer:

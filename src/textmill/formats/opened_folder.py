@@ -1,6 +1,6 @@
 """A model folder looked at before a weight is loaded: its shape, layout and lineage, and whether its files fit together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ LINEAGE_FILE = "textmill.json"
 @dataclass(frozen=True)
 class OpenedFolder:
     """A model folder whose files fit together, by their headers; no weight is loaded. `places`: the stored name of each tensor
-    of the layout."""
+    of the layout; `hashes`: the SHA-256 of its files, as textmill wrote them."""
 
     path: Path
     layout: Layout
@@ -29,6 +29,7 @@ class OpenedFolder:
     lineage: dict[str, Any]
     weights: Weights
     places: dict[str, str]
+    hashes: Mapping[str, str]
 
     @property
     def formats(self) -> set[str]:
@@ -40,23 +41,26 @@ class OpenedFolder:
         return stock_tensors(self.weights, self.places, self.layout, self.config)
 
 
-def open_model_folder(path: str | Path) -> OpenedFolder:
+def open_model_folder(path: str | Path, known: Mapping[str, str] | None = None) -> OpenedFolder:
     """The model folder that `path` names, or the one in a run folder, with its headers read and compared. Raises ModelError,
-    with all that is wrong, where it can't be used; also where a file has changed since textmill wrote it."""
+    with all that is wrong, where it can't be used; also where a file has changed since textmill wrote it. `known` are the
+    SHA-256 of files that needn't be read for it."""
     folder = find_model_folder(path)
     if (found := recognise(folder)).kind != "model":
         raise ModelError(_no_model(folder, found))
-    lineage = _read_lineage(folder)
+    lineage, hashes = _read_lineage(folder, known or {})
     path = folder / "config.json"
     layout, config = read_stock_config(read_foreign_json(path, ModelError), str(path))
     weights = open_weights(folder)
-    return OpenedFolder(folder, layout, config, lineage, weights, match_weights(folder, weights.tensors, layout, config))
+    places = match_weights(folder, weights.tensors, layout, config)
+    return OpenedFolder(folder, layout, config, lineage, weights, places, hashes)
 
 
-def _read_lineage(folder: Path) -> dict[str, Any]:
-    """What textmill.json says; empty where there is none. Raises ModelError for every file that has changed since."""
+def _read_lineage(folder: Path, known: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What textmill.json says, and the files' hashes; empty where there is none. Raises ModelError for every file that has
+    changed since."""
     if not (folder / LINEAGE_FILE).exists():
-        return {}
+        return {}, {}
     try:
         lineage = read_sealed(folder / LINEAGE_FILE)
     except RunError as error:
@@ -67,12 +71,12 @@ def _read_lineage(folder: Path) -> dict[str, Any]:
         problems = [
             f"{folder / name} is {'not as textmill wrote it' if (folder / name).is_file() else 'missing'}"
             for name, digest in hashes.items()
-            if not (folder / name).is_file() or sha256_of_file(folder / name) != digest
+            if not (folder / name).is_file() or (known.get(name) or sha256_of_file(folder / name)) != digest
         ]
     if problems:
         advice = f"fetch or make {folder} anew; if it was changed on purpose, delete its {LINEAGE_FILE}"
         raise ModelError(*(f"{problem}; {advice}" for problem in problems))
-    return lineage
+    return lineage, hashes
 
 
 def _no_model(path: Path, found: Recognised) -> str:

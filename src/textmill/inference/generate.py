@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from ..errors import GenerationError
 from ..models.encoder_decoder import EncoderDecoder
 from ..models.language_model import LanguageModel
-from ..models.state import GenerationState
 from ..tokens.tokenizer import Tokenizer
+from .passes import Row
 from .sampling import Sampling, pick
 from .writing import FinishReason, StopStrings, Writing
 
@@ -47,16 +46,17 @@ def generate(
     if isinstance(model, EncoderDecoder):
         source = tokenizer.encode_whole(prompt) if isinstance(prompt, str) else list(prompt)
         refuse_long_prompt(model, len(source), model.context_limit)
-        state: Any = model.encode(torch.tensor([source], device=model.device))
+        state = model.encode(torch.tensor([source], device=model.device))
         read, stream = [start_of_target(model, tokenizer)], tokenizer.decode_stream()
     else:
         read = tokenizer.encode_beginning(prompt) if isinstance(prompt, str) else list(prompt)
         refuse_long_prompt(model, len(read), model.context_limit)
-        state = model.new_state(rows=1)
+        state = None
         stream = tokenizer.decode_stream(continues=isinstance(prompt, str) and bool(prompt))
     room = None if model.context_limit is None else model.context_limit - len(read)
     writing = Writing(stream, stops, tokenizer.end_ids, max_tokens, room)
-    return _write_on(model, tokenizer, state, read, sampling or Sampling(), writing)
+    row = Row(model, len(read) + (max_tokens if room is None else min(room, max_tokens)), state)
+    return _write_on(row, tokenizer, read, sampling or Sampling(), writing)
 
 
 def refuse_long_prompt(model: LanguageModel, tokens: int, context: int | None) -> None:
@@ -100,27 +100,18 @@ def refuse_encoder(model: LanguageModel) -> None:
 
 
 @torch.inference_mode()
-def _write_on(
-    model: LanguageModel, tokenizer: Tokenizer, state: GenerationState, read: list[int], sampling: Sampling, writing: Writing
-) -> Iterator[Piece]:
-    forbidden = sorted(unwritable(model, tokenizer))
-    logits, finish_reason = _next_logits(model, read, state, forbidden), None
+def _write_on(row: Row, tokenizer: Tokenizer, read: list[int], sampling: Sampling, writing: Writing) -> Iterator[Piece]:
+    forbidden = sorted(unwritable(row.model, tokenizer))
+    unread, finish_reason = list(read), None
     while finish_reason is None:
+        logits = row.logits(unread)
+        logits[forbidden] = -torch.inf
         token = pick(logits, read, sampling, position=len(writing.tokens), written=writing.tokens)
         read.append(token)
+        unread = [token]
         shown, finish_reason = writing.push(token)
         if shown or finish_reason:
             yield Piece(shown, len(writing.tokens), finish_reason)
-        if finish_reason is None:
-            logits = _next_logits(model, [token], state, forbidden)
-
-
-def _next_logits(model: LanguageModel, tokens: list[int], state: GenerationState, forbidden: list[int]) -> torch.Tensor:
-    """Logits (V,) after the last of `tokens`, `forbidden` ones impossible; only that position passes through the head."""
-    hidden = model.hidden(torch.tensor([tokens], device=model.device), state=state)
-    logits = model.head(hidden[0, -1]).float().cpu()  # tokens are picked in float64, which not every device has
-    logits[forbidden] = -torch.inf
-    return logits
 
 
 def unwritable(model: LanguageModel, tokenizer: Tokenizer) -> set[int]:

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -11,12 +11,13 @@ from torch import Tensor
 from ..models.language_model import LanguageModel
 from ..models.packed import PackedState
 from ..models.slots import EncoderDecoderSlots, KeyValueSlots, Slots
-from ..native.decoder import NativeDecoder
+from ..native.decoder import NativeDecoder, problems
 from ..native.library import NoKernels
 
 # What a group more, and a padded token, cost in an attention's layer, in keys that are read of a row (measured on two cores).
 GROUP_COST, TOKEN_COST = 300, 500
 MOST_ROWS = 32  # of a group
+PIECE = 512  # tokens that the kernels read at once, which bounds what they keep meanwhile
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def grouped(lengths: Sequence[int], tokens: Sequence[Sequence[int]], slots: Slot
 class Passes:
     """Passes of one model over the rows of `slots`: by the C++ kernels where they can read it, else by torch.
 
-    `memory`: bytes that the kernels' copy of the weights may take; where they don't read the model, `why_not` tells.
+    `memory`: bytes that the kernels' copy of the weights may take, where the model's own aren't packed; where they don't read
+    the model, `why_not` tells.
     """
 
     def __init__(self, model: LanguageModel, slots: Slots, memory: int):
@@ -72,7 +74,7 @@ class Passes:
         self.why_not = ""
         weights = 4 * sum(parameter.numel() for parameter in model.parameters())
         try:
-            if weights > memory:
+            if model.packed is None and weights > memory:
                 raise NoKernels(f"the weights once more take {weights:,} bytes, and there are {memory:,} for them")
             self.native = NativeDecoder(model, slots, "float32", torch.get_num_threads())
         except NoKernels as error:
@@ -81,7 +83,9 @@ class Passes:
     @property
     def by(self) -> str:
         """What reads the model, in words."""
-        return f"torch ({self.why_not})" if self.native is None else f"C++ kernels for {self.native.instruction_set}"
+        if self.native is None:
+            return f"torch ({self.why_not})"
+        return f"C++ kernels for {self.native.instruction_set}, weights in {self.native.format}"
 
     def grouped(self, lengths: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Group]:
         """Rows 0, 1, … that have read `lengths` tokens and read `tokens` now, in as many groups as cost least."""
@@ -125,6 +129,31 @@ class Passes:
             return self.model.hidden(group.inputs().to(self.model.device), state=state)
         except Exception as error:  # such as too little memory: the next requests may be smaller
             return error
+
+
+class Row:
+    """One text that a model reads on and on, up to `length` tokens: by the kernels where they read its packed weights, else by
+    torch, from `state` on."""
+
+    def __init__(self, model: LanguageModel, length: int, state: Any = None):
+        self.model, self.read = model, 0
+        self.native: NativeDecoder | None = None
+        if model.packed is not None and not problems(model):
+            self.native = NativeDecoder(model, model.new_slots(1, length), model.packed.format, model.packed.pool.threads)
+        else:
+            self.state = model.new_state(rows=1) if state is None else state
+
+    def logits(self, tokens: Sequence[int]) -> Tensor:
+        """Those after the last of the next `tokens`, (V,) float32 on the CPU; only that place passes through the head."""
+        inputs = torch.tensor(tokens)
+        if self.native is None:
+            hidden = self.model.hidden(inputs[None].to(self.model.device), state=self.state)
+            return self.model.head(hidden[0, -1]).float().cpu()  # tokens are picked in float64, which not every device has
+        for piece in inputs.split(PIECE):
+            places = torch.arange(self.read, self.read + len(piece))
+            hidden = self.native.hidden(piece, torch.zeros_like(places), places)
+            self.read += len(piece)
+        return self.native.logits(hidden[-1:])[0]
 
 
 def _packs(slots: Slots) -> TypeGuard[KeyValueSlots]:

@@ -118,6 +118,12 @@ def build(config: ModelConfig) -> LanguageModel:
     return FAMILIES[type(config)](config)
 
 
+def build_unset(config: ModelConfig) -> LanguageModel:
+    """The same, for weights that are known: none is set at random, and memory that nobody has written to isn't taken."""
+    with _Unset():
+        return build(config)
+
+
 def build_empty(config: ModelConfig) -> LanguageModel:
     """The same without memory for its weights, to be counted or looked at."""
     with torch.device("meta"), _Unset():
@@ -125,8 +131,8 @@ def build_empty(config: ModelConfig) -> LanguageModel:
 
 
 class _Unset(TorchFunctionMode):
-    """Lets torch set no weight at random: without memory there is nothing to set, and to do so torch loads its compiler,
-    which takes two seconds."""
+    """Lets torch set no weight at random: of weights that are known it would be for nothing, and without memory torch loads
+    its compiler for it, which takes two seconds."""
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         if getattr(function, "__module__", None) == "torch.nn.init":

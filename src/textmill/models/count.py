@@ -7,6 +7,9 @@ own counter, against which tests/models/test_count.py checks these formulas on t
 import dataclasses
 import functools
 from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
 
 from ..tokens.spans import MEAN_LENGTH
 from .architectures import build_empty
@@ -103,6 +106,14 @@ def _parameters(config: ModelConfig) -> tuple[int, int, int, int]:
     head = 0 if model.head is None else model.head.weight.numel()
     inside = sum(size for name, size in matrices.items() if name.startswith("head."))
     return sum(p.numel() for p in model.parameters()), embedding, sum(matrices.values()) + head, head + inside
+
+
+def of_weights(model: nn.Module) -> dict[str, Any]:
+    """What a score says of the weights that it was made with: how many there are and, of packed ones, in which numbers."""
+    packed = getattr(model, "packed", None)
+    if packed is None:
+        return {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+    return {"parameters": count(model.config).parameters, "weights": packed.format}  # type: ignore[arg-type]
 
 
 def is_matrix(name: str) -> bool:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import Attention
-from .loss import PLAIN, LossTerms, cross_entropy_sum, token_cross_entropy
+from .loss import PLAIN, LossTerms, cross_entropy_sum, logits_cross_entropy, token_cross_entropy
 
 
 class LanguageModel(nn.Module):
@@ -17,6 +17,7 @@ class LanguageModel(nn.Module):
     writes: bool = True  # whether it goes on with a text; the body of a model that is made for a task doesn't
     config: Any  # a ModelConfig, of the family's own class
     embedding: nn.Embedding
+    packed: Any = None  # what its linear layers multiply by, where that isn't torch's own weights (native/matrices.py)
     head: Any  # hidden states -> logits; its `weight` is (V, D), its `bias` (V,) or None. None where an encoder has no head
 
     def initialise(self, seed: int) -> None:
@@ -103,5 +104,7 @@ class LanguageModel(nn.Module):
 
     def nats_of(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """-log p of each target, (B, T) in nats, without a gradient, 0 where it is -100; of hidden states (B, T, D)."""
-        rows = hidden.flatten(0, 1), self.head.weight, targets.flatten()
-        return token_cross_entropy(*rows, self.head.bias).view_as(targets)
+        rows, flat = hidden.flatten(0, 1), targets.flatten()
+        if self.packed is not None:
+            return logits_cross_entropy(self.head, rows, flat, self.config.vocabulary_size).view_as(targets)
+        return token_cross_entropy(rows, self.head.weight, flat, self.head.bias).view_as(targets)

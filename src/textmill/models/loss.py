@@ -3,6 +3,7 @@
 For 4,096 tokens and a vocabulary of 32,768 the logits alone are 512 MB; here a chunk of them is LOGIT_BYTES at most.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +23,21 @@ def _chunks(rows: int, vocabulary: int) -> list[slice]:
 def token_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> Tensor:
     """Nats of each target, without a gradient: hidden (N, D), weight (V, D), targets (N,), bias (V,) -> (N,), 0 where
     ignored."""
+
+    def logits(rows: Tensor) -> Tensor:
+        found = (rows @ weight.to(rows.dtype).T).float()
+        return found if bias is None else found.add_(bias)
+
+    return logits_cross_entropy(logits, hidden, targets, len(weight))
+
+
+def logits_cross_entropy(logits: Callable[[Tensor], Tensor], hidden: Tensor, targets: Tensor, vocabulary: int) -> Tensor:
+    """The same for any way to `logits` (N, V) of hidden states (N, D)."""
     nats = torch.zeros(targets.shape, dtype=torch.float32, device=hidden.device)
     with torch.no_grad():
-        for rows in _chunks(len(targets), len(weight)):
-            logits = (hidden[rows] @ weight.to(hidden.dtype).T).float()
-            if bias is not None:
-                logits += bias
-            nats[rows] = torch.nn.functional.cross_entropy(logits, targets[rows], ignore_index=IGNORED, reduction="none")
+        for rows in _chunks(len(targets), vocabulary):
+            of_rows = logits(hidden[rows])
+            nats[rows] = torch.nn.functional.cross_entropy(of_rows, targets[rows], ignore_index=IGNORED, reduction="none")
     return nats
 
 

@@ -4,7 +4,6 @@ Each token's numbers are made in one order, whatever is read beside it, so they 
 """
 
 import ctypes
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +15,8 @@ from ..models.language_model import LanguageModel
 from ..models.positions import alibi_slopes
 from ..models.slots import KeyValueSlots, Slots
 from .library import DecoderStruct, LayerStruct, LinearStruct, NoKernels, NormStruct, Pool, TokensStruct, library
-from .packing import GROUP, LANES, Format, pack, product
+from .matrices import INTERLEAVED, JOINED, PackedWeights, packed_matrices, shape_problems
+from .packing import LANES, Format, product
 from .probe import tried
 
 ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
@@ -24,34 +24,26 @@ ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
 
 def problems(model: nn.Module) -> list[str]:
     """Why a model can't be read by the kernels; none where it can."""
-    if not isinstance(model, Decoder):
-        return ["the kernels read whole decoders alone"]
-    config, found = model.config, []
-    for name, value in (
-        ("width", config.width),
-        ("feed_forward_width", config.feed_forward_width),
-        ("heads · head_dim", config.heads * config.head_dim),
-    ):
-        if value % GROUP:
-            found.append(f"{name} must be a multiple of {GROUP} for the kernels, found {value}")
-    if config.head_dim % LANES or config.head_dim > LANES * LANES:
-        found.append(f"head_dim must be a multiple of {LANES} up to {LANES * LANES} for the kernels, found {config.head_dim}")
-    if model.embedding.weight.device.type != "cpu" or model.embedding.weight.dtype != torch.float32:
+    found = shape_problems(getattr(model, "config", None))
+    if not found and isinstance(model, Decoder):
         weight = model.embedding.weight
-        found.append(f"the kernels read float32 weights on a CPU, found {weight.dtype} on {weight.device.type}")
+        if weight.device.type != "cpu" or weight.dtype != torch.float32:
+            found.append(f"the kernels read float32 weights on a CPU, found {weight.dtype} on {weight.device.type}")
     return found
 
 
 class NativeDecoder:
-    """A decoder over `slots`, with its weights packed in `format`, by `threads` threads. Raises NoKernels where it can't be."""
+    """A decoder over `slots`, with its weights packed in `format`, by `threads` threads; one whose weights are packed already
+    keeps its own format and threads. Raises NoKernels where it can't be."""
 
     def __init__(self, model: LanguageModel, slots: Slots, format: Format, threads: int):
         if why := problems(model):
             raise NoKernels(*why)
         assert isinstance(model, Decoder) and isinstance(slots, KeyValueSlots)
-        self.model, self.slots, self.format = model, slots, format
         self.instruction_set = tried()
-        self._pool, self._kept = Pool(threads), list[object]()
+        packed = model.packed or PackedWeights(format, packed_matrices(model, format), Pool(threads))
+        self.model, self.slots, self.format = model, slots, packed.format
+        self._pool, self._matrices, self._kept = packed.pool, packed.matrices, list[object]()
         config = model.config
         self._layers = (LayerStruct * config.layers)()
         for number, block in enumerate(model.blocks):
@@ -62,7 +54,6 @@ class NativeDecoder:
             *(ACTIVATIONS.index(config.activation), config.gated, config.post_norm, config.layers),
             *(self._layers, self._norm(model.norm), self._pointer(slopes)),
         )
-        self._head = pack(model.head.weight, model.head.bias, format)
 
     @torch.inference_mode()
     def hidden(self, inputs: Tensor, rows: Tensor, places: Tensor) -> Tensor:
@@ -91,32 +82,23 @@ class NativeDecoder:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (N, D) -> (N, V)."""
-        return product(self._pool, self._head, hidden)
+        return product(self._pool, self._matrices["head"], hidden)
 
     def _fill(self, layer: LayerStruct, number: int, block: Any) -> None:
-        attention, feed_forward, config = block.attention, block.feed_forward, self.model.config
+        attention, config = block.attention, self.model.config
         layer.attention_norm, layer.feed_forward_norm = self._norm(block.attention_norm), self._norm(block.feed_forward_norm)
         layer.query_norm, layer.key_norm = self._norm(attention.query_norm), self._norm(attention.key_norm)
-        layer.query_key_value = self._linear([attention.query, attention.key, attention.value])
-        layer.output, layer.down = self._linear([attention.output]), self._linear([feed_forward.down])
-        gated = [] if feed_forward.gate is None else [feed_forward.gate]
-        layer.up = self._linear([*gated, feed_forward.up], interleaved=bool(gated))
+        up = INTERLEAVED if config.gated else "up"
+        layer.query_key_value = self._linear(f"blocks.{number}.attention.{JOINED}")
+        layer.output = self._linear(f"blocks.{number}.attention.output")
+        layer.up = self._linear(f"blocks.{number}.feed_forward.{up}")
+        layer.down = self._linear(f"blocks.{number}.feed_forward.down")
         layer.keys, layer.values = self.slots.keys[number].data_ptr(), self.slots.values[number].data_ptr()
         layer.window = config.window(number)
         layer.rotation = int(bool(layer.window))
 
-    def _linear(self, modules: Sequence[nn.Linear], interleaved: bool = False) -> LinearStruct:
-        """Several matrices as one, below each other, or `interleaved` by blocks."""
-
-        def joined(parts: list[Tensor]) -> Tensor:
-            if not interleaved:
-                return torch.cat(parts)
-            return torch.stack([part.unflatten(0, (-1, LANES)) for part in parts], dim=1).flatten(0, 2)
-
-        biases = [module.bias.detach() for module in modules if module.bias is not None]
-        packed = pack(joined([module.weight.detach() for module in modules]), joined(biases) if biases else None, self.format)
-        self._kept.append(packed)
-        return packed.struct()
+    def _linear(self, matrix: str) -> LinearStruct:
+        return self._matrices[matrix].struct()
 
     def _norm(self, norm: Any) -> NormStruct:
         if isinstance(norm, nn.Identity):
