@@ -156,6 +156,8 @@ def show(name: str, found: Mapping[str, Any]) -> None:
 def measured(model: str, name: str, words: argparse.Namespace, only: set[str], trained: Path | None) -> dict[str, Any]:
     """All that is asked for of one model."""
     files = models.files_for_llama_cpp(model, name, Path(words.keep), words.peer_python)
+    for format in OURS:  # whose packed weights are made here, so that those who are measured only map them
+        load(model, weights=format)
     turns, resident = speeds(model, files, words, only - {"quality"})
     batch_pairs = [turns.batch_pair(name) for name in PAIRS] if "batch" in only else []
     found = {

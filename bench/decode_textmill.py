@@ -18,8 +18,8 @@ class Textmill:
 
     def __init__(self, folder: str, format: str, threads: int, length: int, rows: int):
         torch.set_num_threads(threads)
-        self.model = load(folder).model
-        self.native = NativeDecoder(self.model, self.model.new_slots(rows, length), format, threads)
+        model = load(folder, weights=format).model
+        self.native = NativeDecoder(model, model.new_slots(rows, length), format, threads)
 
     def read(self, tokens: list[int], rows: list[int], places: list[int], last: int) -> torch.Tensor:
         """Tokens at their places of their rows; the logits behind the `last` of them."""
