@@ -206,3 +206,18 @@ def test_what_a_family_has_not_is_refused_all_together() -> None:
     assert len(error.value.problems) == 2
     shuffled = {"steps": 1, "plan": "blocks", "batch_schedule": [[0.5, 4]], "context_schedule": [[0.5, 128]]}
     check_recipe({"corpus": {"source": "a"}, "model": {"architecture": "lstm"}, "train": shuffled}, "r.toml")
+
+
+def test_what_is_left_open_of_the_size_is_chosen_by_the_time(tmp_path: Path) -> None:
+    def sizes(time: dict, **model: object) -> tuple:
+        recipe = check_recipe({"corpus": {"source": "a"}, "model": model, "train": time}, "recipe.toml")
+        (tmp_path / "again.toml").write_text(recipe.to_toml())
+        longer = load_recipe(tmp_path / "again.toml", ["train.time=9h"])  # as a run folder's own recipe is prolonged
+        assert (longer.model, longer.evaluate) == (recipe.model, recipe.evaluate)
+        return recipe.model.preset, recipe.model.context_length, recipe.evaluate.maximum_bytes
+
+    assert sizes({"time": "10s"}) == ("1m", 64, 64_000)
+    assert sizes({"time": "60s"}, context_length=128) == ("1m", 128, 240_000)
+    assert sizes({"time": "5m"}) == ("3m", 256, 1_200_000)
+    assert sizes({"steps": 9}) == sizes({"time": "1h"}) == ("3m", 256, 2_000_000)
+    assert sizes({"time": "10s"}, preset="3m") == ("3m", 64, 64_000)

@@ -23,7 +23,7 @@ from .ledger import LedgerSettings
 from .models.settings import ModelSettings
 from .settings import Settings
 from .tokens.settings import TokenizerSettings
-from .training.settings import TrainSettings, unfit_contexts, unfit_family
+from .training.settings import TrainSettings, seconds_of, unfit_contexts, unfit_family
 
 
 class Recipe(Settings):
@@ -97,6 +97,10 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
         recipe = Recipe.model_validate(values)
     except pydantic.ValidationError as error:
         raise RecipeError(*dict.fromkeys(f"{where}: {_explain(mistake)}" for mistake in error.errors())) from None
+    if recipe.train.time is not None:  # what it leaves open is chosen once and for all, and written into the run folder
+        seconds = seconds_of(recipe.train.time)
+        fitting = {"model": recipe.model.for_time(seconds), "evaluate": recipe.evaluate.for_time(seconds)}
+        recipe = recipe.model_copy(update=fitting)
     try:
         config = recipe.model.config(recipe.tokenizer.vocabulary_size)  # a shape that doesn't fit is told now
     except ModelError as error:

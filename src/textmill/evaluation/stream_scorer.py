@@ -9,7 +9,6 @@ import torch
 from ..corpus.document import Document
 from .scorers import BATCHES_SORTED_TOGETHER, DocumentScore, ModelScorer, ScoringTokenizer, Window
 
-TOKENS_AT_ONCE = 8192  # read by a model with a limit, at least: short rows of a small model would be all calls and no work
 CHUNK = 256  # tokens of each row that are read at once; memory grows with it, and the figures don't depend on it
 
 
@@ -53,9 +52,7 @@ class StreamScorer(ModelScorer):
 
 
 def scorer_of(model: Any, tokenizer: ScoringTokenizer, batch_size: int, name: str) -> ModelScorer:
-    """A language model as a scorer: read as streams where it has no limit, else in windows of its context, `batch_size` or more
-    at once."""
+    """A language model as a scorer: read as streams where it has no limit, else in windows of its context."""
     if model.context_limit is None:
         return StreamScorer(model, tokenizer, batch_size, name)
-    rows = max(batch_size, TOKENS_AT_ONCE // model.context_limit)
-    return ModelScorer(model, tokenizer, model.context_limit, rows, name)
+    return ModelScorer(model, tokenizer, model.context_limit, batch_size, name)

@@ -29,6 +29,11 @@ PRESETS: dict[str, tuple[int, int, int, float]] = {
     "1b": (22, 2048, 128, 0.5),
 }
 
+SHORT_TIME = 120.0
+"""Seconds of training below which what a recipe leaves open of the size is SHORT_SIZE: a larger model reads too little in them,
+a longer row is too dear (docs/experiments.md)."""
+SHORT_SIZE = {"preset": "1m", "context_length": 64}
+
 
 def preset_sizes(name: str, kind: type[Any] = DecoderConfig, gated: bool = True) -> dict[str, int]:
     """The sizes that a preset stands for, by the names of the shape's fields. Of two halves each has so many layers; only
@@ -91,11 +96,12 @@ class ModelSettings(Settings):
     (encoder–decoders, post-norm and pre-norm); lstm, gru or rnn (recurrent). The preset says how large it is."""
 
     preset: str = "3m"
-    """Named size to start from: 0.5m, 1m, 3m, 5m, 12m, 30m, 60m, 85m, 300m, 500m or 1b (parameters in the layers)."""
+    """Named size to start from: 0.5m, 1m, 3m, 5m, 12m, 30m, 60m, 85m, 300m, 500m or 1b (parameters in the layers). Left out
+    where train.time is below 2m: 1m."""
 
     context_length: Annotated[int, Field(ge=8)] = 256
     """Tokens that the model can look back over, 8 or more. Short contexts train faster; 256 are some 200 words. A recurrent
-    model reads on and on: here it is how far back it learns from."""
+    model reads on and on: here it is how far back it learns from. Left out where train.time is below 2m: 64."""
 
     layers: Annotated[int, Field(ge=1)] | None = None
     """Number of layers, in each half of an encoder–decoder; default: the preset's."""
@@ -134,6 +140,12 @@ class ModelSettings(Settings):
     rope_theta: Annotated[float, Field(gt=1)] | None = None
     """Base of the rotary positions' wavelengths; raise it for contexts of many thousand tokens. Default: the architecture's,
     10,000 or (modernbert, in layers that see all) 160,000."""
+
+    def for_time(self, seconds: float) -> "ModelSettings":
+        """The same with a size that fits so short a training, in what the recipe doesn't say."""
+        if seconds >= SHORT_TIME:
+            return self
+        return self.model_copy(update={name: value for name, value in SHORT_SIZE.items() if name not in self.model_fields_set})
 
     @property
     def family(self) -> str:

@@ -23,13 +23,15 @@ from ..training.loop import Training, train
 from ..training.memory import refuse_too_large
 from ..training.metrics import refuse_missing_tensorboard
 from ..training.pretrained_embeddings import begin_with_word_vectors, refuse_unfit_vectors
+from ..training.settings import seconds_of
 from .corpus import changed_sources, corpus_identity
 from .families import FAMILIES
 from .workplace import Workplace, longest, written_by
 
 # Held-out text looked at during training: the beginning of some documents, sixteen long ones or hundreds of short ones.
-# The final score reads all of more of them.
+# The final score reads all of more of them. A short training can't wait for as much.
 EXCERPTS_BYTES = 96_000
+EXCERPTS_BYTES_PER_SECOND = 1_000
 EXCERPT_CHARACTERS = 6_000
 TIMED_PART = 8  # one document in so many tells how long a validation takes
 SAMPLE_TOKENS = 60
@@ -172,9 +174,10 @@ def make_checkpoints(place: Workplace) -> dict[str, Any]:
 def _excerpts(place: Workplace) -> list[Document]:
     """The beginnings of held-out documents, in the order of their hashes, until there are enough."""
     excerpts: list[Document] = []
-    missing = EXCERPTS_BYTES
+    time = place.recipe.train.time
+    missing = EXCERPTS_BYTES if time is None else min(EXCERPTS_BYTES, int(EXCERPTS_BYTES_PER_SECOND * seconds_of(time)))
     for document in place.validation_documents(16 * EXCERPTS_BYTES):
-        if missing <= 0:
+        if missing <= 0 and excerpts:
             break
         excerpts.append(dataclasses.replace(document, text=document.text[:EXCERPT_CHARACTERS]))
         missing -= len(excerpts[-1].text.encode())

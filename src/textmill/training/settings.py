@@ -45,7 +45,7 @@ class TrainSettings(Settings):
     for all."""
 
     matrix_learning_rate: Annotated[float, pydantic.Field(gt=0)] | None = None
-    """Peak learning rate of the layers' matrices; default: 0.02 with muon, 0.003 with adamw."""
+    """Peak learning rate of the layers' matrices; default: 0.03 with muon, 0.003 with adamw."""
 
     embedding_learning_rate: Annotated[float, pydantic.Field(gt=0)] = 0.03
     """Peak learning rate of embedding, head and norms, always by AdamW. A token is seen rarely, so it learns in leaps."""
@@ -98,7 +98,7 @@ class TrainSettings(Settings):
     """Course of the learning rate. With warmup-stable-decay a finished run can be prolonged: it goes on from where the
     decay began."""
 
-    warmup_steps: Annotated[int, pydantic.Field(ge=0)] = 20
+    warmup_steps: Annotated[int, pydantic.Field(ge=0)] = 10
     """Steps over which the learning rate rises linearly from 0 to its peak."""
 
     decay_fraction: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.6
