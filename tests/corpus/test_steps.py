@@ -1,6 +1,8 @@
 """Cleaning mends what is broken and leaves alone what a person wrote; the split never moves."""
 
+import ftfy
 import pytest
+from ftfy.badness import MOJIBAKE_CATEGORIES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,7 +10,7 @@ from textmill.corpus.document import Document, Drop
 from textmill.corpus.duplicates import DropDuplicates, SeenDigests
 from textmill.corpus.settings import CorpusSettings
 from textmill.corpus.split import split_of
-from textmill.corpus.steps import cleaning_steps, remove_machine_tail
+from textmill.corpus.steps import FTFY, cleaning_steps, remove_machine_tail, repair_text
 
 EVENT = '{"msg_type":"generate_answer_finish","data":""}'
 
@@ -52,6 +54,21 @@ def test_what_is_broken_is_mended(text: str, expected: str) -> None:
 )
 def test_what_a_person_wrote_stays(text: str) -> None:
     assert clean(text) == text
+
+
+LETTERS = "ÂÃŒœŠšŸž\u0402\x1b\r\u2028\u206a\ufeff\ufffc\ud83d\udca9"
+DOUBTFUL = LETTERS + "".join(MOJIBAKE_CATEGORIES.values())
+
+
+@given(st.text(st.sampled_from(DOUBTFUL) | st.sampled_from("aeT9 .,[m\n") | st.characters(), max_size=60))
+def test_lines_that_are_passed_over_have_nothing_to_mend(text: str) -> None:
+    assert repair_text(Document(text, "1", "a")) == Document(ftfy.fix_text(text, FTFY), "1", "a")
+
+
+def test_every_pair_of_doubtful_characters_is_looked_at() -> None:
+    for first in LETTERS + "".join(characters[:3] for characters in MOJIBAKE_CATEGORIES.values()):
+        text = "\n".join(f"a{first}{second}a {second}{first} " for second in DOUBTFUL)
+        assert repair_text(Document(text, "1", "a")).text == ftfy.fix_text(text, FTFY)
 
 
 def test_a_long_run_of_machine_tails_ends() -> None:

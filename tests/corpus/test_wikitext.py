@@ -52,6 +52,10 @@ from textmill.corpus.wikitext import Options, prose
         ("x&nbsp;=&nbsp;1 &ndash; &lt;b&gt;", "x = 1 – <b>"),
         ("<nowiki>{{a}} [[b|c]] ''d''</nowiki>", "{{a}} [[b|c]] ''d''"),
         ("<math>x^{{a}}\n|y|</math> if a <b and c> d", "$x^{{a}} |y|$ if a <b and c> d"),
+        ("&foo; &#0; &#x110000; &eacute;&#8211;&#x41; &amp;lt;", "&foo; &#0; &#x110000; é–A &lt;"),
+        ("{{{1|a [[b|c]]}}} and {{{2}}} or {{{3|{{lang|la|d}}}}}", "a c and or d"),
+        ("[[a\nb|c]] and [[//x.org d]] {{e\nf|g}} {{|h}}", "a\nb|c and //x.org d e\nf|g h"),
+        ("{{nowrap|2=b|a}} {{nowrap|text=[[c|{{nowrap|d}}]]}} {{nowrap|²=e|f}}", "a d f"),
         ("call <code>f()</code> and a || b (sic)", "call f() and a || b (sic)"),
         ("-{zh-hans:计算机;zh-hant:電腦}-与-{数学}-", "计算机与数学"),
         ("__NOTOC__Text", "Text"),
@@ -96,6 +100,20 @@ def test_broken_markup_never_swallows_the_rest(broken: str) -> None:
 def test_hostile_markup_ends(unit: str) -> None:
     prose(unit * 5_000)
     assert prose(unit * 500 + "\n== H ==\nThe end.").text.endswith("The end.")
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"), [("{{a|", "}}"), ("[[a|", "]]"), ("{{nowrap|", "}}"), ("{{nowrap|[[b|", "}}"), ("{{{1|", "}}}")]
+)
+def test_pairs_within_pairs_end(opening: str, closing: str) -> None:
+    """However deep: what reads a pair calls itself, and each part is cut where it stands."""
+    assert prose("First " + opening * 20_000 + closing * 20_000 + ".\n== H ==\nThe end.").text.endswith("H\n\nThe end.")
+    assert prose("{{nowrap|" * 30 + "words" + "}}" * 30).text == "words"
+
+
+def test_a_template_without_words_is_counted_once_with_all_in_it() -> None:
+    box = "{{Infobox|a=[[File:b.png]]|c={{navbox|[[Category:d]]}}}}"
+    assert prose(f"{box}Text").removed == {"templates": len(box)}
 
 
 @pytest.mark.parametrize("start", ["", "(", "(a"])

@@ -74,7 +74,7 @@ def build_corpus(
 
 def _key(settings: CorpusSettings, files: list[Path], block_characters: int, measure: QualityMeasure | None) -> str:
     """Stands for all that a block depends on: the settings, the sources, the measure, and the code that cleans them."""
-    libraries = ("mwparserfromhell", "ftfy", "opencc", "zstandard")
+    libraries = ("ftfy", "opencc", "zstandard")
     code = hashlib.sha256()
     for module in sorted(Path(__file__).parent.rglob("*.py")):
         code.update(module.read_bytes())

@@ -18,7 +18,7 @@ from .settings import CorpusSettings
 
 Step = Callable[[Document], Document | Drop]
 
-_FTFY = ftfy.TextFixerConfig(
+FTFY = ftfy.TextFixerConfig(
     unescape_html=False,  # an article about HTML, or code, means its &lt;
     fix_latin_ligatures=False,
     fix_character_width=False,  # the comma of Chinese text is a full-width one
@@ -26,13 +26,29 @@ _FTFY = ftfy.TextFixerConfig(
     normalization=None,  # a step of its own
     explain=False,
 )
+"""What ftfy may do: nothing to sound text."""
+_NEVER_MEANT = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u206a-\u206f\ud800-\udfff\ufeff\ufff9-\ufffc"
+_OF_OLD_ENCODINGS = "\x80-\u04ff\u2000-\u25ff\uf8ff\ufb01\ufb02\ufffd"
+_DOUBTFUL = re.compile(f"[{_NEVER_MEANT}{_OF_OLD_ENCODINGS}](?:(?<=[{_NEVER_MEANT}ÂÃŒœ])|[{_OF_OLD_ENCODINGS}])")
+"""What every text has that ftfy changes: a character that nobody writes; two side by side of those that the bytes of UTF-8 look
+like in an older encoding; or one of the letters that it takes for half of such a pair."""
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_BLANKS_AT_LINE_END = re.compile(r"[ \t\u3000](?<![ \t\u3000]{2})[ \t\u3000]*$", re.MULTILINE)  # from a run's first only
 _EVENT_WINDOW = 4096  # a machine's tail is a line, not a page
 
 
 def repair_text(document: Document) -> Document:
-    """Undo wrong decodings (`schÃ¶n` for `schön`), by ftfy, with everything off that changes sound text."""
-    return _with_text(document, ftfy.fix_text(document.text, _FTFY))
+    """Undo wrong decodings (`schÃ¶n` for `schön`), by ftfy, with everything off that changes sound text.
+
+    It works line by line, and takes much longer than to see which lines could concern it.
+    """
+    text, pieces, position = document.text, [], 0
+    while doubtful := _DOUBTFUL.search(text, position):
+        start = max(position, text.rfind("\n", position, doubtful.start()) + 1)
+        end = text.find("\n", doubtful.end()) + 1 or len(text)
+        pieces += [text[position:start], ftfy.fix_text(text[start:end], FTFY)]
+        position = end
+    return _with_text(document, "".join([*pieces, text[position:]]))
 
 
 def normalize_unicode(document: Document) -> Document:
@@ -74,8 +90,8 @@ def _event_start(tail: str) -> int | None:
 
 def tidy_whitespace(document: Document) -> Document:
     """Blanks at line ends go, and more than one blank line becomes one."""
-    text = re.sub(r"[ \t\u3000]+$", "", document.text, flags=re.MULTILINE)
-    return _with_text(document, re.sub(r"\n{3,}", "\n\n", text).strip("\n"))
+    text = _BLANKS_AT_LINE_END.sub("", document.text)
+    return _with_text(document, re.sub(r"\n\n\n+", "\n\n", text).strip("\n"))
 
 
 def drop_short(minimum_characters: int) -> Step:

@@ -1,31 +1,28 @@
 """One wiki page as prose: its sections, and in each the words of its links and templates.
 
-A section is parsed on its own, so that broken markup in one never swallows the next, and its braces are balanced
-first, so that the parser never has to guess: on unbalanced ones its time grows with the square of their number.
+A section is read on its own, so that broken markup in one never swallows the next, and its braces are balanced first, so
+that nothing has to be guessed.
 """
 
+import functools
 import html
+import html.entities
 import re
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-
-import mwparserfromhell
-from mwparserfromhell.nodes import Argument, ExternalLink, HTMLEntity, Node, Tag, Template, Text, Wikilink
-from mwparserfromhell.parser import ParserError
 
 from . import marks
 from .arguments import Arguments
 from .extensions import Extensions
 from .options import Options
+from .pairs import Pairs, Span, balanced_pairs
 from .tables import read_tables
 from .templates import words_of
 from .tidy import tidy
 from .variants import choose_variants, converts
 
 DEFAULT = Options()
-
-LONGEST_PIECE = 1 << 16  # characters that are parsed at once, or a little more
 
 CLOSING_SECTIONS = frozenset(
     (  # noqa: SIM905
@@ -40,13 +37,14 @@ CLOSING_SECTIONS = frozenset(
 """Sections that hold links and sources rather than prose, in the languages with the largest wikis."""
 
 _HEADING = re.compile(rf"^[ {marks.HOLE}]*(={{1,6}})([^\n]+?)\1[ \t{marks.HOLE}]*$", re.MULTILINE)
-_APOSTROPHES = re.compile("'{2,}")  # bold and italic
-_BRACES = re.compile(r"\{\{|\}\}|\[\[|\]\]")
-_UNFINISHED = re.compile(r"[^{}\[\]|\n]{0,100}\|")  # the name of an unfinished template, the target of an unfinished link
+_APOSTROPHES = re.compile("''+")  # bold and italic
 _LINK_OUT = re.compile(
-    r"(?<!\[)\[(?:https?:|ftp:|mailto:|//)[^\s\[\]<>]*[ \t]*((?:[^\[\]\n]|\[\[[^\[\]\n]*\]\])*)\]", re.IGNORECASE
+    r"\[(?<!\[\[)(?:https?:|ftp:|mailto:|//)[^\s\[\]<>]*[ \t]*((?:[^\[\]\n]|\[\[[^\[\]\n]*\]\])*)\]", re.IGNORECASE
 )
-_UNFINISHED_LINK_OUT = re.compile(r"(?<!\[)\[(?=https?:|ftp:|mailto:|//)", re.IGNORECASE)
+_UNFINISHED_LINK_OUT = re.compile(r"\[(?<!\[\[)(?=https?:|ftp:|mailto:|//)", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#0*[0-9]{1,7}|#[xX]0*[0-9a-fA-F]{1,6}|[0-9a-zA-Z]{1,10});")
+_TARGET = re.compile(r"(?!//|(?:https?|ftp|mailto):)[^\n\[\]{}<>]*", re.IGNORECASE)
+_NAME = re.compile(r"[^\n\[\]{}<>]*")
 _INTERLANGUAGE = re.compile(r"(?:[a-z]{2,3}|simple|zh-[a-z-]+|be-tarask|roa-[a-z]+|map-bms|nds-nl|bat-smg|fiu-vro):(?! )")
 _NOT_OURS = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -124,7 +122,7 @@ def _plain(heading: str) -> str:
 
 
 class _Renderer:
-    """Turns the nodes of a parsed section into text, counting what has no words."""
+    """Turns sections into text, counting what has no words."""
 
     def __init__(self, options: Options, removed: Counter[str]):
         self.options = options
@@ -133,93 +131,79 @@ class _Renderer:
     def section(self, text: str) -> str:
         text = read_tables(text, self.options.keep_tables, self.removed)
         text = _LINK_OUT.sub(lambda link: link[1] or marks.HOLE, text)
-        text = _balance_braces(_UNFINISHED_LINK_OUT.sub("", text))
-        if not re.search(r"\[\[|\{\{|&", text):
-            return text
-        try:
-            text = "".join(self._piece(piece) for piece in _pieces(text))
-        except (ParserError, RecursionError):
-            self.removed["unreadable markup"] += len(text)
-            return marks.HOLE
+        text = _UNFINISHED_LINK_OUT.sub("", text)
+        if "[[" in text or "{{" in text or "]]" in text or "}}" in text:
+            pairs = balanced_pairs(text)
+            text = self.words(pairs, pairs.whole)
+        else:
+            text = _shown(text)
         return choose_variants(text, self.options.variant) if converts(self.options.language) else text
 
-    def _piece(self, text: str) -> str:
-        return self.nodes(mwparserfromhell.parse(text, skip_style_tags=True).nodes)
+    def words(self, pairs: Pairs, span: Span) -> str:
+        """What a reader sees of `span`."""
+        text, starts, ends, behind = pairs.text, pairs.starts, pairs.ends, pairs.behind
+        place, number = span.start, span.first
+        pieces = []
+        while number < len(starts) and starts[number] < span.end:
+            start, end = starts[number], ends[number]
+            pieces.append(_shown(text[place:start]))
+            place = end
+            if end > start:
+                if text[start] == "[":
+                    pieces.append(self._link(pairs, number))
+                elif text[start + 2] == "{" and end < span.end and text[end] == "}":
+                    pieces.append(self._default(pairs, number))
+                    place += 1
+                else:
+                    pieces.append(self._template(pairs, number))
+            number = behind[number]
+        return "".join([*pieces, _shown(text[place : span.end])])
 
-    def nodes(self, nodes: Iterable[Node]) -> str:
-        return "".join(self.node(node) for node in nodes)
-
-    def node(self, node: Node) -> str:
-        match node:
-            case Text():
-                return str(node.value)
-            case Wikilink():
-                return self._link(node)
-            case Template():
-                return self._template(node)
-            case ExternalLink():
-                return str(node)  # a bare address: `_LINK_OUT` has the others
-            case HTMLEntity():
-                return html.unescape(str(node))
-            case Tag():  # a list's mark, or a tag that isn't HTML: `List<int>`
-                return str(node.wiki_markup or node)
-            case Argument():
-                return self.nodes(node.default.nodes) if node.default else marks.HOLE
-            case _:
-                return str(node)
-
-    def _link(self, link: Wikilink) -> str:
-        target = self.nodes(link.title.nodes).strip()
-        namespace = target.partition(":")[0].strip().lower()
-        if ":" in target and namespace in self.options.hidden_namespaces:
-            self.removed["files" if link.text else "categories and files"] += len(str(link))
-            return marks.HOLE
-        if _INTERLANGUAGE.match(target):
-            self.removed["links to other languages"] += len(str(link))
-            return marks.HOLE
-        shown = self.nodes(link.text.nodes) if link.text is not None else target.lstrip(":")
+    def _link(self, pairs: Pairs, number: int) -> str:
+        inner = pairs.inner(number)
+        title, text = pairs.cut(inner, "|") or (inner, None)
+        if not _TARGET.fullmatch(pairs.own_text(title)):
+            return f"[[{self.words(pairs, inner)}]]"
+        target = self.words(pairs, title).strip()
+        if ":" in target:
+            if target.partition(":")[0].strip().lower() in self.options.hidden_namespaces:
+                is_shown = text is not None and text.start < text.end
+                self.removed["files" if is_shown else "categories and files"] += pairs.size(number)
+                return marks.HOLE
+            if _INTERLANGUAGE.match(target):
+                self.removed["links to other languages"] += pairs.size(number)
+                return marks.HOLE
+        shown = target.lstrip(":") if text is None else self.words(pairs, text)
         return shown or re.sub(r"\s*\([^()]*\)$", "", target.lstrip(":"))
 
-    def _template(self, template: Template) -> str:
-        words = words_of(self.nodes(template.name.nodes), Arguments(template, self.nodes), self.options)
+    def _template(self, pairs: Pairs, number: int) -> str:
+        name, *arguments = pairs.parts(number)
+        own = pairs.own_text(name).strip()
+        if not _NAME.fullmatch(own) or not (own or pairs.holds(name)):
+            return f"{{{{{self.words(pairs, pairs.inner(number))}}}}}"
+        words = words_of(self.words(pairs, name), Arguments(pairs, arguments, self.words), self.options)
         if words is None:
-            self.removed["templates"] += len(str(template))
+            self.removed["templates"] += pairs.size(number)
             return marks.HOLE
         return words
 
-
-def _pieces(text: str) -> Iterator[str]:
-    """A long section cut behind links and templates: the parser takes some 150 bytes of memory a character."""
-    start = depth = 0
-    for brace in _BRACES.finditer(text):
-        depth += 1 if brace[0] in ("{{", "[[") else -1
-        if depth == 0 and brace.end() - start >= LONGEST_PIECE:
-            yield text[start : brace.end()]
-            start = brace.end()
-    yield text[start:]
+    def _default(self, pairs: Pairs, number: int) -> str:
+        """Of an argument `{{{1|…}}}`, which a page shown as such was not given, what stands for it."""
+        cut = pairs.cut(pairs.inner(number), "|")
+        return (self.words(pairs, cut[1]) if cut else "") or marks.HOLE
 
 
-def _balance_braces(text: str) -> str:
-    """Without the `{{`, `}}`, `[[` and `]]` that have no partner. Linear in the length of `text`."""
-    open_braces: list[re.Match[str]] = []
-    open_templates = 0
-    lonely: list[re.Match[str]] = []
-    for brace in _BRACES.finditer(text):
-        if brace[0] in ("{{", "[["):
-            open_braces.append(brace)
-            open_templates += brace[0] == "{{"
-        elif brace[0] == "]]" and open_braces and open_braces[-1][0] == "[[":
-            open_braces.pop()
-        elif brace[0] == "}}" and open_templates:
-            while open_braces[-1][0] == "[[":
-                lonely.append(open_braces.pop())
-            open_braces.pop()
-            open_templates -= 1
-        else:
-            lonely.append(brace)
-    pieces, position = [], 0
-    for brace in sorted([*lonely, *open_braces], key=lambda match: match.start()):
-        pieces.append(text[position : brace.start()])
-        unfinished = _UNFINISHED.match(text, brace.end()) if brace[0] in ("{{", "[[") else None
-        position = unfinished.end() if unfinished else brace.end()
-    return "".join([*pieces, text[position:]])
+def _shown(text: str) -> str:
+    """Text without pairs, as a reader sees it: `&ndash;` is a dash."""
+    return _ENTITY.sub(lambda entity: _character(entity[0]), text) if "&" in text else text
+
+
+@functools.lru_cache(1024)
+def _character(entity: str) -> str:
+    """The character of an HTML entity that MediaWiki knows; others are text."""
+    name = entity[1:-1]
+    if name[0] == "#":
+        known = 0 < (int(name[2:], 16) if name[1] in "xX" else int(name[1:])) <= sys.maxunicode
+    else:
+        known = name in html.entities.entitydefs
+    return html.unescape(entity) if known else entity

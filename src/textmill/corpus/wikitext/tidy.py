@@ -19,7 +19,7 @@ _SWITCHES = re.compile(
     "__(?:NO|FORCE)?TOC__|__(?:NOEDITSECTION|(?:NO)?NEWSECTIONLINK|NOGALLERY|HIDDENCAT|(?:NO)?INDEX|STATICREDIRECT"
     "|NOTITLECONVERT|NOCONTENTCONVERT|NOTC|NOCC|DISAMBIG|EXPECTUNUSEDCATEGORY)__"
 )
-_BLANKS = str.maketrans(dict.fromkeys("\u00a0\u2002\u2003\u2009\u200a\u202f", " "))
+_BLANKS = "\u00a0\u2002\u2003\u2009\u200a\u202f"
 _RAISED_CHARACTERS = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
 _LOWERED_CHARACTERS = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
 _RAISED = re.compile(f"{SUPERSCRIPT_OPEN}([^{SUPERSCRIPT_OPEN}{SUPERSCRIPT_CLOSE}]*){SUPERSCRIPT_CLOSE}")
@@ -27,15 +27,17 @@ _LOWERED = re.compile(f"{SUBSCRIPT_OPEN}([^{SUBSCRIPT_OPEN}{SUBSCRIPT_CLOSE}]*){
 
 _STRAY = re.compile(r"\{\{\{?[^{}|\n]{0,60}\||\[\[[^\[\]|\n]{0,200}\||\{\{+|\}\}+|\[\[|\]\]|<!--|-->")
 
-_BRACKETS = re.compile(r"[ \t]?([(\[（])([^()\[\]（）\n]*)([)\]）])")
+_BRACKETS = re.compile(rf"([(\[（])([^()\[\]（）\n{HOLE}{COMPUTED}]*[{HOLE}{COMPUTED}][^()\[\]（）\n]*)([)\]）])")
 _LINKING = r"(?:or|and|also|from|pronounced|pronunciation|listen|IPA|English|locally)\b:?"
 _LEAD = re.compile(rf"^(?:[\s,;:/、，；–—-]|{HOLE}|{_LINKING}(?=[\s,;]*{HOLE}))+", re.IGNORECASE)
+_COMMAS = (",", ";", "，", "；", "、")
 _LOOSE = " \t\n,;:/、，；–—-"
 _LINKING_TAIL = re.compile(rf"(?<=[\s,;{HOLE}]){_LINKING}$", re.IGNORECASE)
 _MOST_LINKING = 10  # words such as `or` that are taken away one after another
 _PRONOUNCED = re.compile(rf",?[ \t]*\b(?:is )?pronounced[ \t]*{HOLE}+,?", re.IGNORECASE)
-_HOLE_BEFORE_MARK = re.compile(rf"[ \t]*{HOLE}[{HOLE} \t]*(?=[,.;:!?)\]，。；：！？）、])")
-_HOLE_RUN_OF_COMMAS = re.compile(rf"([,;，；、])[ \t]*{HOLE}[{HOLE} \t]*[,;，；、]")
+_HOLES = re.compile(f"{HOLE}[{HOLE} \t]*{HOLE}")
+_HOLE_BEFORE_MARK = re.compile(rf"{HOLE}[{HOLE} \t]*(?=[,.;:!?)\]，。；：！？）、])")
+_HOLE_BEFORE_COMMA = re.compile(rf"{HOLE}[{HOLE} \t]*[,;，；、]")
 _LIST_MARKS = re.compile(rf"^[{HOLE} \t]*([*#:;]+)[{HOLE} \t]*([*#:;]*)")
 _TABLE_LINE = re.compile(r"^\s*(?:\{\||\||!.*(?:!!|scope=|style=|colspan=|rowspan=))")
 _RULE = re.compile(r"^-{4,}")
@@ -45,20 +47,48 @@ _LOST_LABEL = re.compile(rf"^([*#:;]+)[ \t]*{HOLE}[{HOLE} \t]*[:：,，、;；][
 
 def tidy(text: str) -> str:
     """Resolve every mark in `text` and smooth what the removed markup left; one blank line at most between lines."""
-    text = re.sub(r"[ \t]{2,}", " ", _SWITCHES.sub("", text.translate(_BLANKS)))
-    text = _STRAY.sub("", text)
-    text = _RAISED.sub(lambda match: _shift(match[1], _RAISED_CHARACTERS), text)
-    text = _LOWERED.sub(lambda match: _shift(match[1], _LOWERED_CHARACTERS), text)
-    text = re.sub(f"[{SUPERSCRIPT_OPEN}{SUPERSCRIPT_CLOSE}{SUBSCRIPT_OPEN}{SUBSCRIPT_CLOSE}]", "", text)
-    text = re.sub(f"(?:{HOLE}[ \t]*)+{HOLE}", HOLE, text)
-    for _ in range(2):  # twice, for brackets within brackets
-        text = _BRACKETS.sub(_mend_brackets, text)
-    text = _PRONOUNCED.sub("", text)
-    text = _HOLE_RUN_OF_COMMAS.sub(r"\1", text)
-    text = _LOST_LABEL.sub(r"\1 ", text)
-    text = _HOLE_BEFORE_MARK.sub("", text)
+    for blank in _BLANKS:
+        text = text.replace(blank, " ")
+    text = _STRAY.sub("", _single_blanks(_SWITCHES.sub("", text) if "__" in text else text))
+    if SUPERSCRIPT_OPEN in text or SUBSCRIPT_OPEN in text or SUPERSCRIPT_CLOSE in text or SUBSCRIPT_CLOSE in text:
+        text = _RAISED.sub(lambda match: _shift(match[1], _RAISED_CHARACTERS), text)
+        text = _LOWERED.sub(lambda match: _shift(match[1], _LOWERED_CHARACTERS), text)
+        text = re.sub(f"[{SUPERSCRIPT_OPEN}{SUPERSCRIPT_CLOSE}{SUBSCRIPT_OPEN}{SUBSCRIPT_CLOSE}]", "", text)
+    if HOLE in text or COMPUTED in text:
+        text = _tidy_holes(text)
     lines = [_tidy_line(line) for line in text.split("\n")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(line for line in lines if line is not None)).strip()
+    return re.sub(r"\n\n\n+", "\n\n", "\n".join(line for line in lines if line is not None)).strip()
+
+
+def _single_blanks(text: str) -> str:
+    return re.sub(r"[ \t]{2,}", " ", text) if "  " in text or "\t" in text else text
+
+
+def _tidy_holes(text: str) -> str:
+    """Smooth what stands around holes. Each rule is sought from the holes: they are few beside the characters."""
+    text = _HOLES.sub(HOLE, text)
+    for _ in range(2):  # twice, for brackets within brackets
+        text = _mend_brackets(text)
+    if "ronounced" in text.lower():
+        text = _PRONOUNCED.sub("", text)
+    text = _join_commas(text)
+    text = _LOST_LABEL.sub(r"\1 ", text)
+    pieces, position = [], 0
+    for hole in _HOLE_BEFORE_MARK.finditer(text):
+        pieces.append(text[position : hole.start()].rstrip(" \t"))
+        position = hole.end()
+    return "".join([*pieces, text[position:]])
+
+
+def _join_commas(text: str) -> str:
+    """One comma for two that only a hole parts."""
+    pieces, position = [], 0
+    for hole in _HOLE_BEFORE_COMMA.finditer(text):
+        before = text[position : hole.start()].rstrip(" \t")
+        if before.endswith(_COMMAS):
+            pieces.append(before)
+            position = hole.end()
+    return "".join([*pieces, text[position:]])
 
 
 def _tidy_line(line: str) -> str | None:
@@ -66,16 +96,17 @@ def _tidy_line(line: str) -> str | None:
     had_content = bool(line.strip())
     if CELL in line:
         return _tidy_row(line)
-    if _TABLE_LINE.match(line):
-        return None
-    line = _RULE.sub("", line)
-    marks = _LIST_MARKS.match(line)
-    bullet = ""
+    marks, bullet = None, ""
+    if not line[:1].isalnum():
+        if _TABLE_LINE.match(line):
+            return None
+        line = _RULE.sub("", line)
+        marks = _LIST_MARKS.match(line)
     if marks:
         bullet = "- " if set("*#") & set(marks[1] + marks[2]) else ""
         line = line[marks.end() :]
-    line = re.sub(r"[ \t]{2,}", " ", line.replace(HOLE, "").replace(COMPUTED, "")).strip()
-    if _COORDINATES.fullmatch(line):  # they belong to the page's title
+    line = _single_blanks(line.replace(HOLE, "").replace(COMPUTED, "")).strip()
+    if "°" in line and _COORDINATES.fullmatch(line):  # they belong to the page's title
         return None
     if not line or (marks and not any(character.isalnum() for character in line) and "\x03" not in line):
         return None if had_content else ""
@@ -90,17 +121,20 @@ def _tidy_row(line: str) -> str | None:
     return " | ".join(cells[worded[0] : worded[-1] + 1]) if worded else None
 
 
-def _mend_brackets(match: re.Match[str]) -> str:
+def _mend_brackets(text: str) -> str:
     """Brackets that lost words: gone where nothing is left in them, else without the loose commas at their ends."""
-    if COMPUTED in match[2]:
-        return ""
-    if HOLE not in match[2]:
-        return match[0]
-    content = _without_tail(_LEAD.sub("", match[2]))
-    if not content.replace(HOLE, "").strip():
-        return HOLE
-    blank = " " if match[0][0] in " \t" else ""
-    return f"{blank}{match[1]}{content}{match[3]}"
+    pieces, position = [], 0
+    for match in _BRACKETS.finditer(text):
+        before = text[position : match.start()]
+        blank = before[-1:] if before.endswith((" ", "\t")) else ""
+        pieces.append(before.removesuffix(blank))
+        position = match.end()
+        if COMPUTED in match[2]:
+            continue
+        content = _without_tail(_LEAD.sub("", match[2]))
+        words = content.replace(HOLE, "").strip()
+        pieces.append(f"{' ' if blank else ''}{match[1]}{content}{match[3]}" if words else HOLE)
+    return "".join([*pieces, text[position:]])
 
 
 def _without_tail(content: str) -> str:
