@@ -21,6 +21,7 @@ HOUSE = [
     {"run", "closing"},
     {"comparison"},
     {"inspection"},
+    {"benchmark"},
     {"serving"},
     {"cli"},
     {"__main__"},

@@ -84,7 +84,7 @@ class Progress:
         parts = [f"{self.label}:"]
         if self.total:
             parts.append(f"{self.done / self.total:4.0%}")
-        parts.append(f"{format_count(self.done)} {self.unit}, {format_count(speed)}/s")
+        parts.append(f"{format_count(self.done)} {self.unit}, {format_count(speed) if speed >= 10 else f'{speed:.2g}'}/s")
         if self.total and speed > 0 and self.done < self.total:
             parts.append(f"{format_seconds((self.total - self.done) / speed)} left")
         return "  ".join([*parts, self.detail]).rstrip()

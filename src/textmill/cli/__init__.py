@@ -10,6 +10,7 @@ from ..errors import TextmillError
 from ..interruption import Stopped
 from . import (  # noqa: F401  (each adds its verbs to the app)
     batch,
+    bench,
     compare,
     encoders,
     evaluate,

@@ -12,7 +12,7 @@ GROUPS = {
     "Use and judge a model": ("generate", "chat", "serve", "batch", "fill", "embed", "evaluate", "compare", "inspect"),
     "Models from elsewhere, and to elsewhere": ("import", "export"),
     "Word vectors": ("vectors", "neighbours"),
-    "Before you begin": ("doctor", "recipe", "sample"),
+    "Before you begin": ("doctor", "bench", "recipe", "sample"),
 }
 EXAMPLES = {
     "run": [
@@ -77,6 +77,7 @@ EXAMPLES = {
     ],
     "neighbours": ["neighbours vectors.txt water music"],
     "doctor": ["doctor"],
+    "bench": ["bench", "bench --only decoding", "bench --json > my-machine.json"],
     "recipe": ["recipe train", "recipe train.time", "recipe --schema > recipe.schema.json"],
     "sample": ["sample", "sample wikipedia"],
 }

@@ -44,7 +44,7 @@ def products() -> Iterator[Finding]:
         try:
             flops = peak_flops(device, dtype)
         except (RuntimeError, TypeError, AttributeError) as error:  # AttributeError: torch's product of int8 is not public
-            yield Finding("Speed", name, "none", f"no matrix product here: {_first_line(error)}")
+            yield Finding("Speed", name, "none", f"no matrix product here: {first_line(error)}")
             continue
         unit = "operations" if dtype == torch.int8 else "FLOP"
         yield Finding("Speed", name, "ok", f"{flops / 1e9:>8,.1f} G{unit}/s in a matrix product", values={"flops": flops})
@@ -125,5 +125,6 @@ def _attention_seconds(run: Callable[[], Tensor], device: torch.device) -> float
     return min(taken[1:])
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says first, or its kind where it says nothing."""
     return (str(error) or type(error).__name__).splitlines()[0]

@@ -70,7 +70,7 @@ def forget() -> None:
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations per second of a large matrix product on all usable cores, remembered or measured now."""
-    key = f"flops/{device.type}/{str(dtype).removeprefix('torch.')}"
+    key = products_key(device, str(dtype).removeprefix("torch."))
     known = recall(key)
     if isinstance(known, float) and known > 0:
         return known
@@ -82,6 +82,11 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
         torch.set_num_threads(threads)
     remember(key, measured, neighbours.crowded())
     return measured
+
+
+def products_key(device: torch.device, format: str) -> str:
+    """Where the operations per second of a matrix product in a number format are remembered."""
+    return f"flops/{device.type}/{format}"
 
 
 def memory_key(device: torch.device) -> str:

@@ -53,20 +53,38 @@ def _fastest_product(left: torch.Tensor, right: torch.Tensor, seconds: float) ->
     return best
 
 
-def memory_bytes_per_second(device: torch.device, seconds: float = 0.5) -> float:
-    """Bytes per second of a + s·b → c over arrays larger than the caches, two read and one written: the best of some runs.
+class Streams:
+    """Arrays larger than the caches, over which the speed of a device's memory is measured."""
 
-    The STREAM benchmark's triad (McCalpin 1995), which doesn't count that a cache reads a line before it writes it.
-    """
-    size = _array_bytes(device) // 4
-    first, second, target = (torch.ones(size, device=device) for _ in range(3))
-    best, started = float("inf"), time.perf_counter()
-    while best == float("inf") or time.perf_counter() - started < seconds:
-        before = time.perf_counter()
-        torch.add(first, second, alpha=3.0, out=target)
-        synchronize(device)
-        best = min(best, time.perf_counter() - before)
-    return 3 * 4 * size / best
+    def __init__(self, device: torch.device):
+        self.device, size = device, _array_bytes(device) // 4
+        self.first, self.second, self.target = (torch.ones(size, device=device) for _ in range(3))
+
+    def bytes_per_second(self, seconds: float) -> float:
+        """The best of some runs of two kinds, within `seconds`.
+
+        One is the STREAM benchmark's triad (McCalpin 1995), a + s·b → c, two read and one written, which doesn't count that a
+        cache reads a line before it writes it. The other, a·b, only reads, as decoding reads weights.
+        """
+        best, started = 0.0, time.perf_counter()
+        while best == 0.0 or time.perf_counter() - started < seconds:
+            for arrays, run in ((3, self._triad), (2, self._product)):
+                before = time.perf_counter()
+                run()
+                synchronize(self.device)
+                best = max(best, arrays * self.first.nbytes / (time.perf_counter() - before))
+        return best
+
+    def _triad(self) -> None:
+        torch.add(self.first, self.second, alpha=3.0, out=self.target)
+
+    def _product(self) -> None:
+        torch.dot(self.first, self.second)
+
+
+def memory_bytes_per_second(device: torch.device, seconds: float = 0.5) -> float:
+    """Bytes per second to and from a device's memory: see `Streams`."""
+    return Streams(device).bytes_per_second(seconds)
 
 
 def _array_bytes(device: torch.device) -> int:

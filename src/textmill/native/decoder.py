@@ -55,6 +55,11 @@ class NativeDecoder:
             *(self._layers, self._norm(model.norm), self._pointer(slopes)),
         )
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of packed weights that a pass reads, however many tokens it is of."""
+        return sum(packed.blocks.nbytes for packed in self._matrices.values())
+
     @torch.inference_mode()
     def hidden(self, inputs: Tensor, rows: Tensor, places: Tensor) -> Tensor:
         """The normalised hidden states (N, D) of tokens (N,), which stand at `places` (N,) of `rows` (N,) of the slots. What

@@ -1,0 +1,1 @@
+"""`textmill bench`: the same work on every machine, beside what each could do at best."""
