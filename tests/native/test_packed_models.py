@@ -1,21 +1,37 @@
 """Models of packed weights: every family computes what the rounded weights say, and keeps nothing of torch's own."""
 
+import copy
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from textmill import load
 from textmill.formats.model_folder import save_model_folder
 from textmill.inference.generate import complete
 from textmill.inference.sampling import Sampling
-from textmill.native.packing import Format
+from textmill.models.language_model import LanguageModel
+from textmill.models.recurrent import Cell
+from textmill.native.library import NoKernels, Pool
+from textmill.native.matrices import install, packed_parts
+from textmill.native.packing import FORMATS, Format, pack, product
+from textmill.native.probe import tried
 
 GREEDY = Sampling(temperature=0.0)
 NATIVE = {"width": 64, "heads": 4, "key_value_heads": 2, "head_dim": 16, "feed_forward_width": 128}
+
+
+@pytest.fixture(autouse=True)
+def kernels() -> None:
+    try:
+        tried()
+    except NoKernels as error:
+        unbuilt = "wasn't built" in str(error) and os.environ.get("CI")
+        (pytest.fail if unbuilt else pytest.skip)(str(error))
 
 
 @pytest.fixture
@@ -42,3 +58,71 @@ def test_generate_by_short_weights(folder: Path, format: Format) -> None:
     found = load(folder, format)
     assert complete(found.model, found.tokenizer, "The class", GREEDY, max_tokens=10)
     assert not [name for name, module in found.model.named_modules() if isinstance(module, nn.Linear)]
+
+
+@pytest.fixture
+def family(request: pytest.FixtureRequest) -> tuple[LanguageModel, dict[str, Tensor]]:
+    """A model of each kind, also of shapes that the kernels don't read whole, and what it is given."""
+    kind, _, name = request.param.partition(" ")
+    sizes = {} if kind == "whole-decoder" else {"head_dim": 12, "feed_forward_width": 72}
+    torch.manual_seed(2)
+    ids = torch.randint(512, (2, 11))
+    if kind.endswith("decoder") and not name:
+        return request.getfixturevalue("make_decoder")(**(sizes or NATIVE), gated="plain" not in kind), {"inputs": ids}
+    if kind == "recurrent":
+        return request.getfixturevalue("make_recurrent")(cell=name), {"inputs": ids}
+    if kind == "encoder":
+        return request.getfixturevalue("make_encoder")(name), {"inputs": ids, "lengths": torch.tensor([11, 6])}
+    return request.getfixturevalue("make_encoder_decoder")(name), {"inputs": ids, "source": ids[:, :7]}
+
+
+def times(weight: Tensor, x: Tensor, format: Format) -> Tensor:
+    return product(Pool(1), pack(weight, None, format), x.reshape(-1, x.size(-1))).view(*x.shape[:-1], -1)
+
+
+def stood_for(weight: Tensor, format: Format) -> Tensor:
+    """What packed weights stand for: what they make of unit vectors, which are rounded to nothing else."""
+    return times(weight, torch.eye(weight.size(1)), format).T.contiguous()
+
+
+def rounded(x: Tensor) -> Tensor:
+    """What short weights are multiplied with: what the unit matrix makes of it, whose one scale is taken out again."""
+    unit = torch.eye(x.size(-1))
+    return times(unit, x, "int8") / times(unit, unit, "int8")[0, 0]
+
+
+def reference(model: LanguageModel, format: Format) -> LanguageModel:
+    """The model by torch, with what its packed weights stand for, and what those of linear layers are multiplied with."""
+    model = copy.deepcopy(model)
+    for module in list(model.modules()):
+        if isinstance(module, nn.Linear):
+            module.weight = nn.Parameter(stood_for(module.weight, format))
+            if format != "float32":
+                module.register_forward_pre_hook(lambda _, inputs: (rounded(inputs[0]),))
+        elif isinstance(module, Cell):
+            module.input_weight = nn.Parameter(stood_for(module.input_weight, format))
+            module.hidden_weight = nn.Parameter(stood_for(module.hidden_weight, format))
+    return model
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    "family",
+    [
+        *("whole-decoder", "decoder", "plain-decoder", "encoder bert", "encoder modernbert"),
+        *("encoder-decoder marian", "encoder-decoder mbart", "recurrent lstm", "recurrent gru", "recurrent rnn"),
+    ],
+    indirect=True,
+)
+@torch.no_grad()
+def test_every_family_computes_what_its_packed_weights_stand_for(family: tuple, format: Format) -> None:
+    model, given = family
+    plain = reference(model, format)
+    expected, expected_logits = plain.hidden(**given), plain.head(plain.hidden(**given))
+    install(model, dict(packed_parts(model, model.named_parameters(), format)), format)
+    assert not [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Cell)]
+    found = model.hidden(**given)
+    # A number on a border may be rounded to its other side; what recurrent cells remember isn't rounded in the reference.
+    tolerance = 1e-5 if format == "float32" else 0.06 if model.family == "recurrent" else 0.01
+    assert (found - expected).norm() / expected.norm() < tolerance
+    assert (model.head(found) - expected_logits).norm() / expected_logits.norm() < tolerance

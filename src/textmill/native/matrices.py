@@ -1,7 +1,7 @@
 """Which of a model's linear layers become which matrices for the kernels, and the model that multiplies by them.
 
 A decoder that the kernels read whole has queries, keys and values in one matrix, and gates and what they gate in another, as
-decoder.cpp takes them; each other linear layer of any family is a matrix of its own.
+decoder.cpp takes them; each other linear layer of any family is a matrix of its own, and so are a recurrent cell's two.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..models.attention import Attention
 from ..models.block import FeedForward
 from ..models.decoder import Decoder, DecoderConfig
 from ..models.language_model import LanguageModel
+from ..models.recurrent import Cell
 from .library import Pool
-from .linear import PackedFeedForward, PackedLinear, rows_of
+from .linear import PackedCell, PackedFeedForward, PackedLinear, rows_of
 from .packing import GROUP, LANES, Format, Packed, pack
 
 JOINED, INTERLEAVED = "query_key_value", "gate_and_up"
@@ -22,16 +24,23 @@ JOINED, INTERLEAVED = "query_key_value", "gate_and_up"
 
 @dataclass(frozen=True)
 class Matrix:
-    """Linear layers, by their names, whose weights are one matrix: below each other, or interleaved by blocks of outputs."""
+    """Weights, and biases where there are any, by the names of the parameters that they are: one matrix, in which several are
+    below each other, or `interleaved` by blocks of outputs."""
 
-    layers: tuple[str, ...]
+    weights: tuple[str, ...]
+    biases: tuple[str, ...] = ()
     interleaved: bool = False
 
     def join(self, parts: list[Tensor]) -> Tensor:
-        """Their weights (N, K), or biases (N,), as one."""
+        """Weights (N, K), or biases (N,), as one."""
         if not self.interleaved:
             return torch.cat(parts) if len(parts) > 1 else parts[0]
         return torch.stack([part.unflatten(0, (-1, LANES)) for part in parts], dim=1).flatten(0, 2)
+
+    def pack(self, tensors: Mapping[str, Tensor], format: Format) -> Packed:
+        """The matrix of these parameters."""
+        weights, biases = ([tensors[name] for name in names] for names in (self.weights, self.biases))
+        return pack(self.join(weights), self.join(biases) if biases else None, format)
 
 
 @dataclass(frozen=True)
@@ -61,19 +70,31 @@ def shape_problems(config: object) -> list[str]:
 
 
 def matrices_of(model: nn.Module) -> dict[str, Matrix]:
-    """What is to be packed of a model, or of a head, by the matrices' names."""
+    """What is to be packed of a model, by the matrices' names. A tied matrix is named by the table that it is."""
     whole = isinstance(model, Decoder) and not shape_problems(model.config)
+    first: dict[int, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        first.setdefault(id(parameter), name)
+
+    def of_linears(*names: str, interleaved: bool = False) -> Matrix:
+        modules = [model.get_submodule(name) for name in names]
+        weights, biases = ([first[id(p)] for m in modules if (p := getattr(m, part)) is not None] for part in ("weight", "bias"))
+        return Matrix(tuple(weights), tuple(biases), interleaved)
+
     found: dict[str, Matrix] = {}
     for name, module in model.named_modules():
-        if not isinstance(module, nn.Linear):
-            continue
         place, _, last = name.rpartition(".")
-        if whole and last in ("query", "key", "value"):
-            found[f"{place}.{JOINED}"] = Matrix(tuple(f"{place}.{part}" for part in ("query", "key", "value")))
+        if isinstance(module, Cell):
+            for part in ("input", "hidden"):
+                found[f"{name}.{part}"] = Matrix((f"{name}.{part}_weight",), (f"{name}.{part}_bias",))
+        elif not isinstance(module, nn.Linear):
+            continue
+        elif whole and last in ("query", "key", "value"):
+            found[f"{place}.{JOINED}"] = of_linears(*(f"{place}.{part}" for part in ("query", "key", "value")))
         elif whole and model.config.gated and last in ("gate", "up"):  # type: ignore[union-attr]
-            found[f"{place}.{INTERLEAVED}"] = Matrix((f"{place}.gate", f"{place}.up"), interleaved=True)
+            found[f"{place}.{INTERLEAVED}"] = of_linears(f"{place}.gate", f"{place}.up", interleaved=True)
         else:
-            found[name] = Matrix((name,))
+            found[name] = of_linears(name)
     return found
 
 
@@ -82,26 +103,21 @@ def packed_parts(
 ) -> Iterator[tuple[str, Packed | Tensor]]:
     """A model's tensors, by their names, which come one after the other: each matrix packed once its parts are there, and all
     else in float32, so that no more than a matrix is held. A tied table is both."""
-    first = _first_names(model)
-    matrices, tables = matrices_of(model), set(_outside_linears(model))
-    missing = {name: set(_parts(model, matrix, first).values()) for name, matrix in matrices.items()}
+    matrices, tables = matrices_of(model), set(_tables(model))
+    missing = {name: {*matrix.weights, *matrix.biases} for name, matrix in matrices.items()}
     held: dict[str, Tensor] = {}
     for name, tensor in tensors:
         tensor = tensor.detach().float()
-        wanting = [matrix for matrix, parts in missing.items() if name in parts]
+        wanting = [matrix for matrix, names in missing.items() if name in names]
         if name in tables or not wanting:
             yield name, tensor
         for each in wanting:
             held[name] = tensor
             missing[each].remove(name)
-            if missing[each]:
-                continue
-            matrix, parts = matrices[each], _parts(model, matrices[each], first)
-            weights = [held[parts[f"{layer}.weight"]] for layer in matrix.layers]
-            biases = [held[parts[f"{layer}.bias"]] for layer in matrix.layers if f"{layer}.bias" in parts]
-            yield each, pack(matrix.join(weights), matrix.join(biases) if biases else None, format)
-            for part in parts.values():
-                del held[part]
+            if not missing[each]:
+                yield each, matrices[each].pack(held, format)
+                for part in (*matrices[each].weights, *matrices[each].biases):
+                    del held[part]
 
 
 def packed_matrices(model: LanguageModel, format: Format) -> dict[str, Packed]:
@@ -112,48 +128,38 @@ def packed_matrices(model: LanguageModel, format: Format) -> dict[str, Packed]:
 
 def install(model: LanguageModel, parts: Mapping[str, Packed | Tensor], format: Format) -> None:
     """Have a model multiply by the matrices of `parts`, in the place of its own, and hold what else is in them."""
-    pool, plan = Pool(torch.get_num_threads()), matrices_of(model)
+    pool = Pool(torch.get_num_threads())
+    matrices = {name: part for name in matrices_of(model) if isinstance(part := parts[name], Packed)}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if isinstance(part := parts.get(name), Tensor):
             tensor.data = part
-    matrices = {name: part for name in plan if isinstance(part := parts[name], Packed)}
-    for name, matrix in sorted(plan.items(), key=lambda each: each[1].interleaved):
-        first = 0
-        for layer in matrix.layers:
-            place, _, last = layer.rpartition(".")
-            parent, module = model.get_submodule(place), model.get_submodule(layer)
-            assert isinstance(module, nn.Linear)
-            if matrix.interleaved and isinstance(parent, FeedForward):
-                above, _, own = place.rpartition(".")
-                both = PackedLinear(matrices[name], module.in_features, pool)
-                setattr(model.get_submodule(above), own, PackedFeedForward(parent, both))
-                break
-            packed = matrices[name] if len(matrix.layers) == 1 else rows_of(matrices[name], first, module.out_features)
-            setattr(parent, last, PackedLinear(packed, module.in_features, pool))
-            first += module.out_features
+
+    def linear(name: str, inputs: int, first: int = 0, outputs: int | None = None) -> PackedLinear:
+        return PackedLinear(matrices[name] if outputs is None else rows_of(matrices[name], first, outputs), inputs, pool)
+
+    for name, module in list(model.named_modules()):
+        place, _, last = name.rpartition(".")
+        parent = model.get_submodule(place)
+        if isinstance(module, FeedForward) and f"{name}.{INTERLEAVED}" in matrices:
+            both = linear(f"{name}.{INTERLEAVED}", module.up.in_features)
+            setattr(parent, last, PackedFeedForward(module, both, linear(f"{name}.down", module.down.in_features)))
+        elif isinstance(module, Attention) and f"{name}.{JOINED}" in matrices:
+            first = 0
+            for part in ("query", "key", "value"):
+                own = getattr(module, part)
+                setattr(module, part, linear(f"{name}.{JOINED}", own.in_features, first, own.out_features))
+                first += own.out_features
+        elif isinstance(module, Cell):
+            width = module.hidden_weight.size(1)
+            setattr(parent, last, PackedCell(module, linear(f"{name}.input", width), linear(f"{name}.hidden", width)))
+        elif isinstance(module, nn.Linear) and name in matrices:
+            setattr(parent, last, linear(name, module.in_features))
     model.packed = PackedWeights(format, matrices, pool)
     model.requires_grad_(False)
 
 
-def _first_names(model: nn.Module) -> dict[int, str]:
-    """What each parameter is called first; a tied one has several names."""
-    names: dict[int, str] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), name)
-    return names
-
-
-def _parts(model: nn.Module, matrix: Matrix, first: Mapping[int, str]) -> dict[str, str]:
-    """The parameters of a matrix's layers, and what each tensor is called."""
-    return {
-        f"{layer}.{name}": first[id(parameter)]
-        for layer in matrix.layers
-        for name, parameter in model.get_submodule(layer).named_parameters()
-    }
-
-
-def _outside_linears(model: nn.Module) -> Iterator[str]:
-    """The parameters that aren't linear layers' alone."""
+def _tables(model: nn.Module) -> Iterator[str]:
+    """The parameters that aren't matrices' alone: embeddings, norms, and what is tied to them."""
     for place, module in model.named_modules():
-        if not isinstance(module, nn.Linear):
+        if not isinstance(module, nn.Linear | Cell):
             yield from (f"{place}.{name}".lstrip(".") for name, _ in module.named_parameters(recurse=False))
