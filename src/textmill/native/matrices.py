@@ -78,8 +78,9 @@ def matrices_of(model: nn.Module) -> dict[str, Matrix]:
 
     def of_linears(*names: str, interleaved: bool = False) -> Matrix:
         modules = [model.get_submodule(name) for name in names]
-        weights, biases = ([first[id(p)] for m in modules if (p := getattr(m, part)) is not None] for part in ("weight", "bias"))
-        return Matrix(tuple(weights), tuple(biases), interleaved)
+        weights = tuple(first[id(module.weight)] for module in modules)
+        biases = tuple(first[id(module.bias)] for module in modules if module.bias is not None)
+        return Matrix(weights, biases, interleaved)
 
     found: dict[str, Matrix] = {}
     for name, module in model.named_modules():
@@ -129,10 +130,10 @@ def packed_matrices(model: LanguageModel, format: Format) -> dict[str, Packed]:
 def install(model: LanguageModel, parts: Mapping[str, Packed | Tensor], format: Format) -> None:
     """Have a model multiply by the matrices of `parts`, in the place of its own, and hold what else is in them."""
     pool = Pool(torch.get_num_threads())
-    matrices = {name: part for name in matrices_of(model) if isinstance(part := parts[name], Packed)}
+    matrices = {name: packed for name in matrices_of(model) if isinstance(packed := parts[name], Packed)}
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if isinstance(part := parts.get(name), Tensor):
-            tensor.data = part
+        if isinstance(known := parts.get(name), Tensor):
+            tensor.data = known
 
     def linear(name: str, inputs: int, first: int = 0, outputs: int | None = None) -> PackedLinear:
         return PackedLinear(matrices[name] if outputs is None else rows_of(matrices[name], first, outputs), inputs, pool)
@@ -145,9 +146,9 @@ def install(model: LanguageModel, parts: Mapping[str, Packed | Tensor], format: 
             setattr(parent, last, PackedFeedForward(module, both, linear(f"{name}.down", module.down.in_features)))
         elif isinstance(module, Attention) and f"{name}.{JOINED}" in matrices:
             first = 0
-            for part in ("query", "key", "value"):
-                own = getattr(module, part)
-                setattr(module, part, linear(f"{name}.{JOINED}", own.in_features, first, own.out_features))
+            for projection in ("query", "key", "value"):
+                own = getattr(module, projection)
+                setattr(module, projection, linear(f"{name}.{JOINED}", own.in_features, first, own.out_features))
                 first += own.out_features
         elif isinstance(module, Cell):
             width = module.hidden_weight.size(1)

@@ -23,7 +23,7 @@ from .packing import Packed
 
 ENDING = b"textmill packed\n"
 ALIGNMENT = 64
-LOOKED_UP = 1 << 20  # bytes of a plain tensor from which on it is a table, of which few rows are needed
+CHECKED = 1 << 22  # bytes at a time
 Part = Packed | Tensor
 
 
@@ -54,7 +54,12 @@ def write(path: Path, key: Mapping[str, Any], parts: Iterable[tuple[str, Part]])
                 stream.write(raw.numpy().data)
                 stream.write(bytes(-len(raw) % ALIGNMENT))
                 dtype = str(tensor.dtype).removeprefix("torch.")
-                entry[kind] = {"dtype": dtype, "shape": list(tensor.shape), "begin": begin, "sum": _sum(raw)}
+                entry[kind] = {
+                    "dtype": dtype,
+                    "shape": list(tensor.shape),
+                    "begin": begin,
+                    "sum": sum(map(_sum, raw.split(CHECKED))) % 2**64,
+                }
             entries[name] = entry
         contents = {"version": version(), "key": key, "entries": entries}
         written = json.dumps({**contents, "fingerprint": fingerprint(contents)}).encode()
@@ -102,11 +107,15 @@ def _mapped(pages: mmap.mmap, dtype: str, shape: list[int], begin: int, sum: int
     if not count:
         return torch.empty(shape, dtype=kind)
     tensor = torch.frombuffer(pages, dtype=kind, offset=begin, count=count).view(shape)
-    if _sum(tensor.view(torch.uint8).flatten()) != sum:
+    found, is_table = 0, kind == torch.float32 and hasattr(mmap, "MADV_DONTNEED")
+    for raw in tensor.view(torch.uint8).flatten().split(CHECKED):
+        found += _sum(raw)
+        if is_table and len(raw) == CHECKED:  # few of its rows are needed: what was only checked takes no memory
+            start = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
+            pages.madvise(mmap.MADV_DONTNEED, start, CHECKED - mmap.PAGESIZE)
+        begin += len(raw)
+    if found % 2**64 != sum:
         raise Unfit("it is damaged")
-    if tensor.nbytes >= LOOKED_UP and kind == torch.float32 and hasattr(mmap, "MADV_DONTNEED"):
-        start = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
-        pages.madvise(mmap.MADV_DONTNEED, start, tensor.nbytes - (start - begin))
     return tensor
 
 

@@ -3,10 +3,10 @@
 Byte-level (GPT-2), a mark in the place of the space (SentencePiece), `##` before what goes on (BERT), pieces as they are.
 """
 
+import functools
 import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -20,20 +20,6 @@ MARKED_STEPS = {"Replace", "ByteFallback", "Fuse", "Strip"}
 # Blocks of the scripts that are written without spaces: Thai to Myanmar, Khmer, kana and Han.
 UNSPACED = ((0x0E00, 0x109F), (0x1780, 0x17FF), (0x3040, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 TAKES_SPACES_AWAY = ("Whitespace", "WhitespaceSplit", "BertPreTokenizer", "CharDelimiterSplit", "Delimiter")
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """The bytes of each token.
-
-    `bytes`: what each token adds to a text; nothing for a special one. `begins_word` (V,) bool. `strips_space`: a text
-    loses the one space that its first token begins with. `lossless`: only unknown characters are lost on the way.
-    """
-
-    bytes: Sequence[bytes]
-    begins_word: np.ndarray
-    strips_space: bool
-    lossless: bool
 
 
 def spelling_of(content: Mapping[str, Any]) -> Spelling | None:
@@ -60,18 +46,45 @@ def spelling_of(content: Mapping[str, Any]) -> Spelling | None:
     return None
 
 
-def read_pieces(content: Mapping[str, Any], vocabulary: Mapping[str, int], special: Collection[int]) -> Pieces:
-    """The pieces of a tokenizer.json whose spelling is known, and whose numbers have no gaps."""
-    spelling = spelling_of(content)
-    table = [b""] * len(vocabulary)
-    begins = np.ones(len(vocabulary), dtype=bool)  # a special token stands for itself
-    spell = _speller(spelling, content)
-    continuation = content["decoder"]["prefix"] if spelling == "wordpiece" else ""
-    for piece, id in vocabulary.items():
-        if id not in special:
-            table[id] = spell(piece)
-            begins[id] = not piece.startswith(continuation) if continuation else _begins_word(table[id])
-    return Pieces(table, begins, _strips_space(spelling, content), _is_lossless(spelling, content))
+class Pieces:
+    """The bytes of each token of a tokenizer.json whose spelling is known, and whose numbers have no gaps; each is looked up
+    when it is first asked for, since a vocabulary is large, and an answer short.
+
+    `strips_space`: a text loses the one space that its first token begins with. `lossless`: only unknown characters are lost
+    on the way.
+    """
+
+    def __init__(self, content: Mapping[str, Any], vocabulary: Mapping[str, int], special: Collection[int]):
+        spelling = spelling_of(content)
+        self.strips_space, self.lossless = _strips_space(spelling, content), _is_lossless(spelling, content)
+        self._vocabulary, self._special, self._spell = vocabulary, special, _speller(spelling, content)
+        self._continuation = content["decoder"]["prefix"] if spelling == "wordpiece" else ""
+        self._bytes: dict[int, bytes] = {}
+
+    def bytes_of(self, id: int) -> bytes:
+        """What a token adds to a text; nothing for a special one."""
+        if id not in self._bytes:
+            self._bytes[id] = b"" if id in self._special else self._spell(self._texts[id])
+        return self._bytes[id]
+
+    @functools.cached_property
+    def begins_word(self) -> np.ndarray:
+        """Whether each token begins a word, (V,) bool. A special one stands for itself."""
+        goes_on = self._continuation
+        return np.array(
+            [
+                id in self._special or (not text.startswith(goes_on) if goes_on else _begins_word(self.bytes_of(id)))
+                for id, text in enumerate(self._texts)
+            ],
+            dtype=bool,
+        )
+
+    @functools.cached_property
+    def _texts(self) -> list[str]:
+        texts = [""] * len(self._vocabulary)
+        for text, id in self._vocabulary.items():
+            texts[id] = text
+        return texts
 
 
 def unrestored_bytes(text: str, ids: Sequence[int], spans: Sequence[tuple[int, int]], pieces: Pieces) -> int:
@@ -83,10 +96,10 @@ def unrestored_bytes(text: str, ids: Sequence[int], spans: Sequence[tuple[int, i
     lost = reached = place = 0
     while place < len(ids):
         begin, end = spans[place]
-        restored = pieces.bytes[ids[place]]
+        restored = pieces.bytes_of(ids[place])
         place += 1
         while place < len(ids) and spans[place] == (begin, end):
-            restored += pieces.bytes[ids[place]]
+            restored += pieces.bytes_of(ids[place])
             place += 1
         source = text[begin:end].encode()
         between = text[reached : max(begin, reached)].encode()

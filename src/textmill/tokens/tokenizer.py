@@ -18,7 +18,7 @@ import tokenizers
 from ..errors import TokenizerError
 from ..files import fingerprint, write_json, write_text
 from .chat_template import ANSWER, ChatTemplate, Marks, Message, read_chat_template
-from .pieces import holds_all_bytes, read_pieces, spelling_of, unrestored_bytes
+from .pieces import Pieces, holds_all_bytes, spelling_of, unrestored_bytes
 from .plain_encoding import PlainEncoder, refuse_surrogates, without_panic
 from .settings import Kind
 from .special_tokens import CONFIG_FILE, END_OF_TEXT, SPAN, SpecialTokens, own_special_tokens, read_config, read_special_tokens
@@ -36,7 +36,7 @@ class Tokenizer:
     `bos_id`, `eos_id`, `pad_id`, `mask_id`: numbers of those tokens, or None. `unknown_id`: what stands for text that the
     vocabulary can't spell; None where it can spell all. `prefix`, `suffix`: what begins and ends a whole input.
     `span_ids`: what stands for cut-out spans, number 0 first; usually none.
-    `begins_word` (V,) bool: whether a token begins a word. `lossless`: only unknown characters are lost on the way.
+    `lossless`: only unknown characters are lost on the way.
     """
 
     def __init__(
@@ -75,10 +75,14 @@ class Tokenizer:
             self.special_ids.add(self.unknown_id)
         apart = {text: id for text, id in vocabulary.items() if id in self.special_ids}
         self._plain = PlainEncoder(backend, self._content, apart, self.unknown_id)
-        self._pieces = read_pieces(self._content, vocabulary, self.special_ids)
-        self.begins_word: np.ndarray = self._pieces.begins_word
+        self._pieces = Pieces(self._content, vocabulary, self.special_ids)
         self.lossless = self._pieces.lossless
         self.prefix, self.suffix = self._surroundings()
+
+    @property
+    def begins_word(self) -> np.ndarray:
+        """Whether each token begins a word, (V,) bool."""
+        return self._pieces.begins_word
 
     @functools.cached_property
     def hash(self) -> str:
@@ -177,7 +181,7 @@ class Tokenizer:
         """What one token adds to the text: nothing for a special token. Raises TokenizerError for an unused number."""
         if not 0 <= id < self.vocabulary_size:
             raise TokenizerError(f"token {id} is outside the vocabulary; this tokenizer has 0 to {self.vocabulary_size - 1}")
-        return self._pieces.bytes[id]
+        return self._pieces.bytes_of(id)
 
     def save(self, folder: str | Path, model_max_length: int | None = None) -> None:
         """Write tokenizer.json and tokenizer_config.json as stock transformers reads them.

@@ -106,18 +106,19 @@ def _problems_in(content: Any) -> Iterator[str]:
 def _wrong_numbers(content: dict[str, Any]) -> Iterator[str]:
     """Why the tokens' numbers aren't 0, 1, 2, … without a gap. The library takes any, and then counts up to the largest."""
     vocabulary, added = content["model"].get("vocab"), content.get("added_tokens") or []
-    pairs: list[tuple[Any, Any]]
     if isinstance(vocabulary, list):  # Unigram: a piece's number is its place
-        pairs = [(piece[0] if isinstance(piece, list) and piece else None, number) for number, piece in enumerate(vocabulary)]
+        texts: list[Any] = [piece[0] if isinstance(piece, list) and piece else None for piece in vocabulary]
+        ids: list[Any] = list(range(len(texts)))
     else:
-        pairs = list(vocabulary.items()) if isinstance(vocabulary, dict) else [(None, None)]
+        texts, ids = map(list, (vocabulary, vocabulary.values()) if isinstance(vocabulary, dict) else ([None], [None]))
     written = added if isinstance(added, list) else [added]
-    pairs += [(one.get("content"), one.get("id")) if isinstance(one, dict) else (None, None) for one in written]
-    if len(pairs) > MOST_TOKENS:
-        yield f"has {len(pairs):,} tokens, more than {MOST_TOKENS:,}"
-    elif not all(isinstance(text, str) and type(number) is int for text, number in pairs):
+    known = [one if isinstance(one, dict) else {} for one in written]
+    texts, ids = texts + [one.get("content") for one in known], ids + [one.get("id") for one in known]
+    if len(texts) > MOST_TOKENS:
+        yield f"has {len(texts):,} tokens, more than {MOST_TOKENS:,}"
+    elif set(map(type, texts)) - {str} or set(map(type, ids)) - {int}:
         yield "has tokens that are no tokens: a text and its number"
-    elif set((numbers := dict(pairs)).values()) != set(range(len(numbers))):
+    elif set((numbers := dict(zip(texts, ids, strict=True))).values()) != set(range(len(numbers))):
         yield f"its {len(numbers):,} tokens don't have the numbers 0 to {len(numbers) - 1:,}"
 
 
