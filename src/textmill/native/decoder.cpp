@@ -4,23 +4,12 @@
 // (models/slots.py), so that plain torch and these kernels can take turns at the same rows.
 
 #include "attention.h"
-#include "products.h"
+#include "fitting.h"
+#include "shared.h"
 
 namespace textmill {
 
 enum Activation : int32_t { SILU = 0, GELU = 1, GELU_TANH = 2, RELU = 3 };
-
-struct Norm {
-  const float* weight;  // null: nothing is done
-  const float* bias;    // null: none
-  int32_t takes_mean;   // layer norm (Ba et al. 2016), else RMS norm (Zhang & Sennrich 2019)
-  float epsilon;
-};
-
-struct Linear {
-  Weights weights;
-  const float* bias;  // null: none
-};
 
 struct Layer {
   Norm attention_norm, feed_forward_norm, query_norm, key_norm;
@@ -60,69 +49,6 @@ inline Floats activated(Floats x, int32_t kind) {
   store(lanes, x);
   for (float& lane : lanes) lane = activated(lane, kind);
   return load(lanes);
-}
-
-// out = norm(x), of `width` numbers, a multiple of LANES; out may be x.
-inline void normalise(const Norm& norm, const float* x, int64_t width, float* out) {
-  if (norm.weight == nullptr) {
-    if (out != x) std::memcpy(out, x, width * sizeof(float));
-    return;
-  }
-  Floats total = zero(), squares = zero();
-  for (int64_t i = 0; i < width; i += LANES) total = add(total, load(x + i));
-  const float mean = norm.takes_mean ? sum(total) / width : 0.0f;
-  for (int64_t i = 0; i < width; i += LANES) {
-    const Floats apart = subtract(load(x + i), all(mean));
-    squares = multiply_add(apart, apart, squares);
-  }
-  const Floats inverse = all(1.0f / std::sqrt(sum(squares) / width + norm.epsilon));
-  for (int64_t i = 0; i < width; i += LANES) {
-    const Floats normal = multiply(multiply(subtract(load(x + i), all(mean)), inverse), load(norm.weight + i));
-    store(out + i, norm.bias ? add(normal, load(norm.bias + i)) : normal);
-  }
-}
-
-// What one thread needs of its own: rows as a product takes them, normalised and rounded. Every thread makes them for itself,
-// which costs less than waiting for the others to have made theirs.
-struct Own {
-  float* normal;
-  uint8_t* rounding;
-  float* scores;
-};
-
-constexpr int64_t PIECES = 8;  // of a product, for each thread
-
-// y = x · Wᵀ + bias, for rows of x; `put(row, place, lanes)` gets sixteen outputs at a time, with B = 2 those of two blocks.
-template <int B, class Put>
-void shared_product(Pool& pool, const Own& own, const Linear& linear, const float* x, int64_t rows, const Put& put) {
-  const Weights& w = linear.weights;
-  const int64_t groups = w.inputs / GROUP, blocks = (w.outputs + LANES - 1) / LANES, pairs = (blocks + 1) / 2;
-  int8_t* rounded = (int8_t*)own.rounding;
-  float* scales = (float*)(own.rounding + rows * w.inputs);
-  int32_t* sums = (int32_t*)(scales + rows * groups);
-  if (w.format != FLOAT32) round_activations(x, rows * w.inputs, rounded, scales, sums);
-  const Activations activations{x, rounded, scales, sums};
-  const int64_t piece = std::max<int64_t>(1, pairs / (PIECES * pool.size));
-  for (int64_t taken; (taken = pool.take() * piece) < pairs;) {
-    for (int64_t pair = taken; pair < std::min(taken + piece, pairs); ++pair) {
-      const int64_t block = 2 * pair;
-      const auto sink = [&](int64_t row, Floats* lanes, int count) {
-        if (linear.bias)
-          for (int b = 0; b < count; ++b) lanes[b] = add(lanes[b], load(linear.bias + (block + b) * LANES));
-        if constexpr (B == 2) {
-          put(row, pair * LANES, lanes);
-        } else {
-          for (int b = 0; b < count; ++b) put(row, (block + b) * LANES, lanes + b);
-        }
-      };
-      if (block + 1 < blocks) {
-        product_of_rows<2, MOST_ROWS>(w, block, activations, 0, rows, [&](int64_t row, Floats* lanes) { sink(row, lanes, 2); });
-      } else {
-        product_of_rows<1, MOST_ROWS>(w, block, activations, 0, rows, [&](int64_t row, Floats* lanes) { sink(row, lanes, 1); });
-      }
-    }
-  }
-  pool.barrier();
 }
 
 // Turns the pairs (i, i + d/2) of one head.
@@ -169,13 +95,14 @@ int textmill_runs_here() {
 void* textmill_pool_new(int threads) { return new Pool(threads); }
 void textmill_pool_free(void* pool) { delete (Pool*)pool; }
 
-// y (rows, outputs) = x (rows, inputs) · Wᵀ + bias. `scratch`: for each thread, rows · inputs · 2 bytes.
-void textmill_product(void* pool, const Linear* linear, const float* x, int64_t rows, float* y, uint8_t* scratch) {
+// y (rows, outputs) = x (rows, inputs) · Wᵀ + bias. Returns whether there was memory for it.
+int textmill_product(void* pool, const Linear* linear, const float* x, int64_t rows, float* y) try {
   Pool& threads = *(Pool*)pool;
   const int64_t outputs = linear->weights.outputs;
+  threads.scratch.reset();
+  const Rooms rooms(threads, rows, linear->weights.inputs);
   threads.run([&](int thread) {
-    const Own own{nullptr, scratch + thread * rows * linear->weights.inputs * 2, nullptr};
-    shared_product<1>(threads, own, *linear, x, rows, [&](int64_t row, int64_t place, const Floats* lanes) {
+    shared_product<1>(threads, rooms, thread, *linear, nullptr, x, rows, [&](int64_t row, int64_t place, const Floats* lanes) {
       float* to = y + row * outputs + place;
       if (place + LANES <= outputs) return store(to, *lanes);
       float some[LANES];
@@ -183,33 +110,32 @@ void textmill_product(void* pool, const Linear* linear, const float* x, int64_t 
       std::memcpy(to, some, (outputs - place) * sizeof(float));
     });
   });
+  return 1;
+} catch (const std::bad_alloc&) {
+  return 0;
 }
 
-// x (count, width): embeddings in, normalised hidden states out. `scratch`, in floats: count · (query, key and value + heads ·
-// head_dim + feed_forward_width), and for each thread count · (width + half the widest of width, heads · head_dim and
-// feed_forward_width) + heads · (length + 16).
-void textmill_decoder(void* pool, const Decoder* decoder, const Tokens* of, float* x, float* scratch) {
+// x (count, width): embeddings in, normalised hidden states out. Returns whether there was memory for it.
+int textmill_decoder(void* pool, const Decoder* decoder, const Tokens* of, float* x) try {
   const Decoder& d = *decoder;
   const Tokens& tokens = *of;
   Pool& threads = *(Pool*)pool;
   const int64_t count = tokens.count, found_width = d.heads * d.head_dim, groups = d.heads / d.key_value_heads;
   const int64_t projected_width = found_width + 2 * d.key_value_heads * d.head_dim;
-  const int64_t widest = std::max({d.width, found_width, d.feed_forward_width});
-  float* projected = scratch;
-  float* found = projected + count * projected_width;
-  float* inner = found + count * found_width;
-  float* of_threads = inner + count * d.feed_forward_width;
+  threads.scratch.reset();
+  float* projected = threads.scratch.take<float>(count * projected_width);
+  float* found = threads.scratch.take<float>(count * found_width);
+  float* inner = threads.scratch.take<float>(count * d.feed_forward_width);
+  float* scores = threads.scratch.take<float>(threads.size * d.heads * (d.length + LANES));
+  const Rooms rooms(threads, count, std::max({d.width, found_width, d.feed_forward_width}));
   threads.run([&](int thread) {
-    float* normal = of_threads + thread * (count * (d.width + widest / 2) + d.heads * (d.length + LANES));
-    float* rounding = normal + count * d.width;
-    const Own own{normal, (uint8_t*)rounding, rounding + count * widest / 2};
+    float* own_scores = scores + thread * d.heads * (d.length + LANES);
+    const auto product = [&]<int B>(const Linear& linear, const Norm* norm, const float* from, const auto& put) {
+      shared_product<B>(threads, rooms, thread, linear, norm, from, count, put);
+    };
     const auto add_to_x = [&](int64_t token, int64_t place, const Floats* lanes) {
       float* to = x + token * d.width + place;
       store(to, add(load(to), *lanes));
-    };
-    const auto normal_x = [&](const Norm& norm) -> const float* {
-      for (int64_t token = 0; token < count; ++token) normalise(norm, x + token * d.width, d.width, normal + token * d.width);
-      return normal;
     };
     const auto normalise_x = [&](const Norm& norm) {
       for (int64_t token; (token = threads.take()) < count;) normalise(norm, x + token * d.width, d.width, x + token * d.width);
@@ -217,10 +143,11 @@ void textmill_decoder(void* pool, const Decoder* decoder, const Tokens* of, floa
     };
     for (int64_t number = 0; number < d.layers; ++number) {
       const Layer& layer = d.layer[number];
-      const float* into = d.post_norm ? x : normal_x(layer.attention_norm);
-      shared_product<1>(threads, own, layer.query_key_value, into, count, [&](int64_t token, int64_t place, const Floats* lanes) {
-        store(projected + token * projected_width + place, *lanes);
-      });
+      const auto before = [&](const Norm& norm) { return d.post_norm ? nullptr : &norm; };
+      product.template operator()<1>(layer.query_key_value, before(layer.attention_norm), x,
+                                     [&](int64_t token, int64_t place, const Floats* lanes) {
+                                       store(projected + token * projected_width + place, *lanes);
+                                     });
       for (int64_t token; (token = threads.take()) < count;)
         store_token(d, layer, tokens, token, projected + token * projected_width);
       threads.barrier();
@@ -228,25 +155,39 @@ void textmill_decoder(void* pool, const Decoder* decoder, const Tokens* of, floa
       for (int64_t task; (task = threads.take()) < count * d.key_value_heads;) {
         const int64_t token = task / d.key_value_heads, head = task % d.key_value_heads, first = head * groups * d.head_dim;
         const float* queries = projected + token * projected_width + first;
-        attention.look(tokens.row[token], tokens.place[token], head, queries, found + token * found_width + first, own.scores);
+        attention.look(tokens.row[token], tokens.place[token], head, queries, found + token * found_width + first, own_scores);
       }
       threads.barrier();
-      shared_product<1>(threads, own, layer.output, found, count, add_to_x);
+      product.template operator()<1>(layer.output, nullptr, found, add_to_x);
       if (d.post_norm) normalise_x(layer.attention_norm);
-      into = d.post_norm ? x : normal_x(layer.feed_forward_norm);
+      const Norm* norm = before(layer.feed_forward_norm);
       if (d.gated) {
-        shared_product<2>(threads, own, layer.up, into, count, [&](int64_t token, int64_t place, const Floats* lanes) {
+        product.template operator()<2>(layer.up, norm, x, [&](int64_t token, int64_t place, const Floats* lanes) {
           store(inner + token * d.feed_forward_width + place, multiply(activated(lanes[0], d.activation), lanes[1]));
         });
       } else {
-        shared_product<1>(threads, own, layer.up, into, count, [&](int64_t token, int64_t place, const Floats* lanes) {
+        product.template operator()<1>(layer.up, norm, x, [&](int64_t token, int64_t place, const Floats* lanes) {
           store(inner + token * d.feed_forward_width + place, activated(*lanes, d.activation));
         });
       }
-      shared_product<1>(threads, own, layer.down, inner, count, add_to_x);
+      product.template operator()<1>(layer.down, nullptr, inner, add_to_x);
       if (d.post_norm) normalise_x(layer.feed_forward_norm);
     }
     normalise_x(d.norm);
+  });
+  return 1;
+} catch (const std::bad_alloc&) {
+  return 0;
+}
+
+// For `count` groups of weights (count, GROUP, LANES): the scales and lowest values (count, LANES) that fit sixteen levels best.
+void textmill_fit(void* pool, const float* weights, int64_t count, float* scales, float* lowest) {
+  constexpr int64_t PIECE = 64;
+  Pool& threads = *(Pool*)pool;
+  threads.run([&](int) {
+    for (int64_t taken; (taken = threads.take() * PIECE) < count;)
+      for (int64_t group = taken; group < std::min(taken + PIECE, count); ++group)
+        fit_group(weights + group * GROUP * LANES, scales + group * LANES, lowest + group * LANES);
   });
 }
 }

@@ -16,7 +16,7 @@ from ..models.positions import alibi_slopes
 from ..models.slots import KeyValueSlots, Slots
 from .library import DecoderStruct, LayerStruct, LinearStruct, NoKernels, NormStruct, Pool, TokensStruct, library
 from .matrices import INTERLEAVED, JOINED, PackedWeights, packed_matrices, shape_problems
-from .packing import LANES, Format, product
+from .packing import Format, product
 from .probe import tried
 
 ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
@@ -64,7 +64,7 @@ class NativeDecoder:
     def hidden(self, inputs: Tensor, rows: Tensor, places: Tensor) -> Tensor:
         """The normalised hidden states (N, D) of tokens (N,), which stand at `places` (N,) of `rows` (N,) of the slots. What
         a row reads stands behind all that it has read, in order."""
-        model, config = self.model, self.model.config
+        model = self.model
         for name, found, most in (("row", rows, self.slots.capacity), ("token", places, self.slots.length)):
             if len(found) and not 0 <= int(found.min()) <= int(found.max()) < most:
                 raise ModelError(f"there is no place for {name} {int(found.max())} among {most}")
@@ -76,13 +76,9 @@ class NativeDecoder:
         rows, places = rows.contiguous(), places.contiguous()
         of_two = ctypes.c_void_p * 2
         tokens = TokensStruct(len(x), rows.data_ptr(), places.data_ptr(), of_two(*cosines), of_two(*sines))
-        heads, inner = config.heads * config.head_dim, config.feed_forward_width
-        shared = heads + 2 * config.key_value_heads * config.head_dim + heads + inner
-        own = config.width + max(config.width, heads, inner) // 2
-        scores = config.heads * (self.slots.length + LANES)
-        scratch = torch.empty(len(x) * shared + self._pool.threads * (len(x) * own + scores))
         structs = ctypes.addressof(self._struct), ctypes.addressof(tokens)
-        library().functions.textmill_decoder(self._pool.pointer, *structs, x.data_ptr(), scratch.data_ptr())
+        if not library().functions.textmill_decoder(self._pool.pointer, *structs, x.data_ptr()):
+            raise MemoryError(f"no memory for a pass over {len(x):,} tokens")
         return x
 
     def logits(self, hidden: Tensor) -> Tensor:

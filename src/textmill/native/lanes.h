@@ -11,7 +11,7 @@ namespace textmill {
 #if defined(__AVX512F__) && defined(__AVX512VNNI__)
 
 constexpr int MOST_ROWS = 8;  // of activations that one kernel multiplies at once: as many as registers hold
-constexpr int BYTE_OFFSET = 128;  // that `dot` leaves in each weight
+constexpr int BYTE_OFFSET = 0;  // that `dot` takes off each weight
 
 struct Floats {
   __m512 v;
@@ -34,11 +34,16 @@ inline Floats subtract(Floats a, Floats b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline Floats divide(Floats a, Floats b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline Floats larger(Floats a, Floats b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline Floats smaller(Floats a, Floats b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline Floats absolute(Floats a) { return {_mm512_abs_ps(a.v)}; }
+inline Floats choose_greater(Floats a, Floats b, Floats then, Floats otherwise) {  // a > b ? then : otherwise
+  return {_mm512_mask_mov_ps(otherwise.v, _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ), then.v)};
+}
 inline float sum(Floats a) { return _mm512_reduce_add_ps(a.v); }
 inline float largest(Floats a) { return _mm512_reduce_max_ps(a.v); }
 inline Floats nearest(Floats a) { return {_mm512_roundscale_ps(a.v, 8)}; }
 inline Floats times_power_of_two(Floats a, Floats whole) { return {_mm512_scalef_ps(a.v, whole.v)}; }
 inline Floats load_halves(const void* from) { return {_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from))}; }
+inline void store_bytes(int8_t* to, Floats whole) { _mm_storeu_si128((__m128i*)to, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(whole.v))); }
 inline Integers all_integers(int32_t value) { return {_mm512_set1_epi32(value)}; }
 inline Floats to_floats(Integers a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline Bytes load_bytes(const uint8_t* from) { return {_mm512_loadu_si512(from)}; }
@@ -54,7 +59,7 @@ inline Integers dot_nibbles(Bytes weights, int32_t four, Integers sum) { return 
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 
 constexpr int MOST_ROWS = 4;
-constexpr int BYTE_OFFSET = 0;
+constexpr int BYTE_OFFSET = 128;
 
 struct Floats {
   __m256 low, high;
@@ -82,6 +87,14 @@ inline Floats subtract(Floats a, Floats b) { return {_mm256_sub_ps(a.low, b.low)
 inline Floats divide(Floats a, Floats b) { return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)}; }
 inline Floats larger(Floats a, Floats b) { return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)}; }
 inline Floats smaller(Floats a, Floats b) { return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)}; }
+inline Floats absolute(Floats a) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high)};
+}
+inline Floats choose_greater(Floats a, Floats b, Floats then, Floats otherwise) {
+  return {_mm256_blendv_ps(otherwise.low, then.low, _mm256_cmp_ps(a.low, b.low, _CMP_GT_OQ)),
+          _mm256_blendv_ps(otherwise.high, then.high, _mm256_cmp_ps(a.high, b.high, _CMP_GT_OQ))};
+}
 inline float sum(Floats a) {
   const __m256 eight = _mm256_add_ps(a.low, a.high);
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
@@ -105,6 +118,11 @@ inline Floats times_power_of_two(Floats a, Floats whole) {
 inline Floats load_halves(const void* from) {
   const __m128i* halves = (const __m128i*)from;
   return {_mm256_cvtph_ps(_mm_loadu_si128(halves)), _mm256_cvtph_ps(_mm_loadu_si128(halves + 1))};
+}
+inline void store_bytes(int8_t* to, Floats whole) {
+  const __m256i pairs = _mm256_packs_epi32(_mm256_cvtps_epi32(whole.low), _mm256_cvtps_epi32(whole.high));
+  const __m256i shorts = _mm256_permute4x64_epi64(pairs, 0xd8);
+  _mm_storeu_si128((__m128i*)to, _mm_packs_epi16(_mm256_castsi256_si128(shorts), _mm256_extracti128_si256(shorts, 1)));
 }
 inline Integers all_integers(int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
 inline Floats to_floats(Integers a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }

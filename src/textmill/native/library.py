@@ -8,6 +8,7 @@ import functools
 from ctypes import c_float, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import TextmillError
 
@@ -21,17 +22,17 @@ class NoKernels(TextmillError):
 class WeightsStruct(ctypes.Structure):
     """`Weights` of products.h."""
 
-    _fields_ = [("format", c_int32), ("outputs", c_int64), ("inputs", c_int64), ("blocks", c_void_p)]
+    _fields_ = [("format", c_int32), ("unit", c_float), ("outputs", c_int64), ("inputs", c_int64), ("blocks", c_void_p)]
 
 
 class LinearStruct(ctypes.Structure):
-    """`Linear` of decoder.cpp."""
+    """`Linear` of shared.h."""
 
     _fields_ = [("weights", WeightsStruct), ("bias", c_void_p)]
 
 
 class NormStruct(ctypes.Structure):
-    """`Norm` of decoder.cpp."""
+    """`Norm` of norm.h."""
 
     _fields_ = [("weight", c_void_p), ("bias", c_void_p), ("takes_mean", c_int32), ("epsilon", c_float)]
 
@@ -67,6 +68,16 @@ class TokensStruct(ctypes.Structure):
     _fields_ = [("count", c_int64), ("row", c_void_p), ("place", c_void_p), ("cosine", c_void_p * 2), ("sine", c_void_p * 2)]
 
 
+FUNCTIONS: tuple[tuple[str, Any, list[Any]], ...] = (  # without `textmill_`: what they return, and what they take
+    ("runs_here", c_int32, []),
+    ("pool_new", c_void_p, [c_int32]),
+    ("pool_free", None, [c_void_p]),
+    ("product", c_int32, [c_void_p, c_void_p, c_void_p, c_int64, c_void_p]),
+    ("decoder", c_int32, [c_void_p] * 4),
+    ("fit", None, [c_void_p, c_void_p, c_int64, c_void_p, c_void_p]),
+)
+
+
 @dataclass(frozen=True)
 class Library:
     """The library of one instruction set."""
@@ -96,11 +107,9 @@ def library() -> Library:
         if not functions.textmill_runs_here():
             reasons.append(f"this processor hasn't {name}")
             continue
-        functions.textmill_pool_new.restype = c_void_p
-        for function, count in (("pool_free", 1), ("product", 6), ("decoder", 5)):
-            declared = getattr(functions, f"textmill_{function}")
-            declared.argtypes, declared.restype = [c_void_p] * count, None
-        functions.textmill_product.argtypes = [*[c_void_p] * 3, c_int64, c_void_p, c_void_p]
+        for name_of, result, arguments in FUNCTIONS:
+            declared = getattr(functions, f"textmill_{name_of}")
+            declared.argtypes, declared.restype = arguments, result
         return Library(name, functions)
     raise NoKernels(f"no C++ kernels: {'; '.join(reasons)}")
 

@@ -17,7 +17,7 @@ from ..models.language_model import LanguageModel
 from ..models.recurrent import Cell
 from .library import Pool
 from .linear import PackedCell, PackedFeedForward, PackedLinear, rows_of
-from .packing import GROUP, LANES, Format, Packed, pack
+from .packing import GROUP, LANES, Format, Packed, pack, wider
 
 JOINED, INTERLEAVED = "query_key_value", "gate_and_up"
 
@@ -116,7 +116,7 @@ def packed_parts(
             held[name] = tensor
             missing[each].remove(name)
             if not missing[each]:
-                yield each, matrices[each].pack(held, format)
+                yield each, matrices[each].pack(held, wider(format) if each == "head" else format)
                 for part in (*matrices[each].weights, *matrices[each].biases):
                     del held[part]
 

@@ -1,10 +1,12 @@
 """Weights in the order in which the kernels read them (products.h): blocks of sixteen outputs, an input's sixteen side by side.
 
-In 8 bits, and in 4, a group of 32 inputs shares a scale, which stands in 16 bits behind them: four inputs of an output lie side
-by side, as one instruction multiplies them; of eight, the first four are the low halves of bytes and the others the high ones.
+In 8 bits and in 4, a weight is a whole number times a scale, above a lowest value; both belong to a group of 32 inputs and
+stand in 16 bits behind its numbers. Four inputs of an output lie side by side, as one instruction multiplies them; of eight,
+in 4 bits, the first four are the low halves of bytes and the others the high ones.
 """
 
 import ctypes
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,62 +18,98 @@ from .library import LinearStruct, Pool, WeightsStruct, library
 LANES, GROUP = 16, 32
 Format = Literal["float32", "int8", "int4"]
 FORMATS: tuple[Format, ...] = ("float32", "int8", "int4")
+LEVELS: dict[Format, int] = {"int8": 256, "int4": 16}
+PIECE = 2**14  # groups of sixteen outputs that are packed at once: what they need stays in the processor's cache
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A matrix (outputs, inputs) for the kernels: its bytes, and its bias (outputs, padded), or None."""
+    """A matrix (outputs, inputs) for the kernels: its bytes, its bias (outputs, padded) or None, and the unit of its scales."""
 
     format: Format
     outputs: int
     inputs: int  # padded
     blocks: Tensor
     bias: Tensor | None
+    unit: float = 1.0
 
     def struct(self) -> LinearStruct:
         """As the library takes it, while this object lives."""
-        weights = WeightsStruct(FORMATS.index(self.format), self.outputs, self.inputs, self.blocks.data_ptr())
+        weights = WeightsStruct(FORMATS.index(self.format), self.unit, self.outputs, self.inputs, self.blocks.data_ptr())
         return LinearStruct(weights, None if self.bias is None else self.bias.data_ptr())
+
+    def weight(self) -> Tensor:
+        """The weights (outputs, inputs) that the bytes stand for."""
+        blocks = -(-self.outputs // LANES)
+        if self.format == "float32":
+            columns = self.blocks.view(torch.float32).view(blocks, -1, LANES)
+        else:
+            groups = self.blocks.view(blocks, self.inputs // GROUP, -1)
+            numbers = groups[..., : -4 * LANES]
+            if self.format == "int4":
+                numbers = torch.stack([halves.unflatten(-1, (-1, LANES, 4)) for halves in (numbers & 15, numbers >> 4)], dim=3)
+            numbers = numbers.reshape(blocks, -1, GROUP // 4, LANES, 4).transpose(3, 4).flatten(2, 3)
+            scales, lowest = (
+                groups[..., -4 * LANES :].contiguous().view(torch.float16).float().unflatten(-1, (2, 1, LANES)).unbind(2)
+            )
+            columns = self.unit * (numbers * scales + lowest).flatten(1, 2)
+        return columns.transpose(1, 2).flatten(0, 1)[: self.outputs]
+
+
+def wider(format: Format) -> Format:
+    """The format of those matrices of a model in which 4 bits cost too much: they have 8."""
+    return "int8" if format == "int4" else format
 
 
 def pack(weight: Tensor, bias: Tensor | None, format: Format) -> Packed:
     """Weights (outputs, inputs), and a bias (outputs), as the kernels read them; what is missing of a block is zeros."""
     outputs, inputs = weight.shape
     blocks, groups = -(-outputs // LANES), -(-inputs // GROUP)
-    padded = torch.zeros(blocks * LANES, groups * GROUP)
-    padded[:outputs, :inputs] = weight.detach().float()
     if bias is not None:
         bias = torch.nn.functional.pad(bias.detach().float(), (0, blocks * LANES - outputs)).contiguous()
+    padded = torch.zeros(blocks * LANES, groups * GROUP)
+    padded[:outputs, :inputs] = weight.detach().float()
+    columns = padded.view(blocks, LANES, -1).transpose(1, 2).contiguous()
     if format == "float32":
-        packed = padded.view(blocks, LANES, -1).transpose(1, 2).contiguous().view(torch.uint8).flatten()
-        return Packed(format, outputs, groups * GROUP, packed, bias)
-    whole, scales = rounded(padded, format)
-    if format == "int8":
-        numbers = (whole + 128).to(torch.uint8).view(blocks, LANES, groups, GROUP // 4, 4).permute(0, 2, 3, 1, 4)
-    else:
-        halves = (whole + 8).to(torch.uint8).view(blocks, LANES, groups, GROUP // 8, 2, 4)
-        numbers = (halves[..., 0, :] | halves[..., 1, :] << 4).permute(0, 2, 3, 1, 4)
-    of_groups = scales.half().view(blocks, LANES, groups).transpose(1, 2).contiguous().view(torch.uint8)
-    packed = torch.cat([numbers.reshape(blocks, groups, -1), of_groups], dim=-1).flatten()
-    return Packed(format, outputs, groups * GROUP, packed, bias)
+        return Packed(format, outputs, groups * GROUP, columns.view(torch.uint8).flatten(), bias)
+    # A power of two, which loses no digits, so that 16 bits hold scales and lowest values of any size.
+    unit = 2.0 ** (math.frexp(float(padded.abs().amax()))[1] - 14)
+    pieces = [_short(piece, unit, format) for piece in columns.view(-1, GROUP, LANES).split(PIECE)]
+    return Packed(format, outputs, groups * GROUP, torch.cat(pieces).flatten(), bias, unit)
 
 
-def rounded(weight: Tensor, format: Format) -> tuple[Tensor, Tensor]:
-    """Weights (N, K) as whole numbers of the same shape and the scale of each group (N, K / GROUP), whose product is near
-    them: in 8 bits the largest is 127, in 4 it is 7."""
-    most = 127 if format == "int8" else 7
-    groups = weight.view(len(weight), -1, GROUP)
-    scales = (groups.abs().amax(dim=-1) / most).half().float()
-    divisors = torch.where(scales > 0, scales, 1.0)[..., None]
-    return (groups / divisors).round().clamp(-most, most).view_as(weight), scales
+def _short(weights: Tensor, unit: float, format: Format) -> Tensor:
+    """Groups of weights (N, GROUP, LANES) as bytes (N, …)."""
+    scales, lowest = _fit(weights) if format == "int4" else _span(weights, LEVELS[format] - 1)
+    ends = torch.stack([scales, lowest], dim=1).div_(unit).half()
+    scales, lowest = ends.float().mul_(unit)[:, :, None].unbind(1)
+    inverse = torch.where(scales > 0, 1 / scales, 0.0)
+    numbers = (weights - lowest).mul_(inverse).round_().clamp_(0, LEVELS[format] - 1).to(torch.uint8)
+    numbers = numbers.view(-1, GROUP // 4, 4, LANES).transpose(2, 3)
+    if format == "int4":
+        numbers = numbers[:, ::2] | numbers[:, 1::2] << 4
+    return torch.cat([numbers.flatten(1), ends.flatten(1).view(torch.uint8)], dim=1)
+
+
+def _span(weights: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """The scale and the lowest value (N, LANES) of groups (N, GROUP, LANES) that are to be cut into so many steps."""
+    lowest, highest = weights.aminmax(dim=1)
+    return (highest - lowest) / steps, lowest
+
+
+def _fit(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Those with the least squared error in 16 levels (fitting.h)."""
+    scales, lowest = weights.new_empty(2, len(weights), LANES).unbind()
+    pool = Pool(torch.get_num_threads())
+    library().functions.textmill_fit(pool.pointer, weights.data_ptr(), len(weights), scales.data_ptr(), lowest.data_ptr())
+    return scales, lowest
 
 
 def product(pool: Pool, packed: Packed, x: Tensor) -> Tensor:
     """x (rows, inputs) float32 times the matrix: (rows, outputs)."""
     x = torch.nn.functional.pad(x, (0, packed.inputs - x.size(1))).contiguous()
     y = torch.empty(len(x), packed.outputs)
-    scratch = torch.empty(2 * x.numel() * pool.threads, dtype=torch.uint8)
     linear = packed.struct()
-    pointers = x.data_ptr(), len(x), y.data_ptr(), scratch.data_ptr()
-    library().functions.textmill_product(pool.pointer, ctypes.byref(linear), *pointers)
+    if not library().functions.textmill_product(pool.pointer, ctypes.byref(linear), x.data_ptr(), len(x), y.data_ptr()):
+        raise MemoryError(f"no memory for a product of {len(x):,} rows")
     return y

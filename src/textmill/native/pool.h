@@ -4,11 +4,44 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
+#include <memory>
+#include <new>
 #include <thread>
 #include <vector>
 
 namespace textmill {
+
+// Memory that is used again from call to call, and grows with the largest of them.
+class Scratch {
+ public:
+  // From now on everything is given anew.
+  void reset() { next = 0; }
+
+  // Raises std::bad_alloc.
+  template <class T>
+  T* take(int64_t count) {
+    if (next == pieces.size()) pieces.emplace_back();
+    Piece& piece = pieces[next++];
+    const size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
+    if (piece.bytes < bytes) {
+      piece.bytes = 0;
+      piece.memory.reset(std::aligned_alloc(64, bytes));
+      if (!piece.memory) throw std::bad_alloc();
+      piece.bytes = bytes;
+    }
+    return (T*)piece.memory.get();
+  }
+
+ private:
+  struct Piece {
+    std::unique_ptr<void, void (*)(void*)> memory{nullptr, std::free};
+    size_t bytes = 0;
+  };
+  std::vector<Piece> pieces;
+  size_t next = 0;
+};
 
 class Pool {
  public:
@@ -24,6 +57,7 @@ class Pool {
   }
 
   const int size;
+  Scratch scratch;
 
   // Have every thread call `task(thread)`; returns when all have.
   void run(const std::function<void(int)>& task) {

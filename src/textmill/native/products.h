@@ -1,41 +1,32 @@
 // The product of packed weights with some rows of activations: y = x · Wᵀ, in float32, with weights in float32, or in 8 or 4 bits.
 //
 // Weights lie in blocks of sixteen outputs, one lane each (packing.py says how), so that a register of them times one activation
-// is sixteen products, and memory is read once, from front to back. Activations for short weights are rounded to 8 bits in
-// groups of 32, each group with its own scale, as in Dettmers et al. 2022 and in llama.cpp's Q8_0.
+// is sixteen products, and memory is read once, from front to back. Short weights are whole numbers in groups of 32 with a scale
+// and a lowest value (rounding.h has the activations for them).
 
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "lanes.h"
-#include "pool.h"
+#include "rounding.h"
 
 namespace textmill {
 
-constexpr int LANES = 16, GROUP = 32, AHEAD = 2048;  // outputs of a block, inputs of a group, bytes that are fetched ahead
+constexpr int AHEAD = 2048;  // bytes that are fetched before they are needed
 
 enum Format : int32_t { FLOAT32 = 0, INT8 = 1, INT4 = 2 };
 
 struct Weights {
   int32_t format;
+  float unit;               // of short weights' scales and lowest values
   int64_t outputs, inputs;  // inputs: a multiple of GROUP, with zeros behind the last
   const uint8_t* blocks;
 
   int64_t block_bytes() const {
     const int64_t groups = inputs / GROUP;
-    return format == FLOAT32 ? inputs * LANES * 4 : groups * (format == INT8 ? 544 : 288);
+    return format == FLOAT32 ? inputs * LANES * 4 : groups * (format == INT8 ? 576 : 320);
   }
-};
-
-// Rows of activations as the kernels read them: as they are, and for short weights rounded.
-struct Activations {
-  const float* values;
-  const int8_t* rounded;
-  const float* scales;
-  const int32_t* sums;
 };
 
 inline void fetch(const void* from) { _mm_prefetch((const char*)from + AHEAD, _MM_HINT_T0); }
@@ -69,39 +60,56 @@ void product_float32(const uint8_t* blocks, int64_t stride, int64_t inputs, cons
   }
 }
 
+// Σ of a group's short weights, as whole numbers, times rounded activations: of M rows, `apart` bytes from each other.
+template <int M, bool NIBBLES>
+void dot_group(const uint8_t* weights, const int8_t* rounded, int64_t apart, Integers* sums) {
+  for (int part = 0; part < GROUP / 4; part += NIBBLES ? 2 : 1, weights += 64) {
+    const Bytes bytes = load_bytes(weights);
+    for (int row = 0; row < M; ++row) {
+      const int8_t* at = rounded + row * apart + part * 4;
+      if constexpr (NIBBLES) {
+        sums[row] = dot_nibbles(low_nibbles(bytes), four(at), sums[row]);
+        sums[row] = dot_nibbles(high_nibbles(bytes), four(at + 4), sums[row]);
+      } else {
+        sums[row] = dot(bytes, four(at), sums[row]);
+      }
+    }
+  }
+}
+
 template <int B, int M, bool NIBBLES>
 void product_short(const uint8_t* blocks, int64_t stride, int64_t inputs, const Activations& x, int64_t first, Floats (*out)[M]) {
-  constexpr int PACKED = NIBBLES ? GROUP * LANES / 2 : GROUP * LANES, OFFSET = NIBBLES ? 8 : BYTE_OFFSET;
+  constexpr int PACKED = NIBBLES ? GROUP * LANES / 2 : GROUP * LANES, BYTES = PACKED + 4 * LANES;
   const int64_t groups = inputs / GROUP;
-  const int8_t* rounded = x.rounded + first * inputs;
-  const float* scales = x.scales + first * groups;
-  const int32_t* totals = x.sums + first * groups;
   for (int block = 0; block < B; ++block)
     for (int row = 0; row < M; ++row) out[block][row] = zero();
   for (int64_t group = 0; group < groups; ++group) {
+    const int64_t at = first * groups + group;
     for (int block = 0; block < B; ++block) {
-      const uint8_t* weights = blocks + block * stride + group * (PACKED + LANES * 2);
+      const uint8_t* weights = blocks + block * stride + group * BYTES;
+      for (int line = 0; line < BYTES; line += 64) fetch(weights + line);
       Integers sums[M];
-      for (int row = 0; row < M; ++row) sums[row] = all_integers(-OFFSET * totals[row * groups + group]);
-      for (int part = 0; part < PACKED / 64; ++part) {
-        fetch(weights + part * 64);
-        const Bytes bytes = load_bytes(weights + part * 64);
-        if constexpr (NIBBLES) {
-          const Bytes low = low_nibbles(bytes), high = high_nibbles(bytes);
-          for (int row = 0; row < M; ++row) {
-            const int8_t* eight = rounded + row * inputs + group * GROUP + part * 8;
-            sums[row] = dot_nibbles(low, four(eight), sums[row]);
-            sums[row] = dot_nibbles(high, four(eight + 4), sums[row]);
-          }
-        } else {
-          for (int row = 0; row < M; ++row)
-            sums[row] = dot(bytes, four(rounded + row * inputs + group * GROUP + part * 4), sums[row]);
-        }
+      for (int row = 0; row < M; ++row) sums[row] = all_integers(NIBBLES ? 0 : BYTE_OFFSET * x.groups[at + row * groups].sum);
+      dot_group<M, NIBBLES>(weights, x.rounded + at * GROUP, inputs, sums);
+      const Floats scale = load_halves(weights + PACKED), lowest = load_halves(weights + PACKED + 2 * LANES);
+      for (int row = 0; row < M; ++row) {
+        const RoundedGroup& of = x.groups[at + row * groups];
+        out[block][row] = multiply_add(lowest, all(of.total), out[block][row]);
+        out[block][row] = multiply_add(multiply(scale, all(of.scale)), to_floats(sums[row]), out[block][row]);
       }
-      const Floats scale = load_halves(weights + PACKED);
-      for (int row = 0; row < M; ++row)
-        out[block][row] =
-            multiply_add(multiply(scale, all(scales[row * groups + group])), to_floats(sums[row]), out[block][row]);
+    }
+  }
+  for (int row = 0; row < M; ++row) {
+    const int64_t from = (first + row) * groups;
+    for (int64_t rest = from; rest < from + x.rests[first + row]; ++rest) {
+      const RoundedGroup& of = x.rest_groups[rest];
+      for (int block = 0; block < B; ++block) {
+        const uint8_t* weights = blocks + block * stride + of.group * BYTES;
+        Integers sum = all_integers(NIBBLES ? 0 : BYTE_OFFSET * of.sum);
+        dot_group<1, NIBBLES>(weights, x.rest_rounded + rest * GROUP, 0, &sum);
+        const Floats scale = multiply(load_halves(weights + PACKED), all(of.scale));
+        out[block][row] = multiply_add(scale, to_floats(sum), out[block][row]);
+      }
     }
   }
 }
@@ -131,24 +139,4 @@ void product_of_rows(const Weights& w, int64_t block, const Activations& x, int6
     if (first < rows) product_of_rows<B, M / 2>(w, block, x, first, rows, sink);
 }
 
-// Rounds `count` activations to 8 bits, in groups.
-inline void round_activations(const float* values, int64_t count, int8_t* rounded, float* scales, int32_t* sums) {
-  for (int64_t group = 0; group < count / GROUP; ++group) {
-    const Floats low = load(values + group * GROUP), high = load(values + group * GROUP + LANES), none = zero();
-    const float most = largest(larger(larger(low, subtract(none, low)), larger(high, subtract(none, high))));
-    const Floats inverse = all(most > 0.0f ? 127.0f / most : 0.0f);
-    float whole[GROUP];
-    store(whole, nearest(multiply(low, inverse)));
-    store(whole + LANES, nearest(multiply(high, inverse)));
-    int32_t sum = 0;
-    for (int i = 0; i < GROUP; ++i) {
-      rounded[group * GROUP + i] = (int8_t)whole[i];
-      sum += (int32_t)whole[i];
-    }
-    scales[group] = most / 127.0f;
-    sums[group] = sum;
-  }
-}
-
 }  // namespace textmill
-

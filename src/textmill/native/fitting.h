@@ -1,0 +1,47 @@
+// The scale and the lowest value with which sixteen levels stand for a group of weights with the least squared error.
+#pragma once
+
+#include "rounding.h"
+
+namespace textmill {
+
+// For so many steps from a group's lowest weight to its highest, each weight takes the nearest step, and the line through the
+// steps that lies nearest to the weights is found; the best of these lines is kept (as llama.cpp does for its Q4_K).
+constexpr float FEWEST_STEPS = 9.0f, MOST_STEPS = 15.5f, FINER = 0.25f, LAST_LEVEL = 15.0f;
+
+// `weights` (GROUP, LANES): a group of sixteen outputs; `scale` and `lowest` (LANES).
+inline void fit_group(const float* weights, float* scale, float* lowest) {
+  Floats low = load(weights), high = low;
+  for (int k = 1; k < GROUP; ++k) {
+    low = smaller(low, load(weights + k * LANES));
+    high = larger(high, load(weights + k * LANES));
+  }
+  const Floats range = subtract(high, low), inverse = choose_greater(range, zero(), divide(all(1.0f), range), zero());
+  Floats parts[GROUP], total = zero();  // where each weight lies, from 0 to 1
+  for (int k = 0; k < GROUP; ++k) {
+    parts[k] = multiply(subtract(load(weights + k * LANES), low), inverse);
+    total = add(total, parts[k]);
+  }
+  const Floats count = all((float)GROUP);
+  Floats best = all(-1.0f), best_slope = zero(), best_start = zero();
+  for (float steps = FEWEST_STEPS; steps <= MOST_STEPS; steps += FINER) {
+    Floats sum = zero(), squares = zero(), products = zero();
+    for (int k = 0; k < GROUP; ++k) {
+      const Floats level = smaller(nearest(multiply(parts[k], all(steps))), all(LAST_LEVEL));
+      sum = add(sum, level);
+      squares = multiply_add(level, level, squares);
+      products = multiply_add(level, parts[k], products);
+    }
+    const Floats apart = subtract(multiply(count, squares), multiply(sum, sum));
+    const Floats slope = divide(subtract(multiply(count, products), multiply(sum, total)), larger(apart, all(1.0f)));
+    const Floats start = divide(subtract(total, multiply(slope, sum)), count);
+    const Floats explained = multiply_add(slope, products, multiply(start, total));
+    best_slope = choose_greater(explained, best, slope, best_slope);
+    best_start = choose_greater(explained, best, start, best_start);
+    best = larger(best, explained);
+  }
+  store(scale, multiply(best_slope, range));
+  store(lowest, multiply_add(best_start, range, low));
+}
+
+}  // namespace textmill
