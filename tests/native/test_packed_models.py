@@ -18,7 +18,7 @@ from textmill.models.language_model import LanguageModel
 from textmill.models.recurrent import Cell
 from textmill.native.library import NoKernels, Pool
 from textmill.native.matrices import install, packed_parts
-from textmill.native.packing import FORMATS, Format, pack, product
+from textmill.native.packing import FORMATS, Format, pack, product, wider
 from textmill.native.probe import tried
 
 GREEDY = Sampling(temperature=0.0)
@@ -81,8 +81,8 @@ def times(weight: Tensor, x: Tensor, format: Format) -> Tensor:
 
 
 def stood_for(weight: Tensor, format: Format) -> Tensor:
-    """What packed weights stand for: what they make of unit vectors, which are rounded to nothing else."""
-    return times(weight, torch.eye(weight.size(1)), format).T.contiguous()
+    """What packed weights stand for."""
+    return pack(weight, None, format).weight()[:, : weight.size(1)].contiguous()
 
 
 def rounded(x: Tensor) -> Tensor:
@@ -94,9 +94,9 @@ def rounded(x: Tensor) -> Tensor:
 def reference(model: LanguageModel, format: Format) -> LanguageModel:
     """The model by torch, with what its packed weights stand for, and what those of linear layers are multiplied with."""
     model = copy.deepcopy(model)
-    for module in list(model.modules()):
+    for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
-            module.weight = nn.Parameter(stood_for(module.weight, format))
+            module.weight = nn.Parameter(stood_for(module.weight, wider(format) if name == "head" else format))
             if format != "float32":
                 module.register_forward_pre_hook(lambda _, inputs: (rounded(inputs[0]),))
         elif isinstance(module, Cell):
