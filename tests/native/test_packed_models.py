@@ -123,6 +123,6 @@ def test_every_family_computes_what_its_packed_weights_stand_for(family: tuple, 
     assert not [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Cell)]
     found = model.hidden(**given)
     # A number on a border may be rounded to its other side; what recurrent cells remember isn't rounded in the reference.
-    tolerance = 1e-5 if format == "float32" else 0.06 if model.family == "recurrent" else 0.01
+    tolerance = 1e-5 if format == "float32" else 0.06 if model.family == "recurrent" else 0.02
     assert (found - expected).norm() / expected.norm() < tolerance
     assert (model.head(found) - expected_logits).norm() / expected_logits.norm() < tolerance
