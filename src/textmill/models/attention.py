@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import TransformerConfig
+from .fused import FusedOperations
 from .normalization import RMSNorm
 from .packed import PackedState
 from .rotary import rotate
@@ -129,6 +130,7 @@ class Attention(nn.Module):
         self.key_norm = RMSNorm(config.head_dim, config.norm_epsilon) if normalised else nn.Identity()
         self.pattern = nn.Identity()
         self.eager = False
+        self.fused: FusedOperations | None = None
 
     def heads(self, x: Tensor) -> Tensor:
         """(B, T, H · d) -> (B, T, H, d)."""
@@ -136,20 +138,31 @@ class Attention(nn.Module):
 
     def keys_and_values(self, source: Tensor, rotation: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         """What a sequence (B, S, D) is looked up by, and what is found there: two of (B, K, S, d)."""
-        key = self.key_norm(self.heads(self.key(source))).transpose(1, 2)
-        value = self.heads(self.value(source)).transpose(1, 2)
-        return (key if rotation is None else rotate(key, *rotation)), value
+        key = self._turned(self.heads(self.key(source)), self.key_norm, rotation)
+        return key, self.heads(self.value(source)).transpose(1, 2)
 
     def queries(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
         """What a sequence (B, T, D) looks for: (B, H, T, d)."""
-        query = self.query_norm(self.heads(self.query(x))).transpose(1, 2)
-        return query if rotation is None else rotate(query, *rotation)
+        return self._turned(self.heads(self.query(x)), self.query_norm, rotation)
+
+    def _turned(self, heads: Tensor, norm: nn.Module, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Heads (B, T, H, d) -> (B, H, T, d), normalised and turned."""
+        if self.fused is not None and not norm._forward_hooks and not norm._forward_pre_hooks:
+            weight, epsilon = (norm.weight, norm.epsilon) if isinstance(norm, RMSNorm) else (None, 0.0)
+            if (turned := self.fused.turned(heads, weight, epsilon, rotation)) is not None:
+                return turned
+        turned = norm(heads).transpose(1, 2)
+        return turned if rotation is None else rotate(turned, *rotation)
 
     def found(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         """What queries (B, H, T, d) find in key and value (B, K, S, d): (B, T, H · d)."""
         if self.eager:
             found = mixed(self.pattern(attention_weights(query, key, mask, self.causal)), value)
         else:
+            if self.fused is not None and mask is None:
+                fused = self.fused.attention(query, key, value, self.causal and query.size(2) > 1)
+                if fused is not None:
+                    return fused
             found = fused_attention(query, key, value, mask, self.causal)
         return found.transpose(1, 2).flatten(2)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .attention import Attention, CrossAttention
 from .config import TransformerConfig
+from .fused import FusedOperations
 from .normalization import make_norm
 from .packed import PackedState
 from .state import KeyValueState
@@ -32,12 +33,15 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(config.width, config.feed_forward_width, bias=bias)
         self.down = nn.Linear(config.feed_forward_width, config.width, bias=bias)
         self.activation = ACTIVATIONS[config.activation]
+        self.fused: FusedOperations | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, T, D) -> (B, T, D)."""
         if self.gate is None:
             return self.down(self.activation(self.up(x)))
-        return self.down(self.activation(self.gate(x)) * self.up(x))
+        gate, up = self.gate(x), self.up(x)
+        inner = None if self.fused is None or self.activation is not F.silu else self.fused.gated(gate, up)
+        return self.down(self.activation(gate) * up if inner is None else inner)
 
 
 class Block(nn.Module):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import Attention
+from .fused import FusedOperations
 from .loss import PLAIN, LossTerms, cross_entropy_sum, logits_cross_entropy, token_cross_entropy
 
 
@@ -15,6 +16,7 @@ class LanguageModel(nn.Module):
     family: ClassVar[str]
     kind: ClassVar[str]  # the family in a sentence: "a decoder"
     writes: bool = True  # whether it goes on with a text; the body of a model that is made for a task doesn't
+    fused: FusedOperations | None = None
     config: Any  # a ModelConfig, of the family's own class
     embedding: nn.Embedding
     packed: Any = None  # what its linear layers multiply by, where that isn't torch's own weights (native/matrices.py)
@@ -60,6 +62,12 @@ class LanguageModel(nn.Module):
             if isinstance(module, Attention):
                 module.eager = eager
 
+    def set_fused(self, fused: FusedOperations | None) -> None:
+        """Have parts of the work done by these operations, where they can do it; None: all in the plain way."""
+        for module in self.modules():
+            if hasattr(module, "fused"):
+                module.fused = fused  # type: ignore[assignment]
+
     def set_dropout(self, probability: float, of_weights: float = 0.0) -> None:
         """Zero a share of the embeddings and of what each layer adds or passes on, in training mode only; in recurrent models
         also a share `of_weights`, from hidden to hidden."""
@@ -99,7 +107,7 @@ class LanguageModel(nn.Module):
         if targets is None:
             return self.head(hidden)
         rows = hidden.flatten(0, -2), self.head.weight, targets.flatten()
-        loss, nats = cross_entropy_sum(*rows, terms or PLAIN, self.head.bias)
+        loss, nats = cross_entropy_sum(*rows, terms or PLAIN, self.head.bias, self.fused)
         return loss if terms is None else (loss, nats)
 
     def nats_of(self, hidden: Tensor, targets: Tensor) -> Tensor:

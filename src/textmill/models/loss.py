@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..tokens.loader import IGNORED
+from .fused import FusedOperations
 
 LOGIT_BYTES = 8 * 2**20  # small enough to stay in a cache, large enough that a product fills the machine
 
@@ -53,73 +54,100 @@ class LossTerms:
 PLAIN = LossTerms()
 
 
+def _logit_gradient(
+    logits: Tensor, targets: Tensor, smoothing: float, z_loss: float, bias: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Logits (N, V), which it overwrites, and targets (N,) -> the loss's gradient to them, and sums of loss and nats, (2,)."""
+    counted = (targets != IGNORED)[:, None].to(logits.dtype)
+    target = targets.clamp_min(0)[:, None]
+    if bias is not None:
+        logits += bias
+    chosen = logits.gather(1, target)
+    mean = logits.mean(dim=1, keepdim=True) if smoothing else chosen
+    largest = logits.amax(dim=1, keepdim=True)
+    exponentials = logits.sub_(largest).exp_()
+    denominator = exponentials.sum(dim=1, keepdim=True)
+    log_sum = denominator.log() + largest
+    nats = ((log_sum - chosen) * counted).sum()
+    loss = nats
+    if smoothing or z_loss:
+        loss = nats + ((smoothing * (chosen - mean) + z_loss * log_sum**2) * counted).sum()
+    # d loss / d logits = softmax · (1 + 2 · z_loss · logsumexp) - (1 - smoothing) · onehot - smoothing / V
+    gradient = exponentials.mul_(counted * (1 + 2 * z_loss * log_sum) / denominator)
+    gradient.scatter_add_(1, target, (smoothing - 1) * counted)
+    if smoothing:
+        gradient.sub_(counted * (smoothing / logits.size(1)))
+    return gradient, torch.stack([loss, nats])
+
+
 class _CrossEntropySum(torch.autograd.Function):
     """Sum of the targets' loss, and of their plain nats, (2,). The gradients, of the first, are made in the forward pass, while
     a chunk's logits are at hand."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float, z_loss: float, bias: Tensor | None
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        smoothing: float,
+        z_loss: float,
+        bias: Tensor | None,
+        fused: FusedOperations | None,
     ) -> Tensor:
-        precision = torch.promote_types(hidden.dtype, torch.float32)
-        total = torch.zeros((), dtype=precision, device=hidden.device)
-        extra = torch.zeros_like(total)
+        loss = torch.zeros(2, dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device)
         hidden_gradient = torch.empty_like(hidden)
         head = weight.to(hidden.dtype)
-        weight_gradient = torch.zeros_like(weight)
+        weight_gradient = torch.empty_like(weight)
         bias_gradient = None if bias is None else torch.zeros_like(bias)
         chunks = _chunks(len(targets), len(weight))
         buffer = hidden.new_empty(chunks[0].stop, len(weight))  # one for all chunks: fresh memory would cost page faults
         for rows in chunks:
-            counted = (targets[rows] != IGNORED)[:, None].to(precision)
-            target = targets[rows].clamp_min(0)[:, None]
-            logits = torch.mm(hidden[rows], head.T, out=buffer[: len(target)]).to(precision)  # (n, V)
-            if bias is not None:
-                logits += bias
-            chosen = logits.gather(1, target)
-            mean = logits.mean(dim=1, keepdim=True) if smoothing else chosen
-            largest = logits.amax(dim=1, keepdim=True)
-            exponentials = logits.sub_(largest).exp_()
-            denominator = exponentials.sum(dim=1, keepdim=True)
-            log_sum = denominator.log() + largest
-            total += ((log_sum - chosen) * counted).sum()
-            if smoothing or z_loss:
-                extra += ((smoothing * (chosen - mean) + z_loss * log_sum**2) * counted).sum()
-            # d loss / d logits = softmax · (1 + 2 · z_loss · logsumexp) - (1 - smoothing) · onehot - smoothing / V
-            gradient = exponentials.mul_(counted * (1 + 2 * z_loss * log_sum) / denominator)
-            gradient.scatter_add_(1, target, (smoothing - 1) * counted)
-            if smoothing:
-                gradient.sub_(counted * (smoothing / len(weight)))
+            logits = torch.mm(hidden[rows], head.T, out=buffer[: rows.stop - rows.start])  # (n, V)
+            own = None if fused is None else fused.cross_entropy(logits, targets[rows], bias, smoothing, z_loss)
+            gradient = logits
+            if own is None:
+                gradient, own = _logit_gradient(logits.to(loss.dtype), targets[rows], smoothing, z_loss, bias)
+            loss += own
             if bias_gradient is not None:
                 bias_gradient += gradient.sum(dim=0)
             gradient = gradient.to(hidden.dtype)
             torch.mm(gradient, head, out=hidden_gradient[rows])
-            if head.dtype == weight.dtype:
+            if head.dtype != weight.dtype:  # the sum over the chunks is kept in the weight's own precision
+                part = gradient.T @ hidden[rows]
+                weight_gradient = weight_gradient.copy_(part) if rows.start == 0 else weight_gradient.add_(part)
+            elif rows.start == 0:
+                torch.mm(gradient.T, hidden[rows], out=weight_gradient)
+            else:
                 weight_gradient.addmm_(gradient.T, hidden[rows])
-            else:  # the sum over the chunks is kept in the weight's own precision
-                weight_gradient += gradient.T @ hidden[rows]
         ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient)
-        return torch.stack([total + extra, total])  # one tensor: torch.compile loses the gradient of a pair
+        return loss  # one tensor: torch.compile loses the gradient of a pair
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None, Tensor | None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None, Tensor | None, None]:
         scale = gradients[0][0]
         hidden_gradient, weight_gradient, bias_gradient = ctx.saved_tensors
         of_bias = None if bias_gradient is None else bias_gradient * scale
-        return hidden_gradient * scale.to(hidden_gradient.dtype), weight_gradient * scale, None, None, None, of_bias
+        return hidden_gradient * scale.to(hidden_gradient.dtype), weight_gradient * scale, None, None, None, of_bias, None
 
 
 def cross_entropy_sum(
-    hidden: Tensor, weight: Tensor, targets: Tensor, terms: LossTerms = PLAIN, bias: Tensor | None = None
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    terms: LossTerms = PLAIN,
+    bias: Tensor | None = None,
+    fused: FusedOperations | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Sum over the counted targets of -log softmax(hidden · weightᵀ + bias)[target], in nats: with `terms`, and without.
 
     hidden (N, D), weight (V, D), targets (N,), bias (V,) -> two scalars, the first with gradients to hidden, weight and bias.
+    `fused` makes the logits' gradients where it can.
     """
     if torch.is_autocast_enabled(hidden.device.type):
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
     if not torch.is_grad_enabled():
         nats = token_cross_entropy(hidden, weight, targets, bias).sum()
         return nats, nats
-    loss, nats = _CrossEntropySum.apply(hidden, weight, targets, terms.label_smoothing, terms.z_loss, bias).unbind()
+    loss, nats = _CrossEntropySum.apply(hidden, weight, targets, terms.label_smoothing, terms.z_loss, bias, fused).unbind()
     return loss, nats.detach()

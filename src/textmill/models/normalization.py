@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .fused import FusedOperations
+
 
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
@@ -32,6 +34,13 @@ class _RMSNorm(torch.autograd.Function):
         return x_gradient, weight_gradient, None
 
 
+def plain_norm(x: Tensor, weight: Tensor, bias: Tensor | None, takes_mean: bool, epsilon: float) -> Tensor:
+    """Layer norm of the last dimension where it `takes_mean`, else RMS norm: what fused ones are measured by."""
+    if takes_mean:
+        return nn.functional.layer_norm(x, weight.shape, weight, bias, epsilon)
+    return _RMSNorm.apply(x, weight, epsilon)
+
+
 class RMSNorm(nn.Module):
     """RMSNorm over the last dimension, of `width` entries."""
 
@@ -39,11 +48,23 @@ class RMSNorm(nn.Module):
         super().__init__()
         self.epsilon = epsilon
         self.weight = nn.Parameter(torch.ones(width))
+        self.fused: FusedOperations | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        return _RMSNorm.apply(x, self.weight, self.epsilon)
+        y = None if self.fused is None else self.fused.norm(x, self.weight, None, False, self.epsilon)
+        return plain_norm(x, self.weight, None, False, self.epsilon) if y is None else y
+
+
+class LayerNorm(nn.LayerNorm):
+    """torch's own (Ba et al. 2016), which takes the mean away too."""
+
+    fused: FusedOperations | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = None if self.fused is None else self.fused.norm(x, self.weight, self.bias, True, self.eps)
+        return super().forward(x) if y is None else y
 
 
 def make_norm(width: int, kind: str, epsilon: float, bias: bool = False) -> nn.Module:
-    """The norm that a shape names: `rms`, or `layer` (Ba et al. 2016), which also takes the mean away."""
-    return RMSNorm(width, epsilon) if kind == "rms" else nn.LayerNorm(width, epsilon, bias=bias)
+    """The norm that a shape names: `rms` or `layer`."""
+    return RMSNorm(width, epsilon) if kind == "rms" else LayerNorm(width, epsilon, bias=bias)

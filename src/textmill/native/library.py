@@ -86,13 +86,12 @@ class Library:
     functions: ctypes.CDLL
 
 
-@functools.cache
-def library() -> Library:
-    """The fastest that was built and that this processor runs. Raises NoKernels."""
+def found(kind: str = "") -> Library:
+    """The fastest that was built and that this processor runs, of the kernels of one kind. Raises NoKernels."""
     folder, reasons = Path(__file__).parent, list[str]()
     sources = max((path.stat().st_mtime for pattern in ("*.cpp", "*.h") for path in folder.glob(pattern)), default=0.0)
     for name in INSTRUCTION_SETS:
-        built = sorted(folder.glob(f"_{name}.*so"))
+        built = sorted(folder.glob(f"_{kind}{name}.*so"))
         if not built:
             reasons.append(f"{name} wasn't built")
             continue
@@ -104,14 +103,21 @@ def library() -> Library:
         except OSError as error:
             reasons.append(f"{name} can't be loaded: {error}")
             continue
-        if not functions.textmill_runs_here():
+        if not getattr(functions, f"textmill_{kind}runs_here")():
             reasons.append(f"this processor hasn't {name}")
             continue
-        for name_of, result, arguments in FUNCTIONS:
-            declared = getattr(functions, f"textmill_{name_of}")
-            declared.argtypes, declared.restype = arguments, result
         return Library(name, functions)
     raise NoKernels(f"no C++ kernels: {'; '.join(reasons)}")
+
+
+@functools.cache
+def library() -> Library:
+    """The kernels that read models. Raises NoKernels."""
+    library = found()
+    for name, result, arguments in FUNCTIONS:
+        declared = getattr(library.functions, f"textmill_{name}")
+        declared.argtypes, declared.restype = arguments, result
+    return library
 
 
 class Pool:

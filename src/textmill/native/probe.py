@@ -4,10 +4,16 @@ import functools
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ..machine.finding import Finding
+from ..models.attention import eager_attention
+from ..models.normalization import plain_norm
+from ..models.rotary import rotate
 from .library import NoKernels, Pool, library
 from .packing import FORMATS, GROUP, LANES, pack, product
+from .training import TrainingOperations
 
 
 @functools.cache
@@ -24,8 +30,36 @@ def tried() -> str:
     return library().instruction_set
 
 
+@functools.cache
+def training_tried() -> str:
+    """The instruction set of a training step's kernels, after each was what torch makes of it. Raises NoKernels."""
+    generator = torch.Generator().manual_seed(0)
+    fused, (rows, tokens, heads, width) = TrainingOperations(), (2, 9, 2, 2 * LANES)
+    x, given = (torch.randn(rows, tokens, heads, width, generator=generator) for _ in range(2))
+    weight, angles = torch.randn(width, generator=generator), torch.randn(1, 1, tokens, LANES, generator=generator)
+    rotation, by_heads = (angles.cos(), angles.sin()), given.transpose(1, 2)
+    pairs: dict[str, tuple[Tensor | None, Tensor]] = {
+        "norm": (fused.norm(x, weight, weight, True, 1e-5), plain_norm(x, weight, weight, True, 1e-5)),
+        "rotation": (fused.turned(x, None, 0.0, rotation), rotate(x.transpose(1, 2), *rotation)),
+        "gate": (fused.gated(x, given), F.silu(x) * given),
+        "attention": (
+            fused.attention(by_heads, by_heads, by_heads, True),
+            eager_attention(by_heads, by_heads, by_heads, None).transpose(1, 2).flatten(2),
+        ),
+    }
+    for name, (found, expected) in pairs.items():
+        if found is None or not (found - expected).norm() < 1e-4 * expected.norm():
+            raise NoKernels(f"the kernels for {fused.instruction_set} compute {name} wrongly here")
+    return fused.instruction_set
+
+
 def probe() -> Iterator[Finding]:
     """What the kernels are here, or why there are none."""
+    try:
+        text = f"C++ for {training_tried()}, which computes what torch computes: on a CPU training takes steps by it"
+        yield Finding("Kernels", "of training", "ok", text, values={"instruction_set": training_tried()})
+    except NoKernels as error:
+        yield Finding("Kernels", "of training", "none", f"{error}; training takes steps by torch")
     try:
         text = f"C++ for {tried()}, which computes what torch computes: engines read decoders by it"
         yield Finding("Kernels", "textmill's own", "ok", text, values={"instruction_set": tried()})

@@ -23,6 +23,8 @@ from ..machine.neighbours import Neighbours
 from ..machine.profile import peak_flops, recall, remember
 from ..models.attention import Attention
 from ..models.language_model import LanguageModel
+from ..native.library import NoKernels
+from ..native.probe import training_tried
 from ..progress import format_seconds
 from ..tokens.loader import Loader
 from ..tokens.plans import Phase
@@ -119,7 +121,8 @@ def _choose_kernels(
     reasons: list[str],
 ) -> tuple[Kernels, float]:
     """The fastest of what the recipe leaves open, and its seconds a step: as remembered, else by trying each."""
-    key = f"kernels/{device.type}/{_shape(settings, trial)}"
+    native = _native(device, reasons)
+    key = f"kernels/{device.type}/{native}/{_shape(settings, trial)}"
     known = recall(key)
     if known is not None:
         with contextlib.suppress(TypeError, RuntimeError, KeyError):  # another version's, or memory has become short
@@ -128,7 +131,7 @@ def _choose_kernels(
             reasons.extend(["as measured on this machine before:", *known["reasons"]])
             return best, seconds
     neighbours, tried_all = Neighbours(), True
-    best, fastest = _first_guess(settings, trial, device, reasons)
+    best, fastest = _first_guess(settings, trial, device, native, reasons)
     for field, candidates in _candidates(settings, best, device, reasons).items():
         for candidate in candidates:
             if budget is not None and time.perf_counter() - started + 3 * fastest > PROBE_SHARE * budget:
@@ -151,6 +154,17 @@ def _choose_kernels(
     return best, fastest
 
 
+def _native(device: torch.device, reasons: list[str]) -> str:
+    """The instruction set of the C++ kernels, or torch where there are none for this device."""
+    if device.type != "cpu":
+        return "torch"
+    try:
+        return training_tried()
+    except NoKernels as error:
+        reasons.append(f"native: torch, there are {error}")
+        return "torch"
+
+
 def _shape(settings: TrainSettings, trial: TrialTraining) -> str:
     """A name for all that the speed of a step depends on."""
     names = (
@@ -162,7 +176,7 @@ def _shape(settings: TrainSettings, trial: TrialTraining) -> str:
 
 
 def _first_guess(
-    settings: TrainSettings, trial: TrialTraining, device: torch.device, reasons: list[str]
+    settings: TrainSettings, trial: TrialTraining, device: torch.device, native: str, reasons: list[str]
 ) -> tuple[Kernels, float]:
     """What to start from, and its seconds a step: the whole batch at once, or the largest part that fits into memory."""
     attention = settings.attention if settings.attention != "auto" else "fused"
@@ -174,6 +188,7 @@ def _first_guess(
         micro_batch=settings.micro_batch if isinstance(settings.micro_batch, int) else settings.batch_size,
         compile=settings.compile == "on",
         activation_checkpointing=settings.activation_checkpointing == "on",
+        native=native,
     )
     guess = _fit_memory(guess, settings, trial, device, reasons)
     while True:

@@ -10,16 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from ..models.count import is_matrix
+from ..native.training import TrainingOperations
 from .adamw import AdamW, AdamWParameter
 from .settings import TrainSettings
 
 # Three steps that push every singular value of at least a hundredth of the norm towards 1, by the method of Amsel et al. 2025,
 # "The Polar Express": five push smaller ones, too, for more work, and no model learns more by it (docs/experiments.md).
-POLAR_EXPRESS = (
+POLAR_EXPRESS = torch.tensor((
     (8.093368512548258, -23.620430328824273, 17.446151749836247),
     (3.636585554259042, -2.721926746608909, 0.5365462883273615),
     (2.6612999857771023, -1.9771545218846311, 0.4526164069964035),
-)
+))  # fmt: skip
 MOMENTUM_START, MOMENTUM_END, MOMENTUM_STEPS = 0.85, 0.95, 300
 MATRIX_LEARNING_RATES = {"muon": 0.03, "adamw": 0.003}
 ADAM_BETAS = (0.8, 0.95)
@@ -31,7 +32,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     wide = matrices.size(-2) <= matrices.size(-1)
     x = matrices if wide else matrices.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.01 + 1e-7)
-    for a, b, c in POLAR_EXPRESS:
+    for a, b, c in POLAR_EXPRESS.tolist():
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x if wide else x.mT
@@ -82,21 +83,23 @@ class Optimizer:
             self.others[name] = AdamWParameter(parameter, peak, decays[kind])
         self.adamw = AdamW(self.others.values(), ADAM_BETAS, ADAM_EPSILON)
 
-    def step(self, step: int, rate: float) -> None:
-        """One update. `step` counts from 0; `rate` is the schedule's factor."""
+    def step(self, step: int, rate: float, fused: TrainingOperations | None = None) -> None:
+        """One update, with the help of `fused` where there is some. `step` counts from 0; `rate` is the schedule's factor."""
         self.adamw.step(rate)
         for other in self.others.values():
             self._shrink([other.parameter], other.peak * rate)
         warm = min(1.0, step / MOMENTUM_STEPS)
         momentum = MOMENTUM_START + (MOMENTUM_END - MOMENTUM_START) * warm
         for stack in self.stacks:
-            self._step_stack(stack, momentum, self.matrix_learning_rate * rate)
+            self._step_stack(stack, momentum, self.matrix_learning_rate * rate, fused)
 
     @torch.no_grad()
-    def _step_stack(self, stack: MatrixStack, momentum: float, learning_rate: float) -> None:
+    def _step_stack(self, stack: MatrixStack, momentum: float, learning_rate: float, fused: TrainingOperations | None) -> None:
         gradients = torch.stack([parameter.grad for parameter in stack.parameters])  # type: ignore[misc]
         stack.momentum.lerp_(gradients, 1 - momentum)
-        updates = orthogonalise(gradients.lerp_(stack.momentum, momentum))  # Nesterov's look ahead
+        updates = gradients.lerp_(stack.momentum, momentum)  # Nesterov's look ahead
+        if fused is None or not fused.orthogonalise(updates, POLAR_EXPRESS):
+            updates = orthogonalise(updates)
         rows, columns = updates.shape[-2:]
         # An orthogonal update of a tall matrix is smaller per output than that of a square one.
         scaled = learning_rate * max(1.0, rows / columns) ** 0.5

@@ -6,6 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..native.training import operations
 from ..tokens.loader import Batch
 from .objectives import Objective
 from .optimizers import Optimizer
@@ -14,7 +15,8 @@ from .optimizers import Optimizer
 @dataclasses.dataclass(frozen=True)
 class Kernels:
     """How a step is computed: chosen by measuring, and fixed for the whole run. All but `dtype` give the same numbers
-    within rounding. `attention` is fused, eager or, for a model without any, none."""
+    within rounding. `attention` is fused, eager or, for a model without any, none; `native` names the instruction set of the
+    C++ kernels that do what they can (native/training.py), or is torch."""
 
     device: str
     threads: int
@@ -23,6 +25,7 @@ class Kernels:
     micro_batch: int
     compile: bool
     activation_checkpointing: bool = False
+    native: str = "torch"
 
     def prepare(self, model: nn.Module, forgiving: bool = False) -> nn.Module:
         """The model as these kernels run it. Sets torch's threads and its rounding of denormals for the process.
@@ -34,6 +37,7 @@ class Kernels:
         torch.set_flush_denormal(True)
         model.set_eager_attention(self.attention == "eager")  # type: ignore[operator]
         model.set_activation_checkpointing(self.activation_checkpointing)  # type: ignore[operator]
+        model.set_fused(None if self.compile else operations(self.native))  # type: ignore[operator]
         if not self.compile:
             return model
         torch._dynamo.config.suppress_errors = forgiving
@@ -44,7 +48,8 @@ class Kernels:
         where = f"{self.threads} {'thread' if self.threads == 1 else 'threads'}" if self.device == "cpu" else self.device
         recomputed = ", activations computed twice" if self.activation_checkpointing else ""
         attention = "" if self.attention == "none" else f"{self.attention} attention, "
-        return f"{where}, {self.dtype}, {attention}micro-batches of {self.micro_batch}, {compiled}{recomputed}"
+        native = "" if self.native == "torch" else f", C++ kernels ({self.native})"
+        return f"{where}, {self.dtype}, {attention}micro-batches of {self.micro_batch}, {compiled}{recomputed}{native}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +108,7 @@ def run_step(
         if limit is not None and norm > limit:
             torch._foreach_mul_(gradients, limit / norm)
             clipped = True
-        optimizer.step(step, rate)
+        optimizer.step(step, rate, operations(kernels.native))
     optimizer.zero_gradients()
     carries = carried and math.isfinite(norm)  # what isn't finite would never leave a carried state again
     return StepResult(float(nats) / count, count, torch.cat(carried) if carries else None, norm, clipped)
