@@ -33,6 +33,11 @@ def format_bytes(count: float) -> str:
     return f"{format_count(count)}B" if count >= 1000 else f"{count:.0f} B"
 
 
+def rate(speed: float) -> str:
+    """`0.17`, `3.4`, `950`, `1.2 k`: so much a second, three digits at most."""
+    return format_count(speed) if speed >= 100 else f"{speed:.3g}"
+
+
 class Progress:
     """A job of `total` units (None where the total is unknown). Use it in a `with` statement.
 
@@ -84,7 +89,7 @@ class Progress:
         parts = [f"{self.label}:"]
         if self.total:
             parts.append(f"{self.done / self.total:4.0%}")
-        parts.append(f"{format_count(self.done)} {self.unit}, {format_count(speed) if speed >= 10 else f'{speed:.2g}'}/s")
+        parts.append(f"{format_count(self.done)} {self.unit}, {rate(speed)}/s")
         if self.total and speed > 0 and self.done < self.total:
             parts.append(f"{format_seconds((self.total - self.done) / speed)} left")
         return "  ".join([*parts, self.detail]).rstrip()

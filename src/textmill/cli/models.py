@@ -36,6 +36,7 @@ def generate(
     from ..inference.chat import write
     from ..inference.generate import generate as write_on
     from ..inference.likeliest import likeliest
+    from ..inference.pace import Pace
 
     given = [*changed(sampling), *(["--stop"] if stop else [])]
     if beams > 1 and given:
@@ -49,13 +50,16 @@ def generate(
         [[best, *_]] = likeliest(folder.model, folder.tokenizer, [text], BeamSearch(beams), max_tokens)
         write(beginning + best + "\n")
         return
+    pace = Pace(folder.model)
     pieces = write_on(folder.model, folder.tokenizer, text, sampling, max_tokens, stop or [])
     write(beginning)
-    for piece in pieces:
+    for piece in pace.watched(pieces):
         write(piece.text)
     write("\n")
     if piece.finish_reason == "context":
         print(f"(the model's context of {folder.model.config.context_length} tokens is full)", file=sys.stderr)
+    if said := pace.line():
+        print(said, file=sys.stderr)
 
 
 @app.command()

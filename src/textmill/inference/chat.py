@@ -17,6 +17,7 @@ from ..models.language_model import LanguageModel
 from ..tokens.tokenizer import Tokenizer
 from .conversation import Conversation, Messages, RunningText, Turn
 from .generate import Piece, generate, refuse_encoder
+from .pace import Pace
 from .sampling import Sampling
 
 COMMANDS = {
@@ -103,7 +104,8 @@ class Chat:
             note(f"(the model looks back over {self.model.config.context_length} tokens: {view.hidden})")
         sampling = dataclasses.replace(self.sampling, seed=self.conversation.next_seed())
         answer = generate(self.model, self.tokenizer, view.prompt, sampling, self.max_tokens, self.stop)
-        written, reason = _stream(answer)
+        pace = Pace(self.model)
+        written, reason = _stream(pace.watched(answer))
         self.conversation.turns.append(Turn(typed, written, closed=reason == "end"))
         if reason == "end" and not self.answers:
             note("(the model ended its text here; what you type now begins a new one)")
@@ -112,6 +114,8 @@ class Chat:
         elif reason in ("length", "context") and self.answers:
             full = "its context is full" if reason == "context" else f"--max-tokens allows {self.max_tokens}"
             note(f"(cut off here: {full})")
+        if said := pace.line():
+            note(said)
 
     def _check_system(self) -> None:
         """Raise an error, before anything is typed, where the system's text would be passed over or refused."""

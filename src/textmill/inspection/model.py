@@ -212,7 +212,8 @@ def training_rows(training: dict[str, Any]) -> list[tuple[str, str]]:
         ("time", f"{format_seconds(training['seconds'])} on {training['machine']}"),
     ]
     if training.get("share_of_peak") is not None:
-        rows.append(("speed", f"{training['tokens_per_second']:,.0f} tokens/s, {training['share_of_peak']:.0%} of peak"))
+        share = f"{training['share_of_peak']:.0%} of the matrix peak"
+        rows.append(("speed", f"{training['tokens_per_second']:,.0f} tokens/s, {share}"))
     return rows
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pydantic
 
 from ..ledger import LedgerSettings
+from ..progress import format_bytes, rate
 from ..score import Figure
 from ..training.settings import TrainSettings
 from . import commands
@@ -49,6 +50,7 @@ class Story:
     verdict: Verdict | None
     trust: Phrase
     funnel: list[Bar]
+    text_speed: Phrase | None
     next: list[Command]
     energy_source: Phrase | None
     prices: Phrase | None
@@ -66,6 +68,7 @@ def story(facts: Facts) -> Story:
         verdict=verdict(facts.evaluation, facts.figure) if facts.evaluation and known_systems(facts) else None,
         trust=_trust(facts),
         funnel=_funnel(facts.corpus) if facts.corpus else [],
+        text_speed=_text_speed(facts),
         next=_next(facts),
         energy_source=_energy_source(facts.total_cost) if facts.total_cost else None,
         prices=_prices(facts) if facts.total_cost else None,
@@ -151,6 +154,18 @@ def _funnel(corpus: dict[str, Any]) -> list[Bar]:
         Bar(phrase("funnel.train"), kept["train"]["documents"], "kept"),
         Bar(phrase("funnel.validation"), kept["validation"]["documents"], "held"),
     ]
+
+
+def _text_speed(facts: Facts) -> Phrase | None:
+    """How fast the text was cleaned and cut into tokens, in the attempts that these were made in."""
+    corpus, tokens = facts.stages.get("corpus"), facts.stages.get("tokens")
+    if not (corpus and tokens and corpus["seconds"] and tokens["seconds"]):
+        return None
+    return phrase(
+        "text.speed",
+        documents=rate(corpus["summary"]["read"] / corpus["seconds"]),
+        bytes=format_bytes(tokens["summary"]["text_bytes"] / tokens["seconds"]),
+    )
 
 
 def _next(facts: Facts) -> list[Command]:

@@ -34,6 +34,16 @@ class Engines(Collector):
             for served in self.models.values():
                 gauge.add_metric([served.name], getattr(served.engine, attribute))
             yield gauge
+        # Tokens a second of one answer times the first, over the second: the share of what memory allows.
+        for name, told, attribute in [
+            ("weight_bytes_per_token", "Bytes of weights that a pass reads.", "bytes_per_token"),
+            ("memory_bytes_per_second", "What this machine's memory gives, as doctor measured it.", "memory_bytes_per_second"),
+        ]:
+            gauge = GaugeMetricFamily(f"textmill_{name}", told, labels=["model"])
+            for served in self.models.values():
+                if value := getattr(served, attribute):
+                    gauge.add_metric([served.name], value)
+            yield gauge
 
 
 class Metrics:

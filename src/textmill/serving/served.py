@@ -14,10 +14,10 @@ from ..inference.engine import QUEUE, ROWS, Engine, EngineFull
 from ..inference.engine_thread import EngineThread
 from ..inference.fill import MaskedTokens
 from ..inference.grammar import Grammar, Grammars, Rule
+from ..inference.pace import bytes_per_token
 from ..inference.reading import Wanted
 from ..inference.request import Delta, Request
 from ..machine.profile import memory_key, recall
-from ..models.count import count
 from .errors import ApiError, naming
 from .labels import moderates
 
@@ -47,8 +47,7 @@ class Served:
         self.engine = self._engine(rows, queue, draft)
         limited = self.model.family != "encoder-decoder"  # there the source has a limit of its own
         self.context_length = self.engine.context if limited else None
-        bytes_per_weight = self.model.embedding.weight.element_size()
-        self.bytes_per_token = int(count(self.model.config).decode_bytes(bytes_per_weight)) if self.model.writes else None
+        self.bytes_per_token = bytes_per_token(self.model) if self.model.writes else None
         self.memory_bytes_per_second = recall(memory_key(self.model.device))
         self.queue = queue
         self._grammars, self._compiler = Grammars(self.tokenizer), concurrent.futures.ThreadPoolExecutor(1, "grammars")

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ..errors import RunError
 from ..evaluation.quality import NgramQuality
 from ..evaluation.texts import training_texts
 from ..files import fingerprint, read_json, sha256_of_file, write_json
-from ..progress import Progress, format_bytes
+from ..progress import Progress, format_bytes, rate
 from .workplace import Workplace
 
 NAMED_FILES = 5
@@ -115,12 +116,15 @@ def make_corpus(place: Workplace) -> dict[str, Any]:
     folder = place.folder / "corpus"
     folder.mkdir(exist_ok=True)
     with _quality_measure(place) as measure:
+        started = time.perf_counter()
         card = build_corpus(place.recipe.corpus, folder, measure=measure)  # which writes atomically
+        seconds = time.perf_counter() - started
     kept = card["kept"]
+    size = kept["train"]["bytes"] + kept["validation"]["bytes"]
     print(
         f"  {card['read']:,} documents read: {kept['train']['documents']:,} kept for training, "
         f"{kept['validation']['documents']:,} for validation "
-        f"({format_bytes(kept['train']['bytes'] + kept['validation']['bytes'])} of clean text)"
+        f"({format_bytes(size)} of clean text); {rate(card['read'] / seconds)} documents/s, {rate(size / 1e6 / seconds)} MB/s"
     )
     for step, rules in card["dropped"].items():
         for rule, dropped in rules.items():

@@ -1,9 +1,10 @@
 """The tokenizer and tokens stages: training text -> tokenizer and its card -> memory-mapped token shards."""
 
+import time
 from typing import Any
 
 from ..files import atomic_folder, fingerprint, write_json
-from ..progress import format_count
+from ..progress import format_count, rate
 from ..tokens.card import tokenizer_card
 from ..tokens.shards import write_shards
 from ..tokens.training import train_tokenizer
@@ -41,7 +42,11 @@ def make_tokens(place: Workplace) -> dict[str, Any]:
         shards = write_shards(
             place.folder / "tokens", place.tokenizer(), place.train_documents(), progress=progress
         )  # which writes atomically
-    print(f"  {format_count(shards['tokens'])} tokens in {shards['documents']:,} documents")
+        seconds = time.perf_counter() - progress.started
+    print(
+        f"  {format_count(shards['tokens'])} tokens in {shards['documents']:,} documents; "
+        f"{rate(shards['text_bytes'] / 1e6 / seconds)} MB/s"
+    )
     return {
         "hash": fingerprint(shards),
         **{key: shards[key] for key in ("documents", "tokens", "text_bytes", "lost_bytes")},

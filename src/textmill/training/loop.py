@@ -234,5 +234,5 @@ def _figures(training: Training, choices: Choices, state: TrainState, result: St
 def _detail(step: int, steps: int, shown: dict[str, Any], figure: Figure) -> str:
     return (
         f"step {step:,}/{steps:,}  loss {shown['loss']:.3f}  {shown[figure.key]:.3f} {figure.unit}  "
-        f"{shown['share_of_peak']:.0%} of peak"
+        f"{shown['share_of_peak']:.0%} of the matrix peak"
     )
