@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .machine.waiting import set_waiting
+
 if TYPE_CHECKING:
     from .formats.model_folder import ModelFolder
     from .native.packing import Format
 
 __version__ = "0.1.0.dev0"
+set_waiting()  # before anything loads torch
 
 
 def load(path: str | Path, weights: "Format | None" = None) -> "ModelFolder":

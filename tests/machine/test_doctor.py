@@ -12,9 +12,10 @@ import psutil
 import pytest
 import torch
 
-from textmill.machine import doctor, environment, kernels
+from textmill.machine import doctor, environment, kernels, waiting
 from textmill.machine.compiling import compiling
 from textmill.machine.finding import Finding
+from textmill.machine.waiting import CHOSEN, SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -114,20 +115,25 @@ def test_a_disk_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    "settings, sleeps",
+    "settings, mark, words",
     [
-        ({}, False),
-        ({"OMP_WAIT_POLICY": "PASSIVE"}, True),
-        ({"GOMP_SPINCOUNT": "0"}, True),
-        ({"OMP_WAIT_POLICY": "active"}, False),
+        (CHOSEN, "ok", "set by textmill"),
+        ({"OMP_WAIT_POLICY": "PASSIVE"}, "ok", "sleep soon or at once"),
+        ({"GOMP_SPINCOUNT": "0"}, "ok", "sleep soon or at once"),
+        ({"GOMP_SPINCOUNT": "300"}, "ok", "sleep soon or at once"),
+        ({"OMP_WAIT_POLICY": "active"}, "warn", "spin for milliseconds"),
+        ({"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000000"}, "warn", "spin for milliseconds"),
+        ({}, "warn", "waiting threads spin for milliseconds"),
     ],
 )
-def test_whether_waiting_threads_spin(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], sleeps: bool) -> None:
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+def test_how_threads_wait_is_told(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], mark: str, words: str) -> None:
+    for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    assert ("threads sleep" in environment._wait_policy({"libgomp"}).text) == sleeps
+    monkeypatch.setattr(waiting, "_torch_was_first", False)
+    finding = environment._wait_policy({"libgomp"})
+    assert finding.mark == mark and words in finding.text
 
 
 def test_lines_are_aligned_and_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from textmill.inference.engine import Engine
 from textmill.inference.passes import Passes
 from textmill.inference.request import Request
 from textmill.inference.sampling import Sampling
+from textmill.machine.threads import ThreadChoice
 from textmill.native import library
 from textmill.native.library import NoKernels
 from textmill.native.probe import tried
@@ -46,6 +47,26 @@ def test_an_answer_has_the_same_bits_alone_and_among_others(make_decoder: Callab
 
     alone, together = (answered(Engine(model, tokenizer, rows=3), together) for together in (False, True))
     assert alone == together and sum(map(len, alone)) > 60
+
+
+def test_an_answer_has_the_same_bits_by_any_number_of_threads(
+    make_decoder: Callable, tokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size, **NATIVE)
+    prompt = tuple(tokenizer.encode_beginning("If the expression is a list, then it is " * 4))
+
+    def answered(counts: list[int]) -> list[tuple[int, float]]:
+        engine = Engine(model, tokenizer, rows=2)
+        engine.passes.workers.choice = ThreadChoice(counts[0])
+        answer = engine.submit(Request(prompt, Sampling(seed=3), max_tokens=12, logprobs=1))
+        while engine.tick():
+            engine.passes.workers.choice = ThreadChoice(counts[len(answer.read) % len(counts)])
+        return [(one.token, one.logprob) for delta in answer.deltas for one in delta.logprobs]
+
+    assert len(alone := answered([1])) > 5
+    with caplog.at_level("INFO", logger="textmill"):
+        assert answered([3, 1, 2]) == alone
+    assert "threads read faster than" in caplog.text
 
 
 def test_who_is_not_read_by_the_kernels_is_told_why(make_decoder: Callable, make_recurrent: Callable, tokenizer) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from textmill.corpus.document import Document
 from textmill.errors import TrainingError
-from textmill.files import read_sealed, write_sealed
+from textmill.files import read_json, read_sealed, write_json, write_sealed
+from textmill.machine.threads import ThreadChoice
 from textmill.models.count import count
 from textmill.models.loss import LossTerms
 from textmill.score import BITS_PER_BYTE
@@ -16,6 +17,7 @@ from textmill.tokens.data import TokenData
 from textmill.tokens.loader import Loader
 from textmill.tokens.plans import BlockPlan, StreamPlan
 from textmill.tokens.shards import write_shards
+from textmill.training import step_threads
 from textmill.training.loop import Training, train
 from textmill.training.objectives import CausalObjective
 from textmill.training.settings import TrainSettings
@@ -187,3 +189,66 @@ def test_out_of_patience_it_stops_and_keeps_the_best(run, tmp_path: Path) -> Non
 def test_a_training_that_diverges_says_what_to_try(run) -> None:
     with pytest.raises(TrainingError, match=r"train.matrix_learning_rate=0.015 .*train.embedding_learning_rate=5e\+29"):
         run("wild", learning_rate=1e30, clip_norm=None)
+
+
+class Crowded(ThreadChoice):
+    """The real one, as it chooses where more than one thread takes four times as long as one."""
+
+    def measure(self, work: float, seconds: float) -> None:
+        super().measure(work, work * (4.0 if self.count > 1 else 1.0))
+
+
+class Steady(ThreadChoice):
+    """The real one where all is well."""
+
+    def measure(self, work: float, seconds: float) -> None:
+        pass
+
+
+def test_changes_of_threads_are_told_and_recorded_and_made_again(run, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(step_threads, "usable_cores", lambda: 2)
+    monkeypatch.setattr(step_threads, "ThreadChoice", Crowded)
+    for calls in (40, 23, 31):
+        with pytest.raises(PowerCut):
+            run("broken", calls=calls, threads="adapt")
+    run("broken", threads="adapt")
+    choices = read_json(tmp_path / "broken" / "choices.json")
+    told, changes = capsys.readouterr(), dict(choices["thread_changes"])
+    assert changes and set(changes.values()) <= {1, 2}
+    for step, threads in changes.items():
+        assert f"from step {step + 1} on {threads} threads" in told.out + told.err
+
+    monkeypatch.setattr(step_threads, "ThreadChoice", Steady)
+    (tmp_path / "whole").mkdir()
+    write_json(tmp_path / "whole" / "choices.json", choices)
+    run("whole", threads="adapt")
+    assert records(tmp_path / "broken") == records(tmp_path / "whole")
+    assert last_tensors(tmp_path / "broken") == last_tensors(tmp_path / "whole")
+    expected = choices["kernels"]["threads"]
+    for line in records(tmp_path / "whole"):
+        if line["kind"] == "step":
+            expected = changes.get(line["step"] - 1, expected)
+            assert line["threads"] == expected
+
+
+def test_without_adapting_the_threads_stay(run, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(step_threads, "ThreadChoice", Crowded)
+    run("kept", threads=2)
+    assert read_json(tmp_path / "kept" / "choices.json")["thread_changes"] == []
+    assert {line["threads"] for line in records(tmp_path / "kept") if line["kind"] == "step"} == {2}
+
+
+def test_a_plan_that_was_measured_too_slow_is_made_anew_before_the_decay(run, tmp_path: Path, capsys) -> None:
+    changes = {"steps": None, "time": "3s", "batch_schedule": [], "context_schedule": [], "patience": None}
+    run("measured", **{**changes, "steps": 1})
+    choices = read_json(tmp_path / "measured" / "choices.json")
+    crowded = {**choices, "seconds_per_step": 100 * choices["seconds_per_step"], "timed_steps": {"3s": 40}}
+    (tmp_path / "anew").mkdir()
+    write_json(tmp_path / "anew" / "choices.json", crowded)
+    anew = run("anew", **changes)
+    planned = read_json(tmp_path / "anew" / "choices.json")
+    assert anew.steps == planned["timed_steps"]["3s"] > 44
+    assert f"{anew.steps:,} fit into 3s instead of 40" in "".join(capsys.readouterr())
+
+    run("whole", **{**changes, "time": None, "steps": anew.steps})
+    assert last_tensors(tmp_path / "anew") == last_tensors(tmp_path / "whole")

@@ -134,6 +134,13 @@ class Engine:
         False: nothing to do."""
         if self.idle:
             return False
+        with self.passes.workers.at_work():
+            self._pass()
+            self.searches.step()
+        return True
+
+    def _pass(self) -> None:
+        """Write one token of each answer that is being written, and read one chunk of a prompt."""
         began = time.perf_counter()
         chunk, answers = self._next_chunk(), list(self.decoding)
         # A token of a prompt is of use for certain, a guess perhaps: so nothing is guessed while a prompt is read.
@@ -146,9 +153,9 @@ class Engine:
         if groups:
             self._take(answers, guesses, groups, chunk, self.passes.run(groups))
             read = sum(len(group.lengths) * group.width for group in groups)
-            self._speculation.cost.measure(read, time.perf_counter() - began)
-        self.searches.step()
-        return True
+            cost, seconds = self._speculation.cost, time.perf_counter() - began
+            self.passes.workers.choice.measure(cost.shared + read, seconds)
+            cost.measure(read, seconds)
 
     def _next_chunk(self) -> list[int]:
         """The tokens of a prompt that are read in this pass: while someone waits for the next token, as many as take `BESIDE`
@@ -163,8 +170,7 @@ class Engine:
             return []
         cost, most = self._speculation.cost, MOST_CHUNK
         if self.decoding:
-            alone = cost.base / cost.per_token + len(self.decoding) if cost.per_token else 0.0
-            most = int(BESIDE * alone)
+            most = int(BESIDE * (cost.shared + len(self.decoding)))
         begin, text = self.reading.length, self.reading.read
         end = min(begin + min(max(most, LEAST_CHUNK), MOST_CHUNK), len(text))
         if not self.slots.keeps_past:  # such a state can be remembered only where a block ends

@@ -1,6 +1,7 @@
 """Which rows are read together: one pass over the weights for all of them, where the model's states can be packed."""
 
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -13,10 +14,12 @@ from ..models.packed import PackedState
 from ..models.slots import EncoderDecoderSlots, KeyValueSlots, Slots
 from ..native.decoder import NativeDecoder, problems
 from ..native.library import NoKernels
+from .workers import Workers
 
 # What a group more, and a padded token, cost in an attention's layer, in keys that are read of a row (measured on two cores).
 GROUP_COST, TOKEN_COST = 300, 500
 MOST_ROWS = 32  # of a group
+SHARED = 16  # tokens that cost about as much as reading the weights does
 PIECE = 512  # tokens that the kernels read at once, which bounds what they keep meanwhile
 
 
@@ -65,7 +68,7 @@ class Passes:
     """Passes of one model over the rows of `slots`: by the C++ kernels where they can read it, else by torch.
 
     `memory`: bytes that the kernels' copy of the weights may take, where the model's own aren't packed; where they don't read
-    the model, `why_not` tells.
+    the model, `why_not` tells. Who runs them has `workers` at work meanwhile.
     """
 
     def __init__(self, model: LanguageModel, slots: Slots, memory: int):
@@ -79,6 +82,8 @@ class Passes:
             self.native = NativeDecoder(model, slots, "float32", torch.get_num_threads())
         except NoKernels as error:
             self.why_not = str(error)
+        pool = model.packed and model.packed.pool
+        self.workers = Workers(model, pool if self.native is None else self.native.pool)
 
     @property
     def by(self) -> str:
@@ -142,9 +147,17 @@ class Row:
             self.native = NativeDecoder(model, model.new_slots(1, length), model.packed.format, model.packed.pool.threads)
         else:
             self.state = model.new_state(rows=1) if state is None else state
+        self._workers = Workers(model, model.packed and model.packed.pool, same_bits=True)
 
     def logits(self, tokens: Sequence[int]) -> Tensor:
         """Those after the last of the next `tokens`, (V,) float32 on the CPU; only that place passes through the head."""
+        before = time.perf_counter()
+        with self._workers.at_work():
+            logits = self._logits(tokens)
+        self._workers.choice.measure(SHARED + len(tokens), time.perf_counter() - before)
+        return logits
+
+    def _logits(self, tokens: Sequence[int]) -> Tensor:
         inputs = torch.tensor(tokens)
         if self.native is None:
             hidden = self.model.hidden(inputs[None].to(self.model.device), state=self.state)

@@ -108,6 +108,11 @@ class PassCost:
             return 0.0
         return max(self._seconds / self._weight - self.per_token * self._tokens / self._weight, 0.0)
 
+    @property
+    def shared(self) -> float:
+        """As many tokens as cost what a pass takes whatever its tokens; 0 before any was measured."""
+        return self.base / self.per_token if self._weight else 0.0
+
     def worth(self, rows: int, luck: float, guessing: float = 0.0) -> int:
         """How many guesses pay for one of `rows` answers of which a share `luck` of guesses is right, where making one takes
         `guessing` seconds.

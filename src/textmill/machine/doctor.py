@@ -16,9 +16,7 @@ COMPILING_SECONDS = 35.0  # at most
 LISTENING_SECONDS = 1.0  # of keeping still, to hear the neighbours
 WORTH_A_CHANGE = 1.2  # times as fast
 
-WITH_NEIGHBOURS = (
-    "wait until they end, or stop them, and run doctor again; else OMP_WAIT_POLICY=passive lets torch's threads bear them"
-)
+WITH_NEIGHBOURS = "wait until they end, or stop them, and run doctor again"
 
 Probe = Callable[[], Iterator[Finding]]
 
@@ -85,7 +83,7 @@ def neighbours() -> Iterator[Finding]:
         yield Finding("Machine", "neighbours", "ok", f"quiet: other programs use {cores:.1f} cores", values=values)
         return
     who = ", ".join(f"{name} (process {pid}) {used:.1f}" for name, pid, used in busiest) or "none of them may be looked at"
-    text = f"other programs use {cores:.1f} cores: {who}. Beside a busy neighbour torch can be ten times slower"
+    text = f"other programs use {cores:.1f} cores: {who}. Beside them all is slower"
     yield Finding("Machine", "neighbours", "warn", text, WITH_NEIGHBOURS, values)
 
 

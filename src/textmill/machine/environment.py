@@ -14,6 +14,7 @@ import threadpoolctl
 import torch
 
 from .. import __version__
+from . import waiting
 from .cgroups import cgroup_limits
 from .cores import usable_cores
 from .device import machine_name
@@ -123,20 +124,22 @@ def openmp() -> Iterator[Finding]:
 
 
 def _wait_policy(runtimes: set[str]) -> Finding:
-    """Spinning is fast where a core is one's own, and ruinous where it isn't."""
-    settings = {
-        name: os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS")
-    }
+    """Whether waiting threads spin, which is ruinous where a core isn't one's own, and who has settled it."""
+    settings = {name: os.environ.get(name) for name in (*waiting.SETTINGS, "OMP_NUM_THREADS")}
     said = ", ".join(f"{name}={value}" for name, value in settings.items() if value is not None) or "nothing is set"
-    intel = runtimes & {"libiomp", "libomp"}
-    passive = settings["KMP_BLOCKTIME"] == "0" if intel else (settings["OMP_WAIT_POLICY"] or "").lower() == "passive"
-    passive = passive or (not intel and settings["GOMP_SPINCOUNT"] == "0")
-    advice = "KMP_BLOCKTIME=0" if intel else "OMP_WAIT_POLICY=passive"
-    if passive:
-        text = f"{said}: waiting threads sleep, which costs little and bears neighbours"
-    else:
-        text = f"{said}: waiting threads spin for a while, fast on a quiet machine; on one shared with others set {advice}"
-    return Finding("Machine", "threads wait", "ok", text, values=settings)
+    if waiting.by_textmill() and not waiting.too_late():
+        text = f"{said}, set by textmill: waiting threads spin for a moment, then sleep, which bears neighbours"
+        return Finding("Machine", "threads wait", "ok", text, values=settings)
+    name = "KMP_BLOCKTIME" if runtimes & {"libiomp", "libomp"} else "GOMP_SPINCOUNT"
+    own, policy = settings[name], (settings["OMP_WAIT_POLICY"] or "").lower()
+    briefly = policy == "passive" if own is None else own.isdigit() and int(own) <= int(waiting.CHOSEN[name])
+    if briefly and not waiting.too_late():
+        text = f"{said}: waiting threads sleep soon or at once, which bears neighbours"
+        return Finding("Machine", "threads wait", "ok", text, values=settings)
+    text = f"{said}, but torch was loaded first" if waiting.too_late() else said
+    text += ": waiting threads spin for milliseconds; beside a busy neighbour that makes them many times slower"
+    way_out = f"unset {', '.join(waiting.SETTINGS)}, and import textmill before torch: then textmill chooses"
+    return Finding("Machine", "threads wait", "warn", text, way_out, settings)
 
 
 def programs() -> Iterator[Finding]:

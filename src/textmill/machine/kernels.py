@@ -15,6 +15,7 @@ from .finding import Finding
 from .neighbours import Neighbours
 from .profile import memory_key, peak_flops, remember
 from .speed import matrix_flops, memory_bytes_per_second
+from .threads import torch_threads
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.int8)
 ATTENTION_SHAPE = (4, 8, 256, 64)  # rows, heads, positions, width of a head
@@ -54,13 +55,10 @@ def threads() -> Iterator[Finding]:
     """The same product by one thread and by more: beside a busy neighbour more threads can be slower than one."""
     if best_device().type != "cpu" or usable_cores() == 1:
         return
-    before, flops = torch.get_num_threads(), {}
-    try:
-        for count in sorted({1, usable_cores() // 2, usable_cores()} - {0}):
-            torch.set_num_threads(count)
+    flops = {}
+    for count in sorted({1, usable_cores() // 2, usable_cores()} - {0}):
+        with torch_threads(count):
             flops[count] = matrix_flops(torch.device("cpu"), torch.float32)
-    finally:
-        torch.set_num_threads(before)
     text = ", ".join(f"{count}: {value / 1e9:,.0f}" for count, value in flops.items()) + " GFLOP/s by number of threads"
     best, most = max(flops, key=flops.__getitem__), max(flops)
     if flops[most] < 1.2 * flops[1]:
@@ -78,13 +76,10 @@ def memory_speed() -> Iterator[Finding]:
         remember(memory_key(device), speed, watch.crowded())
         yield Finding("Speed", "memory", "ok", f"{speed / 1e9:,.0f} GB/s", values={"bytes_per_second": speed})
         return
-    before, speeds = torch.get_num_threads(), {}
-    try:
-        for count in sorted({1, usable_cores()}):
-            torch.set_num_threads(count)
+    speeds = {}
+    for count in sorted({1, usable_cores()}):
+        with torch_threads(count):
             speeds[count] = memory_bytes_per_second(device)
-    finally:
-        torch.set_num_threads(before)
     remember(memory_key(device), max(speeds.values()), watch.crowded())
     text = ", ".join(f"{count}: {speed / 1e9:.1f}" for count, speed in speeds.items()) + " GB/s by number of threads"
     yield Finding("Speed", "memory", "ok", text, values={"bytes_per_second": speeds})

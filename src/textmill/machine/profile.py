@@ -23,6 +23,7 @@ from .cores import usable_cores
 from .device import best_device, machine_name
 from .neighbours import Neighbours
 from .speed import matrix_flops
+from .threads import torch_threads
 
 VERSION = 1
 MACHINES = 16  # remembered at most: a home folder may be shared by many
@@ -74,12 +75,9 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     known = recall(key)
     if isinstance(known, float) and known > 0:
         return known
-    threads, neighbours = torch.get_num_threads(), Neighbours()
-    torch.set_num_threads(usable_cores())
-    try:
+    neighbours = Neighbours()
+    with torch_threads(usable_cores()):
         measured = matrix_flops(device, dtype)
-    finally:
-        torch.set_num_threads(threads)
     remember(key, measured, neighbours.crowded())
     return measured
 

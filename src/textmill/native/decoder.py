@@ -43,7 +43,7 @@ class NativeDecoder:
         self.instruction_set = tried()
         packed = model.packed or PackedWeights(format, packed_matrices(model, format), Pool(threads))
         self.model, self.slots, self.format = model, slots, packed.format
-        self._pool, self._matrices, self._kept = packed.pool, packed.matrices, list[object]()
+        self.pool, self._matrices, self._kept = packed.pool, packed.matrices, list[object]()
         config = model.config
         self._layers = (LayerStruct * config.layers)()
         for number, block in enumerate(model.blocks):
@@ -77,13 +77,13 @@ class NativeDecoder:
         of_two = ctypes.c_void_p * 2
         tokens = TokensStruct(len(x), rows.data_ptr(), places.data_ptr(), of_two(*cosines), of_two(*sines))
         structs = ctypes.addressof(self._struct), ctypes.addressof(tokens)
-        if not library().functions.textmill_decoder(self._pool.pointer, *structs, x.data_ptr()):
+        if not library().functions.textmill_decoder(self.pool.pointer, *structs, x.data_ptr()):
             raise MemoryError(f"no memory for a pass over {len(x):,} tokens")
         return x
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (N, D) -> (N, V)."""
-        return product(self._pool, self._matrices["head"], hidden)
+        return product(self.pool, self._matrices["head"], hidden)
 
     def _fill(self, layer: LayerStruct, number: int, block: Any) -> None:
         attention, config = block.attention, self.model.config

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import TextmillError
 
 INSTRUCTION_SETS = ("avx512", "avx2")  # the fastest first
+SPINS, BRIEF_SPINS = 20_000, 300  # turns that a thread of a pool waits for the others before it sleeps: about a millisecond
 
 
 class NoKernels(TextmillError):
@@ -70,7 +71,7 @@ class TokensStruct(ctypes.Structure):
 
 FUNCTIONS: tuple[tuple[str, Any, list[Any]], ...] = (  # without `textmill_`: what they return, and what they take
     ("runs_here", c_int32, []),
-    ("pool_new", c_void_p, [c_int32]),
+    ("pool_new", c_void_p, [c_int32, c_int32]),
     ("pool_free", None, [c_void_p]),
     ("product", c_int32, [c_void_p, c_void_p, c_void_p, c_int64, c_void_p]),
     ("decoder", c_int32, [c_void_p] * 4),
@@ -124,9 +125,17 @@ class Pool:
     """Threads of the library that work together."""
 
     def __init__(self, threads: int):
-        self.threads, self._functions = threads, library().functions
-        self.pointer = c_void_p(self._functions.textmill_pool_new(threads))
+        self.threads, self._spins, self.pointer, self._functions = 0, 0, c_void_p(), library().functions
+        self.use(threads)
+
+    def use(self, threads: int, briefly: bool = False) -> None:
+        """Have so many of them from now on, which wait for each other `briefly` before they sleep; bits don't depend on it."""
+        spins = BRIEF_SPINS if briefly else SPINS
+        if (threads, spins) != (self.threads, self._spins):
+            self._functions.textmill_pool_free(self.pointer)
+            self.pointer = c_void_p(self._functions.textmill_pool_new(threads, spins))
+            self.threads, self._spins = threads, spins
 
     def __del__(self) -> None:
-        if pointer := getattr(self, "pointer", None):
-            self._functions.textmill_pool_free(pointer)
+        if getattr(self, "pointer", None):
+            self._functions.textmill_pool_free(self.pointer)

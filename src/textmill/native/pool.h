@@ -1,5 +1,5 @@
 // Threads that work on one thing together, and share it out as they go: whoever is ready takes the next piece, so that a thread
-// beside a busy neighbour holds the others up by one piece at most. They spin while the next thing is expected at once, then sleep.
+// beside a busy neighbour holds the others up by one piece at most. They spin for so many turns, then sleep.
 #pragma once
 
 #include <atomic>
@@ -45,7 +45,7 @@ class Scratch {
 
 class Pool {
  public:
-  explicit Pool(int threads) : size(threads) {
+  Pool(int threads, int spins) : size(threads), spins(spins) {
     for (int thread = 1; thread < threads; ++thread) workers.emplace_back([this, thread] { work(thread); });
   }
   Pool(const Pool&) = delete;
@@ -84,11 +84,11 @@ class Pool {
   }
 
  private:
-  static constexpr int SPINS = 1000;
+  const int spins;
 
-  static void wait_while(std::atomic<int>& value, int old) {
+  void wait_while(std::atomic<int>& value, int old) {
     for (int turn = 0; value.load(std::memory_order_acquire) == old; ++turn) {
-      if (turn < SPINS) {
+      if (turn < spins) {
         __builtin_ia32_pause();
       } else {
         value.wait(old, std::memory_order_acquire);

@@ -90,6 +90,8 @@ def calibrate(
     best, fastest = _choose_kernels(settings, trial, device, budget, started, reasons)
     if settings.compile == "auto" and not trial.attends:
         reasons.append("compile: off, each recurrent layer is one kernel already")
+    elif settings.compile == "auto" and settings.threads == "adapt":
+        reasons.append("compile: off, a compiled step is made for one number of threads")
     elif settings.compile == "auto":
         expected = budget or fastest * steps_wanted(settings, loader.plan.context)
         best, fastest = consider_compiling(best, fastest, expected, settings, loader.plan, trial.config, objective, reasons)
@@ -231,7 +233,7 @@ def _fit_memory(
 def _candidates(settings: TrainSettings, best: Kernels, device: torch.device, reasons: list[str]) -> dict[str, list[Any]]:
     """What is tried beside the first guess, for each choice that the recipe leaves open."""
     candidates: dict[str, list[Any]] = {}
-    if settings.threads == "auto" and best.device == "cpu" and best.threads > 1:
+    if isinstance(settings.threads, str) and best.device == "cpu" and best.threads > 1:
         candidates["threads"] = sorted({best.threads // 2, 1}, reverse=True)
     if settings.micro_batch == "auto":
         candidates["micro_batch"] = [best.micro_batch // parts for parts in (2, 4) if best.micro_batch % parts == 0]

@@ -26,7 +26,8 @@ class Choices:
     """How a training runs on this machine. Times in seconds, `peak_flops` per second.
 
     `lineage` names the training they were made for; `timed_steps` is the number of steps that each time budget was turned
-    into, once and for all. `seconds_per_step` is the mean over the run, `setup_seconds` what measuring took.
+    into. `thread_changes` are pairs: a number of steps, and the count of threads that was worked with from
+    there on. `seconds_per_step` is the mean over the run, `setup_seconds` what measuring took.
     """
 
     lineage: dict[str, Any]
@@ -41,6 +42,7 @@ class Choices:
     peak_flops: float
     reasons: list[str]
     timed_steps: dict[str, int] = dataclasses.field(default_factory=dict)
+    thread_changes: list[tuple[int, int]] = dataclasses.field(default_factory=list)
 
     def save(self, folder: Path) -> None:
         write_json(folder / FILE, dataclasses.asdict(self))
@@ -120,14 +122,9 @@ def plan_steps(settings: TrainSettings, context: int, choices: Choices) -> int:
         return steps
     if settings.time in choices.timed_steps:
         return min(steps, choices.timed_steps[settings.time])
-    budget = seconds_of(settings.time)
-    moments = 1 + sum(moment <= budget for moment in SAMPLE_MOMENTS)  # and one at the end
-    checks = validations(settings, choices)  # one that finds the best so far is followed by a checkpoint
-    fixed = choices.setup_seconds + checks * (choices.validation_seconds + choices.checkpoint_seconds)
-    fixed += choices.validation_seconds if settings.averaging else 0.0
-    fixed += moments * choices.sample_seconds + 2 * choices.checkpoint_seconds
-    per_step = choices.seconds_per_step + choices.checkpoint_seconds / checkpoint_interval(settings, choices)
-    timed = int((budget - fixed) / per_step)
+    fixed = choices.setup_seconds + fixed_seconds(settings, choices)
+    per_step = seconds_with_checkpoints(settings, choices)
+    timed = int((seconds_of(settings.time) - fixed) / per_step)
     if timed < 1:
         raise TrainingError(
             f"train.time = {settings.time!r} is too short: measuring, validation and saving take "
@@ -135,6 +132,21 @@ def plan_steps(settings: TrainSettings, context: int, choices: Choices) -> int:
             f"give more time, such as train.time = '{math.ceil(2 * (fixed + per_step))}s', or a smaller model"
         )
     return min(steps, timed)
+
+
+def fixed_seconds(settings: TrainSettings, choices: Choices) -> float:
+    """What a run with a time budget spends on all but its steps: validation, samples and the checkpoints that go with them."""
+    assert settings.time is not None
+    moments = 1 + sum(moment <= seconds_of(settings.time) for moment in SAMPLE_MOMENTS)  # and one at the end
+    checks = validations(settings, choices)  # one that finds the best so far is followed by a checkpoint
+    seconds = checks * (choices.validation_seconds + choices.checkpoint_seconds)
+    seconds += choices.validation_seconds if settings.averaging else 0.0
+    return seconds + moments * choices.sample_seconds + 2 * choices.checkpoint_seconds
+
+
+def seconds_with_checkpoints(settings: TrainSettings, choices: Choices) -> float:
+    """What a step takes, its share of the checkpoints between included."""
+    return choices.seconds_per_step + choices.checkpoint_seconds / checkpoint_interval(settings, choices)
 
 
 def fix_steps(settings: TrainSettings, context: int, choices: Choices) -> tuple[int, Choices]:

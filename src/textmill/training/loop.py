@@ -31,16 +31,19 @@ from .choices import (
     checkpoint_interval,
     fix_steps,
     load_choices,
+    plan_steps,
     validations,
     warn_of_another_machine,
 )
 from .metrics import metrics_writer
 from .objectives import Objective
 from .optimizers import Optimizer
+from .pace import Pace
 from .prefetch import prefetched
-from .schedules import phases, rate, same_until
+from .schedules import mean_tokens, phases, rate, same_until
 from .settings import TrainSettings
 from .step import StepResult, run_step
+from .step_threads import StepThreads
 from .stopping import choose_weights, due, note_validation, out_of_patience
 from .summary import TrainingSummary, summarise
 
@@ -86,6 +89,13 @@ def train(training: Training) -> TrainingSummary:
     RunError where the folder belongs to another training, and Stopped, after a checkpoint, where the process
     was asked to stop.
     """
+    while (summary := _train(training)) is None:
+        pass  # its plan was made anew, and it goes on as a run does that is prolonged
+    return summary
+
+
+def _train(training: Training) -> TrainingSummary | None:
+    """The same; None where the plan was made longer on the way, after a checkpoint."""
     settings, model = training.settings, training.model
     refuse_other_training(training.checkpoints, training.lineage)
     choices = _choices(training)
@@ -106,15 +116,20 @@ def train(training: Training) -> TrainingSummary:
         stop_deferred(lambda: progress.say("Finishing this step and saving …")) as stop,
     ):
         progress.start_from(loader.plan.tokens_before(state.step))
+        threads = StepThreads(settings, choices, mean_tokens(settings, training.context), training.folder, progress.say)
+        pace = Pace(settings, training.context, choices)
         while state.step < steps and not state.stopped_early:
             before, begun = state.seconds, time.perf_counter()
             batch, factor = next(batches), rate(settings, steps, state.step)
+            threads.begin(state.step)
             result = _step(training, choices, runner, state, batch, factor)
             state.seconds = time.perf_counter() - started
-            speed = batch.tokens / (time.perf_counter() - begun)
+            speed = batch.tokens / (took := time.perf_counter() - begun)
+            threads.measure(batch.tokens, took)
+            pace.measure(batch.tokens, took)
             shown = _figures(training, choices, state, result, speed)
             record("step", tokens=loader.plan.tokens_before(state.step), rate=factor,
-                   learning_rate=factor * state.optimizer.matrix_learning_rate, **shown)  # fmt: skip
+                   learning_rate=factor * state.optimizer.matrix_learning_rate, threads=threads.count, **shown)  # fmt: skip
             progress.advance(batch.tokens, _detail(state.step, steps, shown, training.figure))
 
             model.eval()
@@ -137,6 +152,13 @@ def train(training: Training) -> TrainingSummary:
             if stop.number:
                 progress.say(f"Stopped at step {state.step:,} of {steps:,}, saved. Without --restart, `textmill run` goes on.")
                 raise Stopped(stop.number)
+            if state.step == stable_until and (longer := pace.longer(threads.choices, steps, state.step, state.seconds)):
+                longer.save(training.folder)
+                many = plan_steps(settings, training.context, longer)
+                progress.say(
+                    f"Steps are faster than they were measured: {many:,} fit into {settings.time} instead of {steps:,}."
+                )
+                return None
         model.eval()
         weights = choose_weights(state, model, training.validate)
         reached = {training.figure.key: weights.validation}

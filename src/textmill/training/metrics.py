@@ -5,8 +5,8 @@ Every line has `kind`, `step` (how many steps were done) and `seconds` (of train
 - `step`: `tokens` (targets so far), `loss` (mean nats of this batch, without what the recipe adds to it), `bits_per_byte` (the
   same, by the corpus's mean bytes a token; of an encoder it is `bits_per_masked_token`, of an encoder–decoder
   `bits_per_span_token`, here and below), `rate` (the schedule's factor), `learning_rate` (of the layers' matrices),
-  `gradient_norm` (before clipping; null where it isn't finite), `clipped`, `finite` (false: the step was skipped),
-  `tokens_per_second` and `share_of_peak` (of this step alone);
+  `threads` (that it worked with), `gradient_norm` (before clipping; null where it isn't finite), `clipped`, `finite` (false:
+  the step was skipped), `tokens_per_second` and `share_of_peak` (of this step alone);
 - `validation`: `bits_per_byte` on held-out excerpts;
 - `sample`: `text`, written by the model as it was;
 - `weights`: at the end, `chosen` (last, best or averaged) and under the same name what each candidate reached on the excerpts.

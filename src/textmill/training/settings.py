@@ -145,8 +145,10 @@ class TrainSettings(Settings):
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**63)] = 0
     """Seed of the initial weights and of the order of the text."""
 
-    threads: Annotated[int, pydantic.Field(ge=1)] | Literal["auto"] = "auto"
-    """CPU threads; auto: the fastest count, measured before the first step."""
+    threads: Annotated[int, pydantic.Field(ge=1)] | Literal["auto", "adapt"] = "auto"
+    """CPU threads; auto: the fastest count, measured before the first step and kept; adapt: chosen again whenever steps take
+    much longer than they did, as beside a busy neighbour. The last digits may differ from each change on, which is told and
+    recorded, so that a resumed run makes it too."""
 
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of the matrix products; weights stay float32. auto: the faster one, measured."""
@@ -174,6 +176,8 @@ class TrainSettings(Settings):
             raise ValueError('give at least one of time (such as "5m"), steps and tokens')
         if isinstance(self.micro_batch, int) and self.batch_size % self.micro_batch:
             raise ValueError(f"micro_batch ({self.micro_batch}) must divide batch_size ({self.batch_size})")
+        if self.threads == "adapt" and self.compile == "on":
+            raise ValueError('a compiled step is made for one number of threads: with threads = "adapt" leave compile out')
         if self.patience is not None and self.validations == 0:
             raise ValueError("patience counts validations, and validations is 0; write validations = 8, or no patience")
         for name in ("batch_schedule", "context_schedule"):
