@@ -13,7 +13,9 @@ from textmill.errors import TokenizerError
 from textmill.tokens.counting import (
     ENTRY_COST,
     SAMPLE_PIECE,
+    Sample,
     count_runs,
+    free_character,
     most_common,
     repeated,
     sample_text,
@@ -21,7 +23,7 @@ from textmill.tokens.counting import (
 )
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.special_tokens import MASK, PAD, SPAN
-from textmill.tokens.splitting import LONGEST_RUN, splitter
+from textmill.tokens.splitting import LONGEST_RUN, splitter, words
 from textmill.tokens.tokenizer import Tokenizer
 from textmill.tokens.training import train_tokenizer
 
@@ -135,9 +137,24 @@ def test_a_full_table_forgets_the_rarest_and_counts_them() -> None:
 @settings(max_examples=40)
 def test_a_trainer_is_fed_every_run_as_often_as_it_was_seen(counts: dict[str, int]) -> None:
     fed: Counter[str] = Counter()
-    for batch in repeated(Counter(counts)):
-        fed.update(batch)
+    for text in repeated(Counter(counts), "|"):
+        *runs, rest = text.split("|")
+        assert not rest
+        fed.update(runs)
     assert fed == Counter(counts)
+
+
+def test_the_separator_is_in_no_run() -> None:
+    assert free_character(Counter()) == "\U0010ffff"
+    assert free_character(Counter({"a\U0010ffff": 1, "\U0010fffe": 2})) == "\U0010fffd"
+
+
+@pytest.mark.parametrize("kind", ["bpe", "word"])
+@given(st.text(st.sampled_from("aB3é_ '.,(\n\t\r\u0301中ก—“") | st.characters(max_codepoint=0x2FFF, exclude_categories=["Cs"])))
+def test_words_counted_first_give_the_runs_of_the_whole_text(kind, text: str) -> None:
+    whole = [run for run, _ in splitter(kind).pre_tokenize_str(text)]
+    assert count_runs(Sample([text], 0, 1, 0), splitter(kind)).counts == Counter(whole)
+    assert "".join(words(text)) == text
 
 
 def test_runs_are_cut_at_characters_outside_the_alphabet() -> None:

@@ -26,6 +26,9 @@ CHARACTER = r"[\s\S]"
 # after the line's end.
 _BETWEEN_WORDS = re.compile(r"(?<=\w)(?= \w)|(?<=\n)(?=\w)")
 
+# A letter or digit ends a run of every splitter where a character of ASCII that is neither comes next.
+_UP_TO_WORD_END = re.compile(r"[\W_]*[^\W_]*(?:[^\x00-\x7f\w][\W_]*[^\W_]*)*")
+
 
 def splitter(kind: Kind, alphabet: Iterable[str] = ()) -> pre_tokenizers.PreTokenizer:
     """What cuts a text into runs, before bytes are spelled as characters.
@@ -60,6 +63,11 @@ def independent_pieces(text: str, length: int) -> Iterator[str]:
         yield text[start : cut.start()]
         start = cut.start()
     yield text[start:]
+
+
+def words(text: str) -> list[str]:
+    """Cut a text behind its words: the runs that any splitter above makes of the parts, in their order, are the text's runs."""
+    return _UP_TO_WORD_END.findall(text)
 
 
 def _split(pattern: str) -> pre_tokenizers.PreTokenizer:

@@ -19,6 +19,7 @@ from .counting import (
     Sample,
     count_characters,
     count_runs,
+    free_character,
     most_common,
     repeated,
     sample_text,
@@ -103,8 +104,10 @@ def _train_bpe(settings: TokenizerSettings, counts: Counter[str], special: list[
         show_progress=False,
     )
     learner = tokenizers.Tokenizer(models.BPE())
-    learner.pre_tokenizer = byte_level_splitter("byte")
-    run_stoppably(lambda: learner.train_from_iterator(repeated(counts), trainer))
+    separator = free_character(counts)
+    at_separators = pre_tokenizers.CharDelimiterSplit(separator)
+    learner.pre_tokenizer = pre_tokenizers.Sequence([at_separators, byte_level_splitter("byte")])
+    run_stoppably(lambda: learner.train_from_iterator(repeated(counts, separator), trainer))
     _refuse_shortfall(settings, learner.get_vocab_size())
     return learner.model
 
@@ -122,7 +125,9 @@ def _train_wordpiece(
         show_progress=False,
     )
     learner = tokenizers.Tokenizer(models.WordPiece(unk_token=UNKNOWN, continuing_subword_prefix=""))
-    run_stoppably(lambda: learner.train_from_iterator(repeated(counts), trainer))
+    separator = free_character(counts)
+    learner.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(separator)
+    run_stoppably(lambda: learner.train_from_iterator(repeated(counts, separator), trainer))
     _refuse_shortfall(settings, learner.get_vocab_size())
     vocabulary = learner.get_vocab()
     return models.WordPiece(vocabulary, unk_token=UNKNOWN, continuing_subword_prefix="", max_input_chars_per_word=LONGEST_RUN)
@@ -140,7 +145,9 @@ def _train_unigram(
         show_progress=False,
     )
     learner = tokenizers.Tokenizer(models.Unigram())
-    run_stoppably(lambda: learner.train_from_iterator(repeated(counts), trainer))
+    separator = free_character(counts)
+    learner.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(separator)
+    run_stoppably(lambda: learner.train_from_iterator(repeated(counts, separator), trainer))
     _refuse_shortfall(settings, learner.get_vocab_size())
     # The trainer sums in an order that changes from run to run, and so do its scores, in the third decimal. Sorted by
     # the piece rather than by the score, a piece has at least the same number each time. And the library doesn't read
