@@ -1,5 +1,6 @@
 # make quickstart   .venv, install, then the whole life of a small model (ten minutes on two cores)
 # make test         the test suite
+# make sanitize     the kernels' tests under the compiler's sanitizers
 #
 # PYTHON=python3.12   another Python to make .venv with
 # TORCH_INDEX=…       a further index to take torch from: the CPU build on Linux without an NVIDIA GPU
@@ -13,13 +14,16 @@ RECIPE ?= recipes/wikipedia-sample.toml
 BIN := .venv/bin
 INSTALL = $(PYTHON) tools/install.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: quickstart test lint bench reference clean
+.PHONY: quickstart test sanitize lint bench reference clean
 
 quickstart: .venv/.installed
 	$(BIN)/textmill run $(RECIPE) $(RUN_ARGUMENTS)
 
 test: .venv/.installed-test
 	$(BIN)/python -m pytest
+
+sanitize: .venv/.installed-test
+	$(BIN)/python tools/sanitize.py
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .

@@ -24,13 +24,13 @@ struct Decoder {
   int32_t activation, gated, post_norm, layers;
   const Layer* layer;
   Norm norm;
-  const float* slopes;  // ALiBi's, one a head; null: none
+  const float* slopes;              // ALiBi's, one a head; null: none
+  const float *cosine[2], *sine[2];  // of each place that is read, (length, head_dim / 2); null: places aren't turned
 };
 
 struct Tokens {
   int64_t count;
-  const int64_t *row, *place;                   // of each token
-  const float *cosine[2], *sine[2];             // (count, head_dim / 2); null: positions aren't turned
+  const int64_t *row, *place;  // of each token
 };
 
 inline float activated(float x, int32_t kind) {
@@ -66,8 +66,8 @@ inline void store_token(const Decoder& d, const Layer& layer, const Tokens& toke
   for (int64_t head = 0; head < turned; ++head) {
     float* at = query_key_value + head * dim;
     normalise(head < d.heads ? layer.query_norm : layer.key_norm, at, dim, at);
-    const float* cosine = tokens.cosine[layer.rotation];
-    if (cosine) turn(at, dim, cosine + token * (dim / 2), tokens.sine[layer.rotation] + token * (dim / 2));
+    const int64_t of_place = tokens.place[token] * (dim / 2);
+    if (const float* cosine = d.cosine[layer.rotation]) turn(at, dim, cosine + of_place, d.sine[layer.rotation] + of_place);
   }
   for (int64_t head = 0; head < d.key_value_heads; ++head) {
     const int64_t to = ((tokens.row[token] * d.key_value_heads + head) * d.length + tokens.place[token]) * dim;

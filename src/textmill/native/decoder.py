@@ -45,6 +45,7 @@ class NativeDecoder:
         self.model, self.slots, self.format = model, slots, packed.format
         self.pool, self._matrices, self._kept = packed.pool, packed.matrices, list[object]()
         config = model.config
+        self._length = min(slots.length, config.context_length)  # of what is read of a row
         self._layers = (LayerStruct * config.layers)()
         for number, block in enumerate(model.blocks):
             self._fill(self._layers[number], number, block)
@@ -52,7 +53,7 @@ class NativeDecoder:
         self._struct = DecoderStruct(
             *(config.width, config.heads, config.key_value_heads, config.head_dim, config.feed_forward_width, slots.length),
             *(ACTIVATIONS.index(config.activation), config.gated, config.post_norm, config.layers),
-            *(self._layers, self._norm(model.norm), self._pointer(slopes)),
+            *(self._layers, self._norm(model.norm), self._pointer(slopes), *self._rotations()),
         )
 
     @property
@@ -65,17 +66,12 @@ class NativeDecoder:
         """The normalised hidden states (N, D) of tokens (N,), which stand at `places` (N,) of `rows` (N,) of the slots. What
         a row reads stands behind all that it has read, in order."""
         model = self.model
-        for name, found, most in (("row", rows, self.slots.capacity), ("token", places, self.slots.length)):
-            if len(found) and not 0 <= int(found.min()) <= int(found.max()) < most:
-                raise ModelError(f"there is no place for {name} {int(found.max())} among {most}")
+        for name, found, most in (("row", rows, self.slots.capacity), ("token", places, self._length)):
+            if outside := [each for each in found.tolist() if not 0 <= each < most]:
+                raise ModelError(f"there is no place for {name} {outside[0]} among {most}")
         x = model._embedded(inputs[None], places[None], None)[0].contiguous()
-        turns = [(None, None) if turn is None else turn for turn in model._rotations(places[None])]
-        tables = [[None if table is None else table.flatten(0, 2).contiguous() for table in turn] for turn in turns]
-        pointers = [[None if table is None else table.data_ptr() for table in turn] for turn in tables]
-        cosines, sines = zip(*pointers, strict=True)
         rows, places = rows.contiguous(), places.contiguous()
-        of_two = ctypes.c_void_p * 2
-        tokens = TokensStruct(len(x), rows.data_ptr(), places.data_ptr(), of_two(*cosines), of_two(*sines))
+        tokens = TokensStruct(len(x), rows.data_ptr(), places.data_ptr())
         structs = ctypes.addressof(self._struct), ctypes.addressof(tokens)
         if not library().functions.textmill_decoder(self.pool.pointer, *structs, x.data_ptr()):
             raise MemoryError(f"no memory for a pass over {len(x):,} tokens")
@@ -97,6 +93,13 @@ class NativeDecoder:
         layer.keys, layer.values = self.slots.keys[number].data_ptr(), self.slots.values[number].data_ptr()
         layer.window = config.window(number)
         layer.rotation = int(bool(layer.window))
+
+    def _rotations(self) -> tuple[ctypes.Array[ctypes.c_void_p], ctypes.Array[ctypes.c_void_p]]:
+        """Cosines and sines of every place, for layers that see all and for those with a window."""
+        turns = self.model._rotations(torch.arange(self._length)[None])
+        tables = [(None, None) if turn is None else [table.flatten(0, 2) for table in turn] for turn in turns]
+        cosines, sines = ([self._pointer(table) for table in kind] for kind in zip(*tables, strict=True))
+        return (ctypes.c_void_p * 2)(*cosines), (ctypes.c_void_p * 2)(*sines)
 
     def _linear(self, matrix: str) -> LinearStruct:
         return self._matrices[matrix].struct()

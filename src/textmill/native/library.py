@@ -60,13 +60,15 @@ class DecoderStruct(ctypes.Structure):
         ("layer", ctypes.POINTER(LayerStruct)),
         ("norm", NormStruct),
         ("slopes", c_void_p),
+        ("cosine", c_void_p * 2),
+        ("sine", c_void_p * 2),
     ]
 
 
 class TokensStruct(ctypes.Structure):
     """`Tokens` of decoder.cpp."""
 
-    _fields_ = [("count", c_int64), ("row", c_void_p), ("place", c_void_p), ("cosine", c_void_p * 2), ("sine", c_void_p * 2)]
+    _fields_ = [("count", c_int64), ("row", c_void_p), ("place", c_void_p)]
 
 
 FUNCTIONS: tuple[tuple[str, Any, list[Any]], ...] = (  # without `textmill_`: what they return, and what they take

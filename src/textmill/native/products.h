@@ -13,7 +13,7 @@
 
 namespace textmill {
 
-constexpr int AHEAD = 2048;  // bytes that are fetched before they are needed
+constexpr int AHEAD = 4096;  // bytes that are fetched before they are needed
 
 enum Format : int32_t { FLOAT32 = 0, INT8 = 1, INT4 = 2 };
 
