@@ -5,7 +5,8 @@
 Both are whole commands, from start to exit: nanoGPT's train.py, and every stage of a recipe whose [model] and [train] say
 nothing but the time. They read the same tokens, and both models are scored here, by the same code, over the whole
 validation part in blocks of their own context that don't overlap. The text is one whose first 90 % are trained on, by
-characters; with --bpe it is the Wikipedia sample, in bits per byte, and nanoGPT has as many parameters as our model.
+characters; with --bpe it is the Wikipedia sample, in bits per byte, nanoGPT has as many parameters as our model, and both
+begin at the tokens.
 
 Each part (the peer, each budget) is kept in --folder and not run again, so that parts can be measured apart; --draw writes
 a picture of all that is there. JSON last: `speedup` is the peer's seconds over those of our shortest run that is as good,
@@ -136,6 +137,8 @@ class Bench:
         if not (place / "result.json").exists():
             settings = [f"train.time={budget}", f"train.seed={seed}"]
             shutil.rmtree(place, ignore_errors=True)  # what was broken off would be gone on with
+            if self.task is BPE:
+                shutil.copytree(self.folder / "prepared", place)
             seconds = command(self.recipe, place, *(word for each in settings for word in ("--set", each)))
             model = load_model_folder(place / "model").model.eval()
             stages = read_json(place / "manifest.json")["stages"]
