@@ -31,7 +31,7 @@ PRESETS: dict[str, tuple[int, int, int, float]] = {
 
 # Seconds of training below which a recipe that names no preset is given this one: a larger one reads too little in them
 # (docs/experiments.md). Below the last of them rows are short, too.
-SHORT_TRAININGS = {30.0: "0.5m", 120.0: "1m"}
+SHORT_TRAININGS = {60.0: "0.5m", 120.0: "1m"}
 SHORT_CONTEXT = 64
 
 
@@ -97,7 +97,7 @@ class ModelSettings(Settings):
 
     preset: str = "3m"
     """Named size to start from: 0.5m, 1m, 3m, 5m, 12m, 30m, 60m, 85m, 300m, 500m or 1b (parameters in the layers). Left out
-    where train.time is below 30s: 0.5m, below 2m: 1m."""
+    where train.time is below 1m: 0.5m, below 2m: 1m."""
 
     context_length: Annotated[int, Field(ge=8)] = 256
     """Tokens that the model can look back over, 8 or more. Short contexts train faster; 256 are some 200 words. A recurrent
