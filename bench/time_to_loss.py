@@ -56,7 +56,7 @@ class Task:
 CHARACTERS = Task('[tokenizer]\nkind = "character"\n', {}, "nats a character", 1.0, "6s,8s,11s,15s,25s,60s")
 BPE = Task(
     '[tokenizer]\nkind = "bpe"\nvocabulary_size = 8192\n',
-    {"n_embd": 192, "max_iters": 800, "lr_decay_iters": 800, "eval_interval": 100},  # as large as ours, its table being tied
+    {"n_embd": 160, "max_iters": 800, "lr_decay_iters": 800, "eval_interval": 100},  # as large as ours, its table being tied
     "bits a byte",
     math.log(2),
     "12s,20s,35s,70s",

@@ -217,7 +217,7 @@ def test_what_is_left_open_of_the_size_is_chosen_by_the_time(tmp_path: Path) -> 
         return recipe.model.preset, recipe.model.context_length, recipe.evaluate.maximum_bytes
 
     assert sizes({"time": "10s"}) == ("0.5m", 64, 64_000)
-    assert sizes({"time": "60s"}, context_length=128) == ("1m", 128, 240_000)
+    assert sizes({"time": "60s"}, context_length=128) == ("0.5m", 128, 240_000)
     assert sizes({"time": "5m"}) == ("3m", 256, 1_200_000)
     assert sizes({"steps": 9}) == sizes({"time": "1h"}) == ("3m", 256, 2_000_000)
     assert sizes({"time": "10s"}, preset="3m") == ("3m", 64, 64_000)

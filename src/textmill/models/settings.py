@@ -29,10 +29,10 @@ PRESETS: dict[str, tuple[int, int, int, float]] = {
     "1b": (22, 2048, 128, 0.5),
 }
 
-# Seconds of training below which a recipe that names no preset is given this one: a larger one reads too little in them
-# (docs/experiments.md). Below the last of them rows are short, too.
-SHORT_TRAININGS = {60.0: "0.5m", 120.0: "1m"}
-SHORT_CONTEXT = 64
+SHORT_TIME = 120.0
+"""Seconds of training below which what a recipe leaves open of the size is SHORT_SIZE: a larger model, or one that reads longer
+rows, takes too few steps in them (docs/experiments.md)."""
+SHORT_SIZE: dict[str, Any] = {"preset": "0.5m", "context_length": 64}
 
 
 def preset_sizes(name: str, kind: type[Any] = DecoderConfig, gated: bool = True) -> dict[str, int]:
@@ -97,7 +97,7 @@ class ModelSettings(Settings):
 
     preset: str = "3m"
     """Named size to start from: 0.5m, 1m, 3m, 5m, 12m, 30m, 60m, 85m, 300m, 500m or 1b (parameters in the layers). Left out
-    where train.time is below 1m: 0.5m, below 2m: 1m."""
+    where train.time is below 2m: 0.5m."""
 
     context_length: Annotated[int, Field(ge=8)] = 256
     """Tokens that the model can look back over, 8 or more. Short contexts train faster; 256 are some 200 words. A recurrent
@@ -143,11 +143,9 @@ class ModelSettings(Settings):
 
     def for_time(self, seconds: float) -> "ModelSettings":
         """The same with a size that fits so short a training, in what the recipe doesn't say."""
-        preset = next((preset for limit, preset in SHORT_TRAININGS.items() if seconds < limit), None)
-        if preset is None:
+        if seconds >= SHORT_TIME:
             return self
-        fitting: dict[str, Any] = {"preset": preset, "context_length": SHORT_CONTEXT}
-        return self.model_copy(update={name: value for name, value in fitting.items() if name not in self.model_fields_set})
+        return self.model_copy(update={name: value for name, value in SHORT_SIZE.items() if name not in self.model_fields_set})
 
     @property
     def family(self) -> str:
