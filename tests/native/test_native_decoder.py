@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from textmill.errors import ModelError
 from textmill.models.decoder import Decoder
 from textmill.models.slots import KeyValueSlots
-from textmill.native.decoder import NativeDecoder, problems
+from textmill.native.decoder import ACTIVATIONS, NativeDecoder, problems
 from textmill.native.library import NoKernels
 from textmill.native.packing import FORMATS, GROUP, Format, pack, wider
 
@@ -63,9 +65,11 @@ def slots_of(model: Decoder) -> KeyValueSlots:
     return model.new_slots(4, model.config.context_length)
 
 
-def native_hidden(model: Decoder, pieces: list[int], ids: Tensor, format: Format = "float32") -> tuple[Tensor, NativeDecoder]:
+def native_hidden(
+    model: Decoder, pieces: list[int], ids: Tensor, format: Format = "float32", threads: int = 2
+) -> tuple[Tensor, NativeDecoder]:
     """Hidden states of one row that reads pieces of so many tokens."""
-    native, start, found = NativeDecoder(model, slots_of(model), format, threads=2), 0, []
+    native, start, found = NativeDecoder(model, slots_of(model), format, threads), 0, []
     for piece in pieces:
         places = torch.arange(start, start + piece)
         found.append(native.hidden(ids[places], torch.full((piece,), 2), places))
@@ -82,6 +86,49 @@ def test_every_dialect_is_computed_as_torch_computes_it(dialect: str, make: Call
     found, native = native_hidden(model, [41], ids)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(native.logits(found), logits, rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    heads=st.sampled_from([(1, 1), (2, 1), (4, 2), (6, 3), (8, 8)]),
+    head_dim=st.sampled_from([16, 32, 48, 64]),
+    sizes=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)),
+    layers=st.integers(1, 3),
+    options=st.fixed_dictionaries(
+        {
+            "positions": st.sampled_from(["rotary", "learned", "sinusoidal", "alibi"]),
+            "norm": st.sampled_from(["rms", "layer"]),
+            "activation": st.sampled_from(ACTIVATIONS),
+            **{
+                name: st.booleans() for name in ("gated", "post_norm", "query_key_norm", "feed_forward_bias", "tied_embeddings")
+            },
+            **{name: st.booleans() for name in ("query_key_value_bias", "attention_output_bias", "embedding_scale")},
+        }
+    ),
+    windows=st.lists(st.sampled_from([0, 1, 5, 40]), min_size=3, max_size=3),
+    pieces=st.lists(st.integers(1, 12), min_size=1, max_size=4),
+    threads=st.integers(1, 3),
+)
+def test_a_dialect_of_any_choices_is_computed_as_torch_computes_it(
+    make: Callable[..., Decoder], heads: tuple[int, int], head_dim: int, sizes: tuple[int, ...], layers: int, options: dict,
+    windows: list[int], pieces: list[int], threads: int,
+) -> None:  # fmt: skip
+    torch.manual_seed(sum(pieces))
+    all_heads, key_value_heads = heads
+    if all_heads * head_dim % GROUP:
+        head_dim *= 2
+    vocabulary, width, inner = sizes[0] * 29, sizes[1] * GROUP, sizes[2] * GROUP
+    shape = {"heads": all_heads, "key_value_heads": key_value_heads, "head_dim": head_dim, "layers": layers}
+    widths = {"vocabulary_size": vocabulary, "width": width, "feed_forward_width": inner}
+    model = make(**shape, **widths, **options, windows=tuple(windows[:layers]))
+    ids = torch.randint(vocabulary, (sum(pieces),))
+    with torch.no_grad():
+        expected = model.hidden(ids[None])[0]
+        logits = model.head(expected)
+    found, native = native_hidden(model, pieces, ids, threads=threads)
+    scale = expected.abs().max()
+    torch.testing.assert_close(found / scale, expected / scale, rtol=2e-4, atol=2e-4)
+    torch.testing.assert_close(native.logits(expected), logits, rtol=1e-4, atol=1e-4 * float(logits.abs().max()))
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -43,7 +43,9 @@ inline float largest(Floats a) { return _mm512_reduce_max_ps(a.v); }
 inline Floats nearest(Floats a) { return {_mm512_roundscale_ps(a.v, 8)}; }
 inline Floats times_power_of_two(Floats a, Floats whole) { return {_mm512_scalef_ps(a.v, whole.v)}; }
 inline Floats load_halves(const void* from) { return {_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from))}; }
-inline void store_bytes(int8_t* to, Floats whole) { _mm_storeu_si128((__m128i*)to, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(whole.v))); }
+inline void store_bytes(int8_t* to, Floats whole) {
+  _mm_storeu_si128((__m128i*)to, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(whole.v)));
+}
 inline Integers all_integers(int32_t value) { return {_mm512_set1_epi32(value)}; }
 inline Floats to_floats(Integers a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline Bytes load_bytes(const uint8_t* from) { return {_mm512_loadu_si512(from)}; }

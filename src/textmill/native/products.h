@@ -1,8 +1,8 @@
 // The product of packed weights with some rows of activations: y = x · Wᵀ, in float32, with weights in float32, or in 8 or 4 bits.
 //
 // Weights lie in blocks of sixteen outputs, one lane each (packing.py says how), so that a register of them times one activation
-// is sixteen products, and memory is read once, from front to back. Short weights are whole numbers in groups of 32 with a scale
-// and a lowest value (rounding.h has the activations for them).
+// is sixteen products, and memory is read once, from front to back. Short weights are whole numbers in groups of 32 with a
+// scale and a lowest value (rounding.h has the activations for them).
 
 #pragma once
 
@@ -78,7 +78,8 @@ void dot_group(const uint8_t* weights, const int8_t* rounded, int64_t apart, Int
 }
 
 template <int B, int M, bool NIBBLES>
-void product_short(const uint8_t* blocks, int64_t stride, int64_t inputs, const Activations& x, int64_t first, Floats (*out)[M]) {
+void product_short(const uint8_t* blocks, int64_t stride, int64_t inputs, const Activations& x, int64_t first,
+                   Floats (*out)[M]) {
   constexpr int PACKED = NIBBLES ? GROUP * LANES / 2 : GROUP * LANES, BYTES = PACKED + 4 * LANES;
   const int64_t groups = inputs / GROUP;
   for (int block = 0; block < B; ++block)

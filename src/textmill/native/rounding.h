@@ -11,7 +11,7 @@
 namespace textmill {
 
 constexpr int LANES = 16, GROUP = 32;  // outputs of a block of weights, inputs of a group
-constexpr float OUTLIER = 2.0f;  // a group is rounded twice if its largest number is so many times the mean of its row's groups'
+constexpr float OUTLIER = 2.0f;  // times the mean of a row's groups' largest numbers: from there on a group is rounded twice
 
 // One group's numbers: about `scale` times its 8-bit ones, whose sum is `sum`. `total`: the sum of what all of them stand for.
 struct RoundedGroup {
@@ -36,7 +36,8 @@ struct Activations {
 };
 
 // Thirty-two numbers as whole ones times a scale; `left`, if asked for, is what they lack.
-inline RoundedGroup round_group(const Floats numbers[2], float largest_one, int64_t group, float unit, int8_t* rounded, Floats* left) {
+inline RoundedGroup round_group(const Floats numbers[2], float largest_one, int64_t group, float unit, int8_t* rounded,
+                                Floats* left) {
   const float inverse = largest_one > 0.0f ? 127.0f / largest_one : 0.0f, scale = largest_one / 127.0f;
   float total = 0.0f;
   for (int half = 0; half < 2; ++half) {

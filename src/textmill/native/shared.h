@@ -62,8 +62,8 @@ inline Activations made_ready(Pool& pool, const Room& alone, const Room& togethe
 
 // y = norm(x) · Wᵀ + bias, for rows of x; `put(row, place, lanes)` gets sixteen outputs at a time, with B = 2 those of two blocks.
 template <int B, class Put>
-void shared_product(Pool& pool, const Rooms& rooms, int thread, const Linear& linear, const Norm* norm, const float* x, int64_t rows,
-                    const Put& put) {
+void shared_product(Pool& pool, const Rooms& rooms, int thread, const Linear& linear, const Norm* norm, const float* x,
+                    int64_t rows, const Put& put) {
   const Weights& w = linear.weights;
   const int64_t blocks = (w.outputs + LANES - 1) / LANES, pairs = (blocks + 1) / 2;
   const Activations ready = made_ready(pool, rooms.alone[thread], rooms.together, w, norm, x, rows);
