@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from textmill import load
 from textmill.formats.model_folder import save_model_folder
+from textmill.inference.engine import Engine
 from textmill.inference.generate import complete
+from textmill.inference.request import Request
 from textmill.inference.sampling import Sampling
 from textmill.models.language_model import LanguageModel
 from textmill.models.recurrent import Cell
@@ -58,6 +60,20 @@ def test_generate_by_short_weights(folder: Path, format: Format) -> None:
     found = load(folder, format)
     assert complete(found.model, found.tokenizer, "The class", GREEDY, max_tokens=10)
     assert not [name for name, module in found.model.named_modules() if isinstance(module, nn.Linear)]
+
+
+def test_an_engine_answers_as_generate_does(folder: Path) -> None:
+    found = load(folder, "int8")
+    engine = Engine(found.model, found.tokenizer, rows=2, memory=10**6)  # packed weights need no room for a copy
+    assert "weights in int8" in engine.passes.by
+    prompts = ["The class", "a", "If the list"]
+    answers = [
+        engine.submit(Request(tuple(found.tokenizer.encode_beginning(prompt)), GREEDY, max_tokens=20)) for prompt in prompts
+    ]
+    while engine.tick():
+        pass
+    written = ["".join(delta.text for delta in answer.deltas) for answer in answers]
+    assert written == [complete(found.model, found.tokenizer, prompt, GREEDY, max_tokens=20) for prompt in prompts]
 
 
 @pytest.fixture
