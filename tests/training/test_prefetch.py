@@ -3,8 +3,10 @@
 import threading
 
 import pytest
+import torch
 
 from textmill.errors import CorpusError
+from textmill.tokens.loader import Batch
 from textmill.training.prefetch import prefetched
 
 
@@ -42,3 +44,16 @@ def test_leaving_in_the_middle_leaves_no_thread() -> None:
         next(batches)
         raise KeyboardInterrupt
     assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here")
+def test_to_a_gpu_batches_are_carried_whole() -> None:
+    class Real:
+        def batch(self, step: int) -> Batch:
+            tokens = torch.full((2, 4), step)
+            return Batch(tokens, tokens + 1, tokens, None, torch.zeros(2), torch.zeros(2, dtype=torch.bool), 8)
+
+    with prefetched(Real(), 3, "cuda") as batches:
+        for step in range(3, 20):
+            batch = next(batches)
+            assert batch.inputs.is_cuda and batch.inputs.tolist() == [[step] * 4] * 2 and batch.tokens == 8

@@ -1,5 +1,6 @@
 """Training steps at three sizes: the training loop's own step, on random tokens, which cost what real ones do."""
 
+import contextlib
 from collections.abc import Iterator
 
 import torch
@@ -10,6 +11,8 @@ from ..models.architectures import build
 from ..models.count import count
 from ..models.decoder import DecoderConfig
 from ..models.settings import ModelSettings
+from ..native.library import NoKernels
+from ..native.probe import training_tried
 from ..tokens.loader import Batch
 from ..training.objectives import CausalObjective
 from ..training.optimizers import Optimizer
@@ -28,11 +31,15 @@ def cases(device: torch.device) -> Iterator[Case]:
         yield step(f"{preset}, {rows} × {context}", shape, rows, device)
 
 
-def step(name: str, shape: DecoderConfig, rows: int, device: torch.device) -> Case:
+def step(name: str, shape: DecoderConfig, rows: int, device: torch.device, compile: bool = False) -> Case:
     """One step of `rows` rows as long as the shape's context: forward, backward, update, with the recipe's defaults."""
     settings, context = TrainSettings(steps=1), shape.context_length
     dtype = "bfloat16" if device.type == "cuda" else "float32"
-    kernels = Kernels(device.type, usable_cores(), dtype, "fused", micro_batch=rows, compile=False)
+    native = "torch"
+    if device.type == "cpu":
+        with contextlib.suppress(NoKernels):
+            native = training_tried()
+    kernels = Kernels(device.type, usable_cores(), dtype, "fused", rows, compile, native=native)
     model = build(shape)
     model.initialise(0)
     model.to(device).train()

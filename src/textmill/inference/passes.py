@@ -14,6 +14,7 @@ from ..models.packed import PackedState
 from ..models.slots import EncoderDecoderSlots, KeyValueSlots, Slots
 from ..native.decoder import NativeDecoder, problems
 from ..native.library import NoKernels
+from .decode_graphs import DecodeGraphs, why_none
 from .workers import Workers
 
 # What a group more, and a padded token, cost in an attention's layer, in keys that are read of a row (measured on two cores).
@@ -84,10 +85,13 @@ class Passes:
             self.why_not = str(error)
         pool = model.packed and model.packed.pool
         self.workers = Workers(model, pool if self.native is None else self.native.pool)
+        self.graphs = DecodeGraphs(model, slots) if _packs(slots) and why_none(model, slots) is None else None
 
     @property
     def by(self) -> str:
         """What reads the model, in words."""
+        if self.graphs is not None:
+            return f"torch, {self.graphs.failed or 'one token of each row as a CUDA graph'}"
         if self.native is None:
             return f"torch ({self.why_not})"
         return f"C++ kernels for {self.native.instruction_set}, weights in {self.native.format}"
@@ -100,7 +104,7 @@ class Passes:
 
     def run(self, groups: Sequence[Group]) -> list[Tensor | Exception]:
         """The hidden states (rows, width, D) of each group. What goes wrong in one of them leaves the others as they are."""
-        for together in (self._native, self._packed):
+        for together in (self._native, self._recorded, self._packed):
             with contextlib.suppress(Exception):  # whose fault it was, each alone will tell
                 if (found := together(groups)) is not None:
                     return list(found)
@@ -120,6 +124,17 @@ class Passes:
                 rows.append(torch.full((group.width,), row))
                 places.append(torch.arange(length, length + group.width))
         return _split(self.native.hidden(inputs, torch.cat(rows), torch.cat(places)), groups)
+
+    def _recorded(self, groups: Sequence[Group]) -> Sequence[Tensor | Exception] | None:
+        """Rows that read one token each by a CUDA graph, from the first on; a chunk of a prompt, behind them, by itself."""
+        ones = [group for group in groups if group.width == 1]
+        if self.graphs is None or not ones or ones != list(groups[: len(ones)]) or ones[0].first:
+            return None
+        tokens = [row[0] for group in ones for row in group.tokens]
+        hidden = self.graphs.hidden(tokens, [length for group in ones for length in group.lengths])
+        if hidden is None:
+            return None
+        return [*_split(hidden.flatten(0, 1), ones), *(self._alone(group) for group in groups[len(ones) :])]
 
     def _packed(self, groups: Sequence[Group]) -> Sequence[Tensor] | None:
         if len(groups) < 2 or not _packs(self.slots):

@@ -141,6 +141,25 @@ class KeyValueView(KeyValueState):
             self._lengths = self._lengths + tokens
 
 
+class FixedView(KeyValueView):
+    """The first `rows` rows of a `KeyValueSlots`, which read one token each at `standing` (rows,), anywhere below `reach`.
+
+    No shape in it depends on how much was read: each row looks at `reach` places, of which a mask hides those behind its own.
+    So all that a model launches for it stays the same from token to token, and can be recorded once.
+    """
+
+    def __init__(self, slots: KeyValueSlots, rows: int, reach: int):
+        super().__init__(slots, 0, [reach - 1] * rows)
+        self.standing = torch.zeros(rows, dtype=torch.int64, device=self.device)
+
+    def places(self, tokens: int) -> Tensor:
+        """Where the next token of each row stands, (rows, 1)."""
+        return self.standing[:, None]
+
+    def advance(self, tokens: int) -> None:
+        """Nothing is to be counted: who gives the tokens says where they stand."""
+
+
 class EncoderDecoderSlots(KeyValueSlots):
     """The same with each row's memory of its source, of up to `length` tokens too."""
 

@@ -37,6 +37,8 @@ class Batch:
 
     def rows(self, begin: int, end: int) -> "Batch":
         """Rows `[begin, end)` as a batch of their own: a micro-batch, or one process's share. Views, not copies."""
+        if begin == 0 and end >= len(self.inputs):
+            return self  # with its count, for which a GPU would have to be waited for
         targets = self.targets[begin:end]
         return Batch(
             inputs=self.inputs[begin:end],
@@ -54,7 +56,7 @@ class Batch:
         pinned = torch.device(device).type == "cuda"
 
         def moved(tensor: torch.Tensor) -> torch.Tensor:
-            return (tensor.pin_memory() if pinned else tensor).to(device, non_blocking=pinned)
+            return (tensor.pin_memory() if pinned and not tensor.is_cuda else tensor).to(device, non_blocking=pinned)
 
         return Batch(
             inputs=moved(self.inputs),

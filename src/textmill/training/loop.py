@@ -36,7 +36,7 @@ from .choices import (
     warn_of_another_machine,
 )
 from .metrics import metrics_writer
-from .objectives import Objective
+from .objectives import CausalObjective, Objective
 from .optimizers import Optimizer
 from .pace import Pace
 from .prefetch import prefetched
@@ -108,11 +108,13 @@ def _train(training: Training) -> TrainingSummary | None:
     runner = choices.kernels.prepare(model, forgiving=True)
     interval, checks = checkpoint_interval(settings, choices), validations(settings, choices)
     state.stopped_early = out_of_patience(state, steps, checks, settings.patience)
+    # What an objective makes of a batch beforehand, it makes on the CPU.
+    carried_to = choices.kernels.device if isinstance(training.objective, CausalObjective) else "cpu"
     started = time.perf_counter() - (state.seconds or choices.setup_seconds)
     with (
         metrics_writer(training.folder, state.step, settings.tensorboard) as record,
         Progress("train", loader.plan.tokens_before(steps), "tokens") as progress,
-        prefetched(loader, state.step) as batches,
+        prefetched(loader, state.step, carried_to) as batches,
         stop_deferred(lambda: progress.say("Finishing this step and saving …")) as stop,
     ):
         progress.start_from(loader.plan.tokens_before(state.step))
