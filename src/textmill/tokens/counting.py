@@ -21,6 +21,7 @@ SAMPLE_PIECE = 16_384  # characters
 # for each (measured on Chinese, where nearly all runs differ), so 2 GB at most.
 TABLE_LIMIT = 2**24
 ENTRY_COST = 8
+LONGEST_KNOWN = 32  # characters: longer words hardly come again, and a piece of Chinese can be one
 MOST_KNOWN = 2**16  # words whose runs are remembered, some 30 MB
 
 
@@ -85,12 +86,13 @@ def count_runs(sample: Sample, splitter: pre_tokenizers.PreTokenizer, table_limi
         seen_words = Counter(words(piece))
         if len(known) > MOST_KNOWN:
             known.clear()
-        known |= _split_words([word for word in seen_words if word not in known], splitter)
+        new = _split_words([word for word in seen_words if word not in known], splitter)
         for word, times in seen_words.items():
-            for run in known[word]:
+            for run in new[word] if word in new else known[word]:
                 if run not in counts:
                     size += _cost(run)
                 counts[run] += times
+        known |= {word: runs for word, runs in new.items() if len(word) <= LONGEST_KNOWN}
         if size > table_limit:
             seen = counts.total()
             counts, size = _most_frequent(counts, table_limit // 2)
