@@ -126,9 +126,9 @@ def library() -> Library:
 class Pool:
     """Threads of the library that work together."""
 
-    def __init__(self, threads: int):
+    def __init__(self, threads: int, briefly: bool = False):
         self.threads, self._spins, self.pointer, self._functions = 0, 0, c_void_p(), library().functions
-        self.use(threads)
+        self.use(threads, briefly)
 
     def use(self, threads: int, briefly: bool = False) -> None:
         """Have so many of them from now on, which wait for each other `briefly` before they sleep; bits don't depend on it."""

@@ -129,7 +129,7 @@ def packed_matrices(model: LanguageModel, format: Format) -> dict[str, Packed]:
 
 def install(model: LanguageModel, parts: Mapping[str, Packed | Tensor], format: Format) -> None:
     """Have a model multiply by the matrices of `parts`, in the place of its own, and hold what else is in them."""
-    pool = Pool(torch.get_num_threads())
+    pool = Pool(torch.get_num_threads(), briefly=True)  # torch's threads work in between
     matrices = {name: packed for name in matrices_of(model) if isinstance(packed := parts[name], Packed)}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if isinstance(known := parts.get(name), Tensor):
