@@ -23,7 +23,7 @@ class Textmill:
 
     def read(self, tokens: list[int], rows: list[int], places: list[int], last: int) -> torch.Tensor:
         """Tokens at their places of their rows; the logits behind the `last` of them."""
-        hidden = self.native.hidden(torch.tensor(tokens), torch.tensor(rows), torch.tensor(places))
+        hidden = self.native.hidden(*torch.tensor([tokens, rows, places]))
         return self.native.logits(hidden[-last:])
 
     def prefill(self, tokens: list[int], row: int = 0) -> float:

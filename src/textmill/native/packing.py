@@ -107,7 +107,9 @@ def _fit(weights: Tensor) -> tuple[Tensor, Tensor]:
 
 def product(pool: Pool, packed: Packed, x: Tensor) -> Tensor:
     """x (rows, inputs) float32 times the matrix: (rows, outputs)."""
-    x = torch.nn.functional.pad(x, (0, packed.inputs - x.size(1))).contiguous()
+    if missing := packed.inputs - x.size(1):  # else it would be copied
+        x = torch.nn.functional.pad(x, (0, missing))
+    x = x.contiguous()
     y = torch.empty(len(x), packed.outputs)
     linear = packed.struct()
     if not library().functions.textmill_product(pool.pointer, ctypes.byref(linear), x.data_ptr(), len(x), y.data_ptr()):
