@@ -50,9 +50,9 @@ def test_what_was_chosen_once_is_chosen_again(make_decoder, tmp_path: Path, monk
     first = choose(make_decoder, tmp_path, weight_decay=0.3)
     again = choose(make_decoder, tmp_path, weight_decay=0.4)  # costs no time, so it is the same choice
     assert again.kernels == first.kernels
-    assert again.reasons[0].startswith("as measured on this machine before")
+    assert any(reason.startswith("as measured on this machine before") for reason in again.reasons)
     other = choose(make_decoder, tmp_path, dropout=0.1)
-    assert not other.reasons[0].startswith("as measured")
+    assert not any(reason.startswith("as measured") for reason in other.reasons)
 
 
 def test_layers_are_computed_twice_only_where_memory_demands_it(make_decoder, tmp_path: Path, monkeypatch) -> None:

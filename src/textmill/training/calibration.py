@@ -96,7 +96,8 @@ def calibrate(
         expected = budget or fastest * steps_wanted(settings, loader.plan.context)
         best, fastest = consider_compiling(best, fastest, expected, settings, loader.plan, trial.config, objective, reasons)
     if budget is None or 6 * fastest < PROBE_SHARE * budget:
-        fastest = trial.seconds(best, steps=5)  # once more, warm and over more steps
+        # Once more, warm and over more steps. A neighbour in one of both moments makes it slower, and nothing makes it faster.
+        fastest = min(fastest, trial.seconds(best, steps=5))
     choices = Choices(
         lineage=lineage,
         machine=machine_name(device),
