@@ -40,11 +40,21 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 @dataclass
 class MatrixStack:
-    """Matrices of one shape and their shared momentum buffer, (n, rows, columns)."""
+    """Matrices of one shape and their shared momentum buffer, (n, rows, columns). Only `gather` and `scatter` know where the
+    matrices are; between them is the update."""
 
     names: list[str]
     parameters: list[nn.Parameter]
     momentum: Tensor
+
+    def gather(self) -> Tensor:
+        """The matrices' gradients, (n, rows, columns)."""
+        return torch.stack([parameter.grad for parameter in self.parameters])  # type: ignore[misc]
+
+    def scatter(self, updates: Tensor, kept: float, rate: float) -> None:
+        """Take `rate` times each update (n, rows, columns) from `kept` times its matrix."""
+        for parameter, update in zip(self.parameters, updates):
+            parameter.mul_(kept).sub_(update, alpha=rate)
 
 
 class Optimizer:
@@ -95,7 +105,7 @@ class Optimizer:
 
     @torch.no_grad()
     def _step_stack(self, stack: MatrixStack, momentum: float, learning_rate: float, fused: TrainingOperations | None) -> None:
-        gradients = torch.stack([parameter.grad for parameter in stack.parameters])  # type: ignore[misc]
+        gradients = stack.gather()
         stack.momentum.lerp_(gradients, 1 - momentum)
         updates = gradients.lerp_(stack.momentum, momentum)  # Nesterov's look ahead
         if fused is None or not fused.orthogonalise(updates, POLAR_EXPRESS):
@@ -103,8 +113,7 @@ class Optimizer:
         rows, columns = updates.shape[-2:]
         # An orthogonal update of a tall matrix is smaller per output than that of a square one.
         scaled = learning_rate * max(1.0, rows / columns) ** 0.5
-        for parameter, update in zip(stack.parameters, updates):
-            parameter.mul_(1 - learning_rate * self.settings.weight_decay).sub_(update, alpha=scaled)
+        stack.scatter(updates, 1 - learning_rate * self.settings.weight_decay, scaled)
         self._shrink(stack.parameters, learning_rate)
 
     @torch.no_grad()
