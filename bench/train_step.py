@@ -176,23 +176,32 @@ def work(runner: str, size: str, checkout: str | None, pipe: Connection) -> None
 def measure(size: str, steps: int, checkout: str | None) -> dict[str, dict[str, float]]:
     """Of each runner the median `seconds` of a step, after one that isn't counted, the least and the most, and its `memory`."""
     context = multiprocessing.get_context("spawn")
-    pipes, taken = {}, {name: list[float]() for name in RUNNERS if name != "nanogpt" or checkout}
-    for name in taken:
-        pipes[name], theirs = context.Pipe()
-        context.Process(target=work, args=(name, size, checkout, theirs), daemon=True).start()
-        theirs.close()
-        pipes[name].recv()
-    for _ in range(steps + 1):
+    names = [name for name in RUNNERS if name != "nanogpt" or checkout]
+    pipes, processes, taken = {}, [], {name: list[float]() for name in names}
+    try:
+        for name in names:
+            pipes[name], theirs = context.Pipe()
+            processes.append(context.Process(target=work, args=(name, size, checkout, theirs)))
+            processes[-1].start()
+            theirs.close()
+            pipes[name].recv()
+        for _ in range(steps + 1):
+            for name, pipe in pipes.items():
+                pipe.send(True)
+                taken[name].append(pipe.recv())
+        found = {}
         for name, pipe in pipes.items():
-            pipe.send(True)
-            taken[name].append(pipe.recv())
-    found = {}
-    for name, pipe in pipes.items():
-        pipe.send(False)
-        counted = taken[name][1:]
-        spread = {"seconds": statistics.median(counted), "least": min(counted), "most": max(counted)}
-        found[name] = {**spread, "memory": pipe.recv()}
-    return found
+            pipe.send(False)
+            counted = taken[name][1:]
+            spread = {"seconds": statistics.median(counted), "least": min(counted), "most": max(counted)}
+            found[name] = {**spread, "memory": pipe.recv()}
+        return found
+    except EOFError:
+        raise SystemExit(f"one of {', '.join(pipes)} failed at {size}, as said above") from None
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
 
 
 def main() -> None:
