@@ -1,14 +1,14 @@
 """The server under load: tokens a second, and how long one waits for the first token and between two, beside other servers.
 
     python bench/serve_load.py [--streams 16] [--seconds 60] [--tokens 128] [--temperature 0]
-                               [--peers llama.cpp,llama.cpp-flash,transformers]
+                               [--weights float32] [--peers llama.cpp,llama.cpp-flash,transformers]
 
 First `--streams` clients, each of which asks again when it has its answer (closed loop), one server after the other, `--rounds`
 times; then requests that come when they come (open loop, Poisson), at shares of what ours wrote with all clients at work. The
-clients are this process, the servers others. Everyone holds the same float32 weights and gets the same prompts, a quarter of
-them long; answers have all their tokens, and are greedy unless `--temperature` says otherwise: greedy ones repeat themselves,
-which ours guesses by. Prints a table, and one JSON line last. `transformers serve` needs the
-package accelerate; who doesn't start is named.
+clients are this process, the servers others. Everyone holds the same weights, in float32, or with `--weights int8` ours in
+eight bits and llama.cpp's in Q8_0, and gets the same prompts, a quarter of them long; answers have all their tokens, and are
+greedy unless `--temperature` says otherwise: greedy ones repeat themselves, which ours guesses by. Prints a table, and one
+JSON line last. `transformers serve` needs the package accelerate; who doesn't start is named.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from textmill import load
 from textmill.machine.device import machine_name
 
 PEERS = ("llama.cpp", "llama.cpp-flash", "transformers")
+GGUF_TYPES = {"float32": "F32", "int8": "Q8_0"}  # of equal precision
 CONTEXT = 2048  # tokens of each of llama.cpp's streams: the longest prompt and its answer
 SETTLING = 0.25  # of a measurement, before it counts
 
@@ -119,7 +120,8 @@ def export(model: str, *words: str) -> None:
 def start(peers: list[str], words: argparse.Namespace, folder: Path, stack: contextlib.ExitStack) -> tuple[list[Server], Any]:
     """Ours and the others that start, and why the rest doesn't."""
     end_ids = load(words.model).tokenizer.end_ids
-    servers, not_run = [stack.enter_context(textmill(words.model, words.streams, 4 * words.streams, end_ids))], {}
+    ours = textmill(words.model, words.streams, 4 * words.streams, end_ids, words.weights)
+    servers, not_run = [stack.enter_context(ours)], {}
     gguf, stock = folder / "model.gguf", folder / "stock"
     for name in peers:
         try:
@@ -128,7 +130,7 @@ def start(peers: list[str], words: argparse.Namespace, folder: Path, stack: cont
                 servers.append(stack.enter_context(transformers(stock)))
             else:
                 if not gguf.exists():
-                    export(words.model, "--to", "gguf", "--dtype", "F32", "--out", str(gguf))
+                    export(words.model, "--to", "gguf", "--dtype", GGUF_TYPES[words.weights], "--out", str(gguf))
                 servers.append(stack.enter_context(llama_cpp(gguf, words.streams, CONTEXT, name.endswith("flash"))))
         except NotRun as error:
             not_run[name] = str(error)
@@ -143,6 +145,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement")
     parser.add_argument("--tokens", type=int, default=128, help="of each answer")
     parser.add_argument("--temperature", type=float, default=0.0, help="of the distribution that answers are drawn from")
+    parser.add_argument("--weights", choices=GGUF_TYPES, default="float32", help="numbers of the weights, ours and llama.cpp's")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each with all clients, in turn")
     parser.add_argument("--loads", default="0.5,0.75,1,1.25", help="of the open loop, as shares of ours with all clients")
     parser.add_argument("--peers", default=",".join(PEERS), help="which of them, separated by commas; empty: none")
@@ -175,6 +178,7 @@ def main() -> None:
         "machine": machine_name(torch.device("cpu")),
         "streams": words.streams,
         "temperature": words.temperature,
+        "weights": words.weights,
         "closed": closed,
         "open": rising,
         "times_llama_cpp": closed["textmill"]["tokens_per_second"] / peer if peer else None,  # the faster of both

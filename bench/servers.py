@@ -1,6 +1,6 @@
 """The servers that `serve_load.py` and `serve_soak.py` ask, each in a process of its own and with a port of its own.
 
-All hold the same weights in float32 and use as many threads. Each is a context manager that gives a `Server`, and raises
+All hold the same weights and use as many threads. Each is a context manager that gives a `Server`, and raises
 `NotRun` with what it said where it doesn't start.
 """
 
@@ -54,10 +54,13 @@ class Server:
 
 
 @contextmanager
-def textmill(model: str, rows: int, queue: int, end_ids: frozenset[int] = frozenset()) -> Iterator[Server]:
+def textmill(
+    model: str, rows: int, queue: int, end_ids: frozenset[int] = frozenset(), weights: str = "float32"
+) -> Iterator[Server]:
     """Our own. The tokens `end_ids` are made so unlikely that no answer ends with them."""
     name = Path(model).name.removeprefix("sample:")
     words = [sys.executable, "-m", "textmill", "serve", model, "--port", "0", "--rows", str(rows), "--queue", str(queue)]
+    words += ["--weights", weights] if weights != "float32" else []
     body = {"logit_bias": {str(token): -100 for token in sorted(end_ids)}} if end_ids else {}
     with _running(words) as (process, said):
         host, port = _told_address(process, said)
