@@ -96,7 +96,9 @@ def test_the_table_marks_what_was_measured_beside_others() -> None:
     assert (entry["median"], entry["runs"], entry["share"], entry["crowded"]) == (1000.0, 3, 0.5, False)
 
 
-def test_as_many_are_measured_as_were_expected(textmill: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_many_are_measured_as_were_expected(textmill: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in ("XDG_STATE_HOME", "WIN_PD_OVERRIDE_LOCAL_APPDATA"):  # what is found here is no machine's
+        monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.setattr(speed, "_array_bytes", lambda device: 1 << 20)  # else gigabytes, where the caches are large
     result = textmill("bench", "--only", "text", "--seconds", 1, "--json")
     said = json.loads(result.out)

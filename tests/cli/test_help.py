@@ -69,5 +69,5 @@ def test_one_key_a_section_or_all(textmill) -> None:
     one = textmill("recipe", "train.time").out
     assert one.startswith("train.time  (") and one.count("train.") == 1
     section = textmill("recipe", "model").out
-    assert "model.width" in section and "train.time" not in section
+    assert "\n\nmodel.width  (" in section and "\n\ntrain." not in section
     assert one in textmill("recipe").out

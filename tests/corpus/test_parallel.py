@@ -130,7 +130,7 @@ def wait_for_workers(process: subprocess.Popen[bytes], journal: Path) -> list[ps
 @pytest.mark.skipif(os.name == "nt", reason="no POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_the_builder(tmp_path: Path, number: signal.Signals) -> None:
-    process = start_build(write_dump(tmp_path / "d.xml", 4000), tmp_path / "out", 2)
+    process = start_build(write_dump(tmp_path / "d.xml", 10_000), tmp_path / "out", 2)
     workers = wait_for_workers(process, tmp_path / "out" / "building" / "journal.jsonl")
     assert len(workers) == 2
     process.send_signal(number)
@@ -141,7 +141,7 @@ def test_no_worker_outlives_the_builder(tmp_path: Path, number: signal.Signals) 
 
 
 def test_a_killed_build_ends_with_the_bytes_of_one_that_was_not(tmp_path: Path) -> None:
-    source = write_dump(tmp_path / "d.xml", 600)
+    source = write_dump(tmp_path / "d.xml", 1500)
     whole = build(source, tmp_path / "whole", block_characters=5_000)
     random.seed(2)
     folder, kills, taken = tmp_path / "killed", 0, []
@@ -155,7 +155,8 @@ def test_a_killed_build_ends_with_the_bytes_of_one_that_was_not(tmp_path: Path) 
         time.sleep(random.random() / 20)
         process.kill()
         process.communicate()
-        if process.returncode == 0:
+        ended = not (folder / "building").exists() and folder.is_dir() and any(folder.iterdir())  # it was killed too late
+        if process.returncode == 0 or ended:
             break
         kills += 1
         taken.append(before)

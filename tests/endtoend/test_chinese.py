@@ -51,6 +51,5 @@ def test_a_whole_life_on_chinese_text(place: Path, textmill: Command, kind: str,
     assert model["bits_per_byte"]["count"] == ngram["bits_per_byte"]["count"] > xz["bits_per_byte"]["count"]
     assert 0 < ngram["bits_per_byte"]["value"] < 8 / 3  # no byte more than a character drawn from all bytes costs
     for sample in report["samples"]:
-        assert not sample["text"].endswith("\ufffd")
-        assert kind == "bpe" or "\ufffd" not in sample["text"]
+        assert kind == "bpe" or "\ufffd" not in sample["text"]  # of bytes such a model makes what is no character
     assert "春" in ended.stdout.rpartition("Next:")[2]  # the recipe's own prompt, which the model knows

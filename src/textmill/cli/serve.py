@@ -1,5 +1,7 @@
 """The verb that serves models to many users at once."""
 
+import functools
+import logging
 import os
 from pathlib import Path
 from typing import Annotated
@@ -52,6 +54,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve models through OpenAI's API, to many users at once."""
+    from ..serving import log
     from ..serving.limits import Limits
     from ..serving.loading import loading
     from ..serving.server import listen, read_keys, run
@@ -62,14 +65,16 @@ def serve(
         )
     keys = read_keys(api_keys) if api_keys is not None else []
     listening = listen(host, port)
+    log.install()
+    warn = functools.partial(logging.getLogger("textmill.models").warning, "%s: %s")
     folders = {}
     with loading(listening):
         for path in models:
             name = name_of(path)
             if name in folders:
                 raise GenerationError(f"two models are called {name}; requests name them so, so rename one of their folders")
-            folders[name] = loaded(path, weights, to_write=True)
-        guessing = loaded(draft) if draft is not None else None
+            folders[name] = loaded(path, weights, to_write=True, say=functools.partial(warn, name))
+        guessing = loaded(draft, say=functools.partial(warn, name_of(draft))) if draft is not None else None
         if guessing is not None and not any(folder.model.writes for folder in folders.values()):
             raise GenerationError(f"--draft {draft} guesses what is written, and none of these models writes; leave it out")
     limits = Limits(requests_per_minute, tokens_per_minute)

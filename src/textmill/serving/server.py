@@ -11,7 +11,6 @@ import uvicorn
 
 from ..errors import GenerationError
 from ..formats.model_folder import ModelFolder
-from . import log
 from .app import create_app
 from .connection import Connection
 from .limits import Limits
@@ -66,7 +65,6 @@ def run(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; then open answers are finished, within `DRAIN_SECONDS`. `draft` guesses for
     every model; with `log_prompts` the log tells what was asked and answered. Raises GenerationError where it can't."""
-    log.install()
     sys.setswitchinterval(SWITCH_SECONDS)
     now = int(time.time())
     models = {name: Served(name, folder, now, rows, queue, draft) for name, folder in folders.items()}
