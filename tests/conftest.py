@@ -22,11 +22,14 @@ from textmill.models.decoder import Decoder, DecoderConfig
 from textmill.models.encoder import Encoder, EncoderConfig
 from textmill.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from textmill.models.recurrent import Recurrent, RecurrentConfig
+from textmill.native.library import NoKernels
+from textmill.native.probe import tried
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.tokenizer import Tokenizer
 from textmill.tokens.training import train_tokenizer
 
 from .commands import Starter
+from .kernels import without_kernels
 
 THREADS = torch.get_num_threads()
 
@@ -36,6 +39,15 @@ def _no_memory_of_the_users_machine(tmp_path_factory: pytest.TempPathFactory) ->
     """What the machine remembers of its speed lies in a temporary folder, for the processes that tests start as well."""
     folder = str(tmp_path_factory.mktemp("state"))
     os.environ["XDG_STATE_HOME"] = os.environ["WIN_PD_OVERRIDE_LOCAL_APPDATA"] = folder
+
+
+@pytest.fixture
+def kernels() -> None:
+    """The C++ kernels of this processor; see kernels.py for where there are none."""
+    try:
+        tried()
+    except NoKernels as error:
+        without_kernels(error)
 
 
 @pytest.fixture(scope="session")

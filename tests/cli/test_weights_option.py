@@ -1,7 +1,6 @@
 """--weights: short weights for every verb that uses a model, and what is said where they can't be had."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,22 +13,15 @@ from textmill.formats import model_folder
 from textmill.formats.model_folder import save_model_folder
 from textmill.machine import device
 from textmill.native.library import NoKernels
-from textmill.native.probe import tried
 
+from ..kernels import NATIVE
 
-@pytest.fixture(autouse=True)
-def kernels() -> None:
-    try:
-        tried()
-    except NoKernels as error:
-        unbuilt = "wasn't built" in str(error) and os.environ.get("CI")
-        (pytest.fail if unbuilt else pytest.skip)(str(error))
+pytestmark = pytest.mark.usefixtures("kernels")
 
 
 @pytest.fixture
 def folder(make_decoder: Callable, tokenizer: Any, tmp_path: Path) -> Path:
-    sizes = {"width": 64, "heads": 4, "key_value_heads": 2, "head_dim": 16, "feed_forward_width": 128}
-    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size, **sizes)
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size, **NATIVE)
     save_model_folder(tmp_path / "model", model, tokenizer, {})
     return tmp_path / "model"
 

@@ -18,8 +18,9 @@ from textmill.inference.speculation import Guesser, PassCost
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.training import train_tokenizer
 
+from ..kernels import NATIVE
+
 GREEDY = Sampling(temperature=0)
-NATIVE = {"width": 64, "heads": 4, "key_value_heads": 2, "head_dim": 16, "feed_forward_width": 128}
 PROMPTS = ["The class", "", "a", "Statements are", "If the expression is a list, then it is"]
 
 

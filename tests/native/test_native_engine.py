@@ -14,18 +14,10 @@ from textmill.inference.sampling import Sampling
 from textmill.machine.threads import ThreadChoice
 from textmill.native import library
 from textmill.native.library import NoKernels
-from textmill.native.probe import tried
 
-NATIVE = {"width": 64, "heads": 4, "key_value_heads": 2, "head_dim": 16, "feed_forward_width": 128}
+from ..kernels import NATIVE
 
-
-@pytest.fixture(autouse=True)
-def kernels() -> None:
-    try:
-        tried()
-    except NoKernels as error:
-        unbuilt = "wasn't built" in str(error) and os.environ.get("CI")
-        (pytest.fail if unbuilt else pytest.skip)(str(error))
+pytestmark = pytest.mark.usefixtures("kernels")
 
 
 def test_an_answer_has_the_same_bits_alone_and_among_others(make_decoder: Callable, tokenizer) -> None:

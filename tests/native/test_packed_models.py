@@ -1,7 +1,6 @@
 """Models of packed weights: every family computes what the rounded weights say, and keeps nothing of torch's own."""
 
 import copy
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,15 @@ from textmill.inference.request import Request
 from textmill.inference.sampling import Sampling
 from textmill.models.language_model import LanguageModel
 from textmill.models.recurrent import Cell
-from textmill.native.library import NoKernels, Pool
+from textmill.native.library import Pool
 from textmill.native.matrices import install, packed_parts
 from textmill.native.packing import FORMATS, Format, pack, product, wider
-from textmill.native.probe import tried
+
+from ..kernels import NATIVE
+
+pytestmark = pytest.mark.usefixtures("kernels")
 
 GREEDY = Sampling(temperature=0.0)
-NATIVE = {"width": 64, "heads": 4, "key_value_heads": 2, "head_dim": 16, "feed_forward_width": 128}
-
-
-@pytest.fixture(autouse=True)
-def kernels() -> None:
-    try:
-        tried()
-    except NoKernels as error:
-        unbuilt = "wasn't built" in str(error) and os.environ.get("CI")
-        (pytest.fail if unbuilt else pytest.skip)(str(error))
 
 
 @pytest.fixture

@@ -15,25 +15,16 @@ from textmill.formats import model_folder
 from textmill.formats.model_folder import ModelFolder, load_model_folder, save_model_folder
 from textmill.formats.weights import Weights
 from textmill.native import sidecar
-from textmill.native.library import NoKernels
-from textmill.native.probe import tried
 
-SHAPE = {"width": 64, "heads": 4, "key_value_heads": 2, "head_dim": 16, "feed_forward_width": 128}
+from ..kernels import NATIVE
 
-
-@pytest.fixture(autouse=True)
-def kernels() -> None:
-    try:
-        tried()
-    except NoKernels as error:
-        unbuilt = "wasn't built" in str(error) and os.environ.get("CI")
-        (pytest.fail if unbuilt else pytest.skip)(str(error))
+pytestmark = pytest.mark.usefixtures("kernels")
 
 
 @pytest.fixture
 def folder(make_decoder: Callable, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size, **SHAPE)
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size, **NATIVE)
     save_model_folder(tmp_path / "model", model, tokenizer, {"seed": 1})
     return tmp_path / "model"
 
@@ -72,7 +63,7 @@ def test_other_weights_and_damaged_files_are_noticed(folder: Path, make_decoder:
         assert len(said) == 1 and "is made anew" in said[0] and str(path) in said[0]
         assert torch.equal(hidden(again), hidden(first)) and path.read_bytes() == whole
     torch.manual_seed(5)
-    other = make_decoder(vocabulary_size=tokenizer.vocabulary_size, **SHAPE)
+    other = make_decoder(vocabulary_size=tokenizer.vocabulary_size, **NATIVE)
     with torch.no_grad():
         other.norm.weight.add_(1.0)
     save_model_folder(folder.parent / "other", other, tokenizer, {})
@@ -80,6 +71,12 @@ def test_other_weights_and_damaged_files_are_noticed(folder: Path, make_decoder:
     again, said = loaded(folder.parent / "other")
     assert len(said) == 1 and "other weights" in said[0]
     assert not torch.equal(hidden(again), hidden(first))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes among files")
+def test_what_is_no_file_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "model.int8.packed")
+    assert "it is no file; it is made anew" in loaded(folder)[1][0] and loaded(folder)[1] == []
 
 
 def test_a_copied_folder_keeps_its_packed_weights(folder: Path) -> None:

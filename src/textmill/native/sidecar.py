@@ -68,6 +68,8 @@ def write(path: Path, key: Mapping[str, Any], parts: Iterable[tuple[str, Part]])
 
 def read(path: Path, agrees: Callable[[Any], bool]) -> tuple[dict[str, Any], dict[str, Part]]:
     """The key and the parts of a file, mapped into memory. Raises Unfit where it can't be used, or its key doesn't agree."""
+    if not path.is_file():  # opening a pipe would wait for who writes into it
+        raise Unfit("it is no file")
     try:
         with open(path, "rb") as stream:
             pages = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)

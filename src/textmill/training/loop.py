@@ -136,16 +136,11 @@ def _train(training: Training) -> TrainingSummary | None:
 
             model.eval()
             if due(state.step, steps, checks):
-                validation = training.validate(model)
-                note_validation(state, validation)
+                record("validation", step=state.step, seconds=state.seconds, **_validated(training, state, progress))
                 state.stopped_early = state.step < steps and out_of_patience(state, steps, checks, settings.patience)
-                record("validation", step=state.step, seconds=state.seconds, **{training.figure.key: validation})
-                progress.say(f"  step {state.step:,}: {validation:.3f} {training.figure.name} on held-out text")
             ended = state.step == steps or state.stopped_early
             if ended or any(before < moment <= state.seconds for moment in SAMPLE_MOMENTS):
-                text = training.sample(model)
-                record("sample", step=state.step, seconds=state.seconds, text=text)
-                progress.say(f"  after {format_seconds(state.seconds)} it {training.verb}: {' '.join(text.split())}")
+                record("sample", step=state.step, seconds=state.seconds, text=_sampled(training, state, progress))
             landmark = ended or state.step in (stable_until, state.best_step)
             if landmark or state.step - saved_at >= interval or stop.number:
                 state.seconds = time.perf_counter() - started
@@ -157,15 +152,28 @@ def _train(training: Training) -> TrainingSummary | None:
             if state.step == stable_until and (longer := pace.longer(threads.choices, steps, state.step, state.seconds)):
                 longer.save(training.folder)
                 many = plan_steps(settings, training.context, longer)
-                progress.say(
-                    f"Steps are faster than they were measured: {many:,} fit into {settings.time} instead of {steps:,}."
-                )
+                progress.say(f"Steps are faster than measured: {many:,} fit into {settings.time} instead of {steps:,}.")
                 return None
         model.eval()
         weights = choose_weights(state, model, training.validate)
         reached = {training.figure.key: weights.validation}
         record("weights", step=state.step, seconds=state.seconds, chosen=weights.kind, **reached)
     return summarise(settings, loader, training.count, choices, state, weights, steps, resumed_from, training.figure)
+
+
+def _validated(training: Training, state: TrainState, progress: Progress) -> dict[str, float]:
+    """What the model reaches on held-out text now, by the figure's name."""
+    validation = training.validate(training.model)
+    note_validation(state, validation)
+    progress.say(f"  step {state.step:,}: {validation:.3f} {training.figure.name} on held-out text")
+    return {training.figure.key: validation}
+
+
+def _sampled(training: Training, state: TrainState, progress: Progress) -> str:
+    """What the model writes now."""
+    text = training.sample(training.model)
+    progress.say(f"  after {format_seconds(state.seconds)} it {training.verb}: {' '.join(text.split())}")
+    return text
 
 
 def _choices(training: Training) -> Choices:
