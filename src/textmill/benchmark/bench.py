@@ -16,6 +16,7 @@ from ..machine.kernels import first_line
 from ..machine.limits import MEMORY, Limits
 from ..machine.profile import memory_key, products_key, remember
 from ..machine.speed import Streams, matrix_flops
+from ..machine.threads import torch_threads
 from . import decoding, text, training
 from .measurement import Case, Measurement, Missing, measure
 
@@ -35,9 +36,7 @@ def run(parts: tuple[str, ...], seconds: float) -> Iterator[Measurement | Missin
     at best is remembered."""
     device, deadline = best_device(), time.monotonic() + seconds
     left = expected(parts, device)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(usable_cores())
-    try:
+    with torch_threads(usable_cores()):
         known: dict[str, float] = {}
         for found in _all(parts, device, seconds):
             share = max(0.0, deadline - time.monotonic()) / max(1, left)
@@ -49,8 +48,6 @@ def run(parts: tuple[str, ...], seconds: float) -> Iterator[Measurement | Missin
             if measured.part == "limits":
                 _keep(measured, known, device)
             yield measured
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _all(parts: tuple[str, ...], device: torch.device, seconds: float) -> Iterator[Case | Missing]:

@@ -15,7 +15,7 @@ from .adamw import AdamW, AdamWParameter
 from .settings import TrainSettings
 
 # Three steps that push every singular value of at least a hundredth of the norm towards 1, by the method of Amsel et al. 2025,
-# "The Polar Express": five push smaller ones, too, for more work, and no model learns more by it (docs/experiments.md).
+# "The Polar Express": five push smaller ones, too, for more work, and what was tried learnt no more (docs/experiments.md).
 POLAR_EXPRESS = torch.tensor((
     (8.093368512548258, -23.620430328824273, 17.446151749836247),
     (3.636585554259042, -2.721926746608909, 0.5365462883273615),
