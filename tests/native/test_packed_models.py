@@ -18,6 +18,7 @@ from textmill.inference.sampling import Sampling
 from textmill.models.language_model import LanguageModel
 from textmill.models.recurrent import Cell
 from textmill.native.library import Pool
+from textmill.native.linear import PackedEmbedding
 from textmill.native.matrices import install, packed_parts
 from textmill.native.packing import FORMATS, Format, pack, product, wider
 
@@ -70,18 +71,20 @@ def test_an_engine_answers_as_generate_does(folder: Path) -> None:
 
 @pytest.fixture
 def family(request: pytest.FixtureRequest) -> tuple[LanguageModel, dict[str, Tensor]]:
-    """A model of each kind, also of shapes that the kernels don't read whole, and what it is given."""
-    kind, _, name = request.param.partition(" ")
-    sizes = {} if kind == "whole-decoder" else {"head_dim": 12, "feed_forward_width": 72}
+    """A model of each kind, also of shapes that the kernels don't read whole, with its embeddings tied or apart, and what it is
+    given."""
+    kind, name, tables = request.param.split()
+    sizes: dict[str, Any] = {} if kind == "whole-decoder" else {"head_dim": 12, "feed_forward_width": 72}
+    tied = {"tied_embeddings": tables == "tied"}
     torch.manual_seed(2)
     ids = torch.randint(512, (2, 11))
-    if kind.endswith("decoder") and not name:
-        return request.getfixturevalue("make_decoder")(**(sizes or NATIVE), gated="plain" not in kind), {"inputs": ids}
+    if kind.endswith("decoder") and name in ("gated", "plain"):
+        return request.getfixturevalue("make_decoder")(**(sizes or NATIVE), **tied, gated=name == "gated"), {"inputs": ids}
     if kind == "recurrent":
-        return request.getfixturevalue("make_recurrent")(cell=name), {"inputs": ids}
+        return request.getfixturevalue("make_recurrent")(cell=name, **tied), {"inputs": ids}
     if kind == "encoder":
-        return request.getfixturevalue("make_encoder")(name), {"inputs": ids, "lengths": torch.tensor([11, 6])}
-    return request.getfixturevalue("make_encoder_decoder")(name), {"inputs": ids, "source": ids[:, :7]}
+        return request.getfixturevalue("make_encoder")(name, **tied), {"inputs": ids, "lengths": torch.tensor([11, 6])}
+    return request.getfixturevalue("make_encoder_decoder")(name, **tied), {"inputs": ids, "source": ids[:, :7]}
 
 
 def times(weight: Tensor, x: Tensor, format: Format) -> Tensor:
@@ -102,14 +105,17 @@ def rounded(x: Tensor) -> Tensor:
 def reference(model: LanguageModel, format: Format) -> LanguageModel:
     """The model by torch, with what its packed weights stand for, and what those of linear layers are multiplied with."""
     model = copy.deepcopy(model)
+    table = model.embedding.weight
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
-            module.weight = nn.Parameter(stood_for(module.weight, wider(format) if name == "head" else format))
+            wide = name == "head" or module.weight is table
+            module.weight = nn.Parameter(stood_for(module.weight, wider(format) if wide else format))
             if format != "float32":
                 module.register_forward_pre_hook(lambda _, inputs: (rounded(inputs[0]),))
         elif isinstance(module, Cell):
             module.input_weight = nn.Parameter(stood_for(module.input_weight, format))
             module.hidden_weight = nn.Parameter(stood_for(module.hidden_weight, format))
+    model.embedding.weight = nn.Parameter(stood_for(table, wider(format)))
     return model
 
 
@@ -117,18 +123,28 @@ def reference(model: LanguageModel, format: Format) -> LanguageModel:
 @pytest.mark.parametrize(
     "family",
     [
-        *("whole-decoder", "decoder", "plain-decoder", "encoder bert", "encoder modernbert"),
-        *("encoder-decoder marian", "encoder-decoder mbart", "recurrent lstm", "recurrent gru", "recurrent rnn"),
+        *("whole-decoder gated tied", "whole-decoder gated apart", "whole-decoder plain tied", "decoder gated apart"),
+        *("decoder gated tied", "decoder plain apart", "encoder bert tied", "encoder bert apart", "encoder modernbert tied"),
+        *("encoder-decoder marian tied", "encoder-decoder mbart apart"),
+        *("recurrent lstm apart", "recurrent gru apart", "recurrent rnn apart", "recurrent lstm tied"),
     ],
     indirect=True,
 )
 @torch.no_grad()
-def test_every_family_computes_what_its_packed_weights_stand_for(family: tuple, format: Format) -> None:
+def test_every_family_computes_what_its_packed_weights_stand_for(
+    family: tuple, format: Format, request: pytest.FixtureRequest
+) -> None:
     model, given = family
     plain = reference(model, format)
     expected, expected_logits = plain.hidden(**given), plain.head(plain.hidden(**given))
     install(model, dict(packed_parts(model, model.named_parameters(), format)), format)
     assert not [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Cell)]
+    if request.node.callspec.params["family"].endswith("tied") or format != "float32":  # the head's matrix, or one in 8 bits
+        assert isinstance(model.embedding, PackedEmbedding)
+        assert (model.device, model.dtype) == (torch.device("cpu"), torch.float32)
+        assert max((parameter.numel() for parameter in model.parameters()), default=0) < plain.embedding.weight.numel() / 2
+    rows = model.embedding(given["inputs"])
+    torch.testing.assert_close(rows, plain.embedding(given["inputs"]), rtol=1e-5, atol=1e-6)
     found = model.hidden(**given)
     # A number on a border may be rounded to its other side; what recurrent cells remember isn't rounded in the reference.
     tolerance = 1e-5 if format == "float32" else 0.06 if model.family == "recurrent" else 0.02

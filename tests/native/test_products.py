@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from textmill.native.library import Pool
-from textmill.native.packing import FORMATS, GROUP, Format, pack, product
+from textmill.native.packing import FORMATS, GROUP, Format, pack, product, rows
 
 pytestmark = pytest.mark.usefixtures("instruction_set")
 SHORT: list[Format] = ["int8", "int4"]
@@ -60,6 +60,28 @@ def test_products_of_any_shape(
 def test_packed_weights_are_near_to_what_was_packed(format: Format, most: float, size: float) -> None:
     weight = size * (torch.randn(200, 640) + 0.5)
     assert (pack(weight, None, format).weight() - weight).norm() <= most * (weight - 0.5 * size).norm()
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    outputs=st.integers(1, 70),
+    inputs=st.integers(1, 200),
+    numbers=st.lists(st.integers(0, 69), max_size=20),
+    format=st.sampled_from(FORMATS),
+    size=st.sampled_from([1e-12, 1.0, 1e6]),
+)
+def test_rows_are_what_a_matrix_stands_for(outputs: int, inputs: int, numbers: list[int], format: Format, size: float) -> None:
+    wanted = torch.tensor(numbers, dtype=torch.int64) % outputs
+    packed = pack(size * torch.randn(outputs, inputs), None, format)
+    expected = packed.weight()[wanted, :inputs]
+    found = rows(packed, wanted, inputs)
+    assert found.shape == expected.shape and ((found - expected).abs() <= (0 if format == "float32" else 1e-6) * size).all()
+
+
+@pytest.mark.parametrize("number", [-1, 5, 2**40])
+def test_a_row_that_is_not_there_is_refused(number: int) -> None:
+    with pytest.raises(IndexError, match="has 5 rows"):
+        rows(pack(torch.randn(5, 40), None, "int8"), torch.tensor([0, number]), 40)
 
 
 @pytest.mark.parametrize("format", SHORT)

@@ -50,7 +50,7 @@ class Hypothesis(NamedTuple):
 def search_bytes(model: LanguageModel, beams: int, length: int) -> int:
     """What the states of a search take at worst: those of its beams, of so many tokens each, and a copy while some of them go
     on in others' places."""
-    return 2 * beams * state_bytes(model.config, length, model.embedding.weight.element_size())
+    return 2 * beams * state_bytes(model.config, length, model.dtype.itemsize)
 
 
 def beam_search(

@@ -13,7 +13,7 @@ from .generate import Piece
 def bytes_per_token(model: LanguageModel) -> int:
     """Bytes of weights that are read to write one token, as they lie in memory: packed ones with their scales."""
     if model.packed is None:
-        return int(count(model.config).decode_bytes(model.embedding.weight.element_size()))
+        return int(count(model.config).decode_bytes(model.dtype.itemsize))
     matrices = model.packed.matrices.values()
     whole = sum(matrix.outputs * matrix.inputs for matrix in matrices)
     return int(count(model.config).decode_bytes(sum(matrix.blocks.nbytes for matrix in matrices) / whole))

@@ -10,7 +10,7 @@ LEAST = 16  # tokens; with fewer no question is asked and answered
 def row_length(model: LanguageModel, rows: int, memory: int) -> int | None:
     """The tokens that each of `rows` states in so many bytes holds; None where there is no limit. Raises GenerationError where
     they are too few."""
-    a_value = model.embedding.weight.element_size()
+    a_value = model.dtype.itemsize
     one, two = (state_bytes(model.config, length, a_value) for length in (1, 2))
     if model.context_limit is None:
         fits = 1 if rows * one <= memory else 0

@@ -43,9 +43,9 @@ class Decoder(LanguageModel, TransformerStack):
 
     def new_slots(self, rows: int, length: int) -> KeyValueSlots:
         """Room for `rows` sequences of up to `length` tokens."""
-        config, weight = self.config, self.embedding.weight
+        config = self.config
         shape = config.layers, rows, config.key_value_heads, config.head_dim, length
-        return KeyValueSlots(*shape, weight.dtype, weight.device)
+        return KeyValueSlots(*shape, self.dtype, self.device)
 
     def hidden(
         self,

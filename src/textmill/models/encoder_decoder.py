@@ -79,9 +79,9 @@ class EncoderDecoder(LanguageModel):
 
     def new_slots(self, rows: int, length: int) -> EncoderDecoderSlots:
         """Room for `rows` sources and targets of up to `length` tokens each."""
-        config, weight = self.config, self.embedding.weight
+        config = self.config
         shape = len(self.decoder.blocks), rows, config.key_value_heads, config.head_dim, length
-        return EncoderDecoderSlots(*shape, weight.dtype, weight.device)
+        return EncoderDecoderSlots(*shape, self.dtype, self.device)
 
     def hidden(
         self,

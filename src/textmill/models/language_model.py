@@ -49,7 +49,12 @@ class LanguageModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.embedding.weight.device
+        return torch.device("cpu") if self.packed is not None else self.embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The numbers in which it computes."""
+        return torch.float32 if self.packed is not None else self.embedding.weight.dtype
 
     @property
     def context_limit(self) -> int | None:

@@ -1,10 +1,11 @@
-// The layers of a decoder for any tokens of any rows, in one call; and the product of one matrix. A plain C interface.
+// The layers of a decoder for any tokens of any rows, in one call; the product of one matrix, and its rows. A plain C interface.
 //
 // All threads go through the same steps, and wait for each other between them. Keys and values lie in the engine's own buffers
 // (models/slots.py), so that plain torch and these kernels can take turns at the same rows.
 
 #include "attention.h"
 #include "fitting.h"
+#include "rows.h"
 #include "shared.h"
 
 namespace textmill {
@@ -113,6 +114,13 @@ int textmill_product(void* pool, const Linear* linear, const float* x, int64_t r
   return 1;
 } catch (const std::bad_alloc&) {
   return 0;
+}
+
+// `to` (count, width): the rows of a matrix that have these numbers, in float32. Returns whether it has them all.
+int textmill_rows(const Weights* weights, const int64_t* numbers, int64_t count, int64_t width, float* to) {
+  if (std::any_of(numbers, numbers + count, [&](int64_t number) { return number < 0 || number >= weights->outputs; })) return 0;
+  for (int64_t at = 0; at < count; ++at) copy_row(*weights, numbers[at], width, to + at * width);
+  return 1;
 }
 
 // x (count, width): embeddings in, normalised hidden states out. Returns whether there was memory for it.

@@ -25,10 +25,8 @@ ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
 def problems(model: nn.Module) -> list[str]:
     """Why a model can't be read by the kernels; none where it can."""
     found = shape_problems(getattr(model, "config", None))
-    if not found and isinstance(model, Decoder):
-        weight = model.embedding.weight
-        if weight.device.type != "cpu" or weight.dtype != torch.float32:
-            found.append(f"the kernels read float32 weights on a CPU, found {weight.dtype} on {weight.device.type}")
+    if not found and isinstance(model, Decoder) and (model.device.type != "cpu" or model.dtype != torch.float32):
+        found.append(f"the kernels read float32 weights on a CPU, found {model.dtype} on {model.device.type}")
     return found
 
 

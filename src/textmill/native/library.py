@@ -76,6 +76,7 @@ FUNCTIONS: tuple[tuple[str, Any, list[Any]], ...] = (  # without `textmill_`: wh
     ("pool_new", c_void_p, [c_int32, c_int32]),
     ("pool_free", None, [c_void_p]),
     ("product", c_int32, [c_void_p, c_void_p, c_void_p, c_int64, c_void_p]),
+    ("rows", c_int32, [c_void_p, c_void_p, c_int64, c_int64, c_void_p]),
     ("decoder", c_int32, [c_void_p] * 4),
     ("fit", None, [c_void_p, c_void_p, c_int64, c_void_p, c_void_p]),
 )

@@ -1,4 +1,5 @@
-"""The linear layers of any model by the C++ kernels: each `nn.Linear` gives way to a module that multiplies by packed weights.
+"""The linear layers of any model by the C++ kernels: each `nn.Linear` gives way to a module that multiplies by packed weights,
+and the table of embeddings to one that reads packed rows.
 
 What stands around them, attention for one, stays torch's; so every family is read with short weights, whatever its shape.
 """
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from ..models.block import FeedForward
 from ..models.recurrent import GRU, LSTM, RNN, Cell
 from .library import Pool
-from .packing import LANES, Packed, product
+from .packing import LANES, Packed, product, rows
 
 
 class PackedLinear(nn.Module):
@@ -26,6 +27,19 @@ class PackedLinear(nn.Module):
         """x (…, K) -> (…, N)."""
         rows = x.detach().reshape(-1, self.inputs).float()
         return product(self.pool, self.packed, rows).view(*x.shape[:-1], self.packed.outputs)
+
+
+class PackedEmbedding(nn.Module):
+    """A table of embeddings that is kept as a packed matrix, the head's own where they are tied: a row is made when it is asked
+    for."""
+
+    def __init__(self, packed: Packed, width: int):
+        super().__init__()
+        self.packed, self.width = packed, width
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """ids (…) -> (…, D)."""
+        return rows(self.packed, ids.reshape(-1).long(), self.width).view(*ids.shape, self.width)
 
 
 class PackedFeedForward(nn.Module):

@@ -1,7 +1,8 @@
 """Which of a model's linear layers become which matrices for the kernels, and the model that multiplies by them.
 
 A decoder that the kernels read whole has queries, keys and values in one matrix, and gates and what they gate in another, as
-decoder.cpp takes them; each other linear layer of any family is a matrix of its own, and so are a recurrent cell's two.
+decoder.cpp takes them; each other linear layer of any family is a matrix of its own, and so are a recurrent cell's two. The
+table of embeddings is the head's matrix where they are tied, else in short formats one of its own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,20 +17,22 @@ from ..models.decoder import Decoder, DecoderConfig
 from ..models.language_model import LanguageModel
 from ..models.recurrent import Cell
 from .library import Pool
-from .linear import PackedCell, PackedFeedForward, PackedLinear, rows_of
+from .linear import PackedCell, PackedEmbedding, PackedFeedForward, PackedLinear, rows_of
 from .packing import GROUP, LANES, Format, Packed, pack, wider
 
 JOINED, INTERLEAVED = "query_key_value", "gate_and_up"
+EMBEDDING, TABLE = "embedding", "embedding.weight"
 
 
 @dataclass(frozen=True)
 class Matrix:
     """Weights, and biases where there are any, by the names of the parameters that they are: one matrix, in which several are
-    below each other, or `interleaved` by blocks of outputs."""
+    below each other, or `interleaved` by blocks of outputs. 4 bits would cost too much in one that is `wide`."""
 
     weights: tuple[str, ...]
     biases: tuple[str, ...] = ()
     interleaved: bool = False
+    wide: bool = False
 
     def join(self, parts: list[Tensor]) -> Tensor:
         """Weights (N, K), or biases (N,), as one."""
@@ -40,12 +43,12 @@ class Matrix:
     def pack(self, tensors: Mapping[str, Tensor], format: Format) -> Packed:
         """The matrix of these parameters."""
         weights, biases = ([tensors[name] for name in names] for names in (self.weights, self.biases))
-        return pack(self.join(weights), self.join(biases) if biases else None, format)
+        return pack(self.join(weights), self.join(biases) if biases else None, wider(format) if self.wide else format)
 
 
 @dataclass(frozen=True)
 class PackedWeights:
-    """The matrices of a model in one format, by their names, and the threads that multiply by them."""
+    """The matrices of a model in one format that something is multiplied by, by their names, and the threads that do it."""
 
     format: Format
     matrices: Mapping[str, Packed]
@@ -69,8 +72,8 @@ def shape_problems(config: object) -> list[str]:
     return found
 
 
-def matrices_of(model: nn.Module) -> dict[str, Matrix]:
-    """What is to be packed of a model, by the matrices' names. A tied matrix is named by the table that it is."""
+def matrices_of(model: nn.Module, format: Format) -> dict[str, Matrix]:
+    """What is to be packed of a model in a format, by the matrices' names. A tied matrix's weight has the table's name."""
     whole = isinstance(model, Decoder) and not shape_problems(model.config)
     first: dict[int, str] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -80,7 +83,7 @@ def matrices_of(model: nn.Module) -> dict[str, Matrix]:
         modules = [model.get_submodule(name) for name in names]
         weights = tuple(first[id(module.weight)] for module in modules)
         biases = tuple(first[id(module.bias)] for module in modules if module.bias is not None)
-        return Matrix(weights, biases, interleaved)
+        return Matrix(weights, biases, interleaved, wide=names == ("head",) or weights == (TABLE,))
 
     found: dict[str, Matrix] = {}
     for name, module in model.named_modules():
@@ -96,6 +99,8 @@ def matrices_of(model: nn.Module) -> dict[str, Matrix]:
             found[f"{place}.{INTERLEAVED}"] = of_linears(f"{place}.gate", f"{place}.up", interleaved=True)
         else:
             found[name] = of_linears(name)
+    if format != "float32" and not any(matrix.weights == (TABLE,) for matrix in found.values()):
+        found[EMBEDDING] = Matrix((TABLE,), wide=True)
     return found
 
 
@@ -103,20 +108,20 @@ def packed_parts(
     model: nn.Module, tensors: Iterable[tuple[str, Tensor]], format: Format
 ) -> Iterator[tuple[str, Packed | Tensor]]:
     """A model's tensors, by their names, which come one after the other: each matrix packed once its parts are there, and all
-    else in float32, so that no more than a matrix is held. A tied table is both."""
-    matrices, tables = matrices_of(model), set(_tables(model))
+    else in float32, so that no more than a matrix is held."""
+    matrices = matrices_of(model, format)
     missing = {name: {*matrix.weights, *matrix.biases} for name, matrix in matrices.items()}
     held: dict[str, Tensor] = {}
     for name, tensor in tensors:
         tensor = tensor.detach().float()
         wanting = [matrix for matrix, names in missing.items() if name in names]
-        if name in tables or not wanting:
+        if not wanting:
             yield name, tensor
         for each in wanting:
             held[name] = tensor
             missing[each].remove(name)
             if not missing[each]:
-                yield each, matrices[each].pack(held, wider(format) if each == "head" else format)
+                yield each, matrices[each].pack(held, format)
                 for part in (*matrices[each].weights, *matrices[each].biases):
                     del held[part]
 
@@ -124,24 +129,30 @@ def packed_parts(
 def packed_matrices(model: LanguageModel, format: Format) -> dict[str, Packed]:
     """A model's own weights as matrices; it keeps them too."""
     own = ((name, parameter) for name, parameter in model.named_parameters())
-    return {name: part for name, part in packed_parts(model, own, format) if isinstance(part, Packed)}
+    return {name: part for name, part in packed_parts(model, own, format) if isinstance(part, Packed) and name != EMBEDDING}
 
 
 def install(model: LanguageModel, parts: Mapping[str, Packed | Tensor], format: Format) -> None:
     """Have a model multiply by the matrices of `parts`, in the place of its own, and hold what else is in them."""
     pool = Pool(torch.get_num_threads(), briefly=True)  # torch's threads work in between
-    matrices = {name: packed for name in matrices_of(model) if isinstance(packed := parts[name], Packed)}
+    known = matrices_of(model, format)
+    matrices = {name: packed for name in known if isinstance(packed := parts[name], Packed)}
+    table = next((matrices[name] for name, matrix in known.items() if matrix.weights == (TABLE,)), None)
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if isinstance(known := parts.get(name), Tensor):
-            tensor.data = known
+        if isinstance(plain := parts.get(name), Tensor):
+            tensor.data = plain
+
+    embedding = model.embedding
 
     def linear(name: str, inputs: int, first: int = 0, outputs: int | None = None) -> PackedLinear:
         return PackedLinear(matrices[name] if outputs is None else rows_of(matrices[name], first, outputs), inputs, pool)
 
-    for name, module in list(model.named_modules()):
+    for name, module in list(model.named_modules(remove_duplicate=False)):  # both halves of a model may share a table
         place, _, last = name.rpartition(".")
         parent = model.get_submodule(place)
-        if isinstance(module, FeedForward) and f"{name}.{INTERLEAVED}" in matrices:
+        if table is not None and module is embedding:
+            setattr(parent, last, PackedEmbedding(table, module.embedding_dim))
+        elif isinstance(module, FeedForward) and f"{name}.{INTERLEAVED}" in matrices:
             both = linear(f"{name}.{INTERLEAVED}", module.up.in_features)
             setattr(parent, last, PackedFeedForward(module, both, linear(f"{name}.down", module.down.in_features)))
         elif isinstance(module, Attention) and f"{name}.{JOINED}" in matrices:
@@ -155,12 +166,6 @@ def install(model: LanguageModel, parts: Mapping[str, Packed | Tensor], format: 
             setattr(parent, last, PackedCell(module, linear(f"{name}.input", width), linear(f"{name}.hidden", width)))
         elif isinstance(module, nn.Linear) and name in matrices:
             setattr(parent, last, linear(name, module.in_features))
+    matrices.pop(EMBEDDING, None)
     model.packed = PackedWeights(format, matrices, pool)
     model.requires_grad_(False)
-
-
-def _tables(model: nn.Module) -> Iterator[str]:
-    """The parameters that aren't matrices' alone: embeddings, norms, and what is tied to them."""
-    for place, module in model.named_modules():
-        if not isinstance(module, nn.Linear | Cell):
-            yield from (f"{place}.{name}".lstrip(".") for name, _ in module.named_parameters(recurse=False))

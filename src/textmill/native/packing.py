@@ -115,3 +115,13 @@ def product(pool: Pool, packed: Packed, x: Tensor) -> Tensor:
     if not library().functions.textmill_product(pool.pointer, ctypes.byref(linear), x.data_ptr(), len(x), y.data_ptr()):
         raise MemoryError(f"no memory for a product of {len(x):,} rows")
     return y
+
+
+def rows(packed: Packed, numbers: Tensor, width: int) -> Tensor:
+    """What the rows of a matrix that have these numbers (N,) stand for, in float32: (N, width). Raises IndexError where there
+    is none of a number."""
+    numbers, found = numbers.contiguous(), torch.empty(len(numbers), width)
+    weights = packed.struct().weights
+    if not library().functions.textmill_rows(ctypes.byref(weights), numbers.data_ptr(), *found.shape, found.data_ptr()):
+        raise IndexError(f"the table has {packed.outputs:,} rows, found {numbers.tolist()}")
+    return found
