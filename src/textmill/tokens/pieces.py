@@ -47,24 +47,24 @@ def spelling_of(content: Mapping[str, Any]) -> Spelling | None:
 
 
 class Pieces:
-    """The bytes of each token of a tokenizer.json whose spelling is known, and whose numbers have no gaps; each is looked up
-    when it is first asked for, since a vocabulary is large, and an answer short.
+    """The bytes of each token of a tokenizer.json whose spelling is known, and whose `size` numbers have no gaps. `texts` gives
+    a number's piece: each is looked at when it is first asked for, since a vocabulary is large, and an answer short.
 
     `strips_space`: a text loses the one space that its first token begins with. `lossless`: only unknown characters are lost
     on the way.
     """
 
-    def __init__(self, content: Mapping[str, Any], vocabulary: Mapping[str, int], special: Collection[int]):
+    def __init__(self, content: Mapping[str, Any], texts: Callable[[int], str | None], size: int, special: Collection[int]):
         spelling = spelling_of(content)
         self.strips_space, self.lossless = _strips_space(spelling, content), _is_lossless(spelling, content)
-        self._vocabulary, self._special, self._spell = vocabulary, special, _speller(spelling, content)
+        self._text_of, self._size, self._special, self._spell = texts, size, special, _speller(spelling, content)
         self._continuation = content["decoder"]["prefix"] if spelling == "wordpiece" else ""
         self._bytes: dict[int, bytes] = {}
 
     def bytes_of(self, id: int) -> bytes:
         """What a token adds to a text; nothing for a special one."""
         if id not in self._bytes:
-            self._bytes[id] = b"" if id in self._special else self._spell(self._texts[id])
+            self._bytes[id] = b"" if id in self._special else self._spell(self._text_of(id) or "")
         return self._bytes[id]
 
     @functools.cached_property
@@ -74,17 +74,10 @@ class Pieces:
         return np.array(
             [
                 id in self._special or (not text.startswith(goes_on) if goes_on else _begins_word(self.bytes_of(id)))
-                for id, text in enumerate(self._texts)
+                for id, text in enumerate(self._text_of(id) or "" for id in range(self._size))
             ],
             dtype=bool,
         )
-
-    @functools.cached_property
-    def _texts(self) -> list[str]:
-        texts = [""] * len(self._vocabulary)
-        for text, id in self._vocabulary.items():
-            texts[id] = text
-        return texts
 
 
 def unrestored_bytes(text: str, ids: Sequence[int], spans: Sequence[tuple[int, int]], pieces: Pieces) -> int:

@@ -17,13 +17,11 @@ UNSPELLABLE = "\n "  # before a special token's text in a vocabulary, so that no
 
 
 class PlainEncoder:
-    """Encodes with `backend`, whose tokenizer.json is `content`. `special`: the special tokens and their numbers.
-    `unknown_id`: the one of them that a text may give, where it holds what the vocabulary can't spell."""
+    """Encodes with `backend`. `special`: the special tokens and their numbers. `unknown_id`: the one of them that a text may
+    give, where it holds what the vocabulary can't spell."""
 
-    def __init__(
-        self, backend: tokenizers.Tokenizer, content: dict[str, Any], special: Mapping[str, int], unknown_id: int | None
-    ):
-        self._backend, self._content = backend, content
+    def __init__(self, backend: tokenizers.Tokenizer, special: Mapping[str, int], unknown_id: int | None):
+        self._backend = backend
         self._texts, self._special_ids = set(special), frozenset(special.values())
         self._unknown_id = unknown_id
         self._unknown = next((text for text, id in special.items() if id == unknown_id), "")
@@ -51,7 +49,8 @@ class PlainEncoder:
     def _unspellable(self) -> tokenizers.Tokenizer:
         """The same tokenizer, its special pieces renamed, under their numbers, to what no text can reach."""
         renamed = {text: UNSPELLABLE + text for text in self._texts}
-        model = dict(self._content["model"])
+        content = json.loads(self._backend.to_str())
+        model = content["model"]
         if model["type"] == "Unigram":
             model["vocab"] = [[renamed.get(piece, piece), score] for piece, score in model["vocab"]]
         else:
@@ -60,11 +59,9 @@ class PlainEncoder:
             model["unk_token"] = renamed.get(model["unk_token"], model["unk_token"])
         if "merges" in model:
             model["merges"] = [pair for pair in model["merges"] if self._texts.isdisjoint([*pair, "".join(pair)])]
-        added = [
-            {**token, "content": renamed.get(token["content"], token["content"])} for token in self._content["added_tokens"]
-        ]
-        changed = {**self._content, "model": model, "added_tokens": added, "post_processor": None}
-        backend = tokenizers.Tokenizer.from_str(json.dumps(changed))
+        for token in content["added_tokens"]:
+            token["content"] = renamed.get(token["content"], token["content"])
+        backend = tokenizers.Tokenizer.from_str(json.dumps({**content, "post_processor": None}))
         backend.encode_special_tokens = True
         return backend
 

@@ -59,8 +59,8 @@ class Tokenizer:
         backend.no_padding()
         self._backend = backend
         self.chat_template, self.training = chat_template, dict(training or {})
-        self._content = json.loads(backend.to_str())
-        self.kind = _kind(self._content)
+        content = json.loads(backend.to_str())  # which isn't kept: it takes more memory than all else here
+        self.kind = _kind(content)
         self.vocabulary_size: int = backend.get_vocab_size()
         ids = {part: vocabulary[text] for part, text in named.items()}
         self.bos_id: int | None = ids.get("bos")
@@ -69,13 +69,13 @@ class Tokenizer:
         self.mask_id: int | None = ids.get("mask")
         spans = itertools.takewhile(vocabulary.__contains__, map(SPAN.format, itertools.count()))
         self.span_ids = [vocabulary[text] for text in spans]
-        self.unknown_id = _unknown_id(self._content, vocabulary)
+        self.unknown_id = _unknown_id(content, vocabulary)
         self.special_ids: set[int] = {id for id, token in backend.get_added_tokens_decoder().items() if token.special}
         if self.unknown_id is not None:
             self.special_ids.add(self.unknown_id)
         apart = {text: id for text, id in vocabulary.items() if id in self.special_ids}
-        self._plain = PlainEncoder(backend, self._content, apart, self.unknown_id)
-        self._pieces = Pieces(self._content, vocabulary, self.special_ids)
+        self._plain = PlainEncoder(backend, apart, self.unknown_id)
+        self._pieces = Pieces(content, backend.id_to_token, self.vocabulary_size, self.special_ids)
         self.lossless = self._pieces.lossless
         self.prefix, self.suffix = self._surroundings()
 
@@ -87,7 +87,7 @@ class Tokenizer:
     @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of the content of tokenizer.json: tokenizers with the same hash give the same tokens."""
-        return fingerprint(self._content)
+        return fingerprint(json.loads(self._backend.to_str()))
 
     @functools.cached_property
     def end_ids(self) -> frozenset[int]:

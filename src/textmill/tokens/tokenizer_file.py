@@ -36,10 +36,10 @@ def read_backend(folder: Path, trained_here: bool) -> tokenizers.Tokenizer:
     `trained_here`: it says that textmill made it, and must be as textmill makes them.
     """
     path = folder / TOKENIZER_FILE
-    content = _read_json(path)
+    text, content = _read_json(path)
     _refuse(path, list(_problems_in(content)), "this file can't be used; fetch it anew, or have it made anew")
     try:
-        backend = tokenizers.Tokenizer.from_str(json.dumps(content))
+        backend = tokenizers.Tokenizer.from_str(text)
     except BaseException as error:  # the library raises a bare Exception for what it can't read, and panics at some of it
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
@@ -58,7 +58,8 @@ def _refuse(path: Path, problems: list[str], advice: str) -> None:
         raise TokenizerError(*(f"{path}: {problem}; {advice}" for problem in problems))
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path) -> tuple[str, Any]:
+    """The file's text, and what it says to every reader of JSON alike."""
     try:
         if path.is_file() and (size := path.stat().st_size) > LARGEST_FILE:
             raise TokenizerError(f"{path} has {size:,} bytes, and a tokenizer of more than {LARGEST_FILE:,} isn't opened")
@@ -69,7 +70,7 @@ def _read_json(path: Path) -> Any:
                 f"{path} has {objects:,} objects and {values:,} values, and a tokenizer of more than {MOST_OBJECTS:,} or "
                 f"{MOST_VALUES:,} isn't opened"
             )
-        return strict_json(text)
+        return text, strict_json(text)
     except FileNotFoundError as error:
         older = next((name for name in OLDER_FILES if (path.parent / name).is_file()), None)
         advice = f"it holds {older}, the older form: {CONVERT}" if older else "give the folder that holds it"
