@@ -1,10 +1,9 @@
 """The whole benchmark: the machine's limits first, then training, decoding and text, each beside the limit that it meets.
 
-It takes as long as it is given: each measurement has an equal share of the time that is left when its turn comes, so that a
-slow one costs the others runs and not the user minutes.
+It takes as long as it is given, and no longer, however slow the machine: each measurement has a share of the time that is left
+when its turn comes, and what would outgrow it is left out, by its name and with the reason (allowance.py).
 """
 
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -18,48 +17,77 @@ from ..machine.profile import memory_key, products_key, remember
 from ..machine.speed import Streams, matrix_flops
 from ..machine.threads import torch_threads
 from . import decoding, text, training
-from .measurement import Case, Measurement, Missing, measure
+from .allowance import Allowance
+from .measurement import Case, Group, Measurement, Missing, measure
 
 VERSION = 1  # of what is measured and how: figures of different versions don't compare
 PARTS = ("limits", "training", "decoding", "text")
 PROBES = 300  # one look at a limit takes this part of the time
+ARRAYS_SETUP = 3.0  # seconds, usually, until the arrays over which memory is measured are written for the first time
 
 
 def expected(parts: tuple[str, ...], device: torch.device) -> int:
     """How many measurements these parts are; the limits are always measured."""
-    counts = {"training": len(training.SIZES), "decoding": len(decoding.names(device)), "text": 2}
-    return len(_formats(device)) + 1 + sum(counts[part] for part in parts if part in counts)
+    return sum(len(group.names) for group in groups(parts, device, 1.0))
 
 
 def run(parts: tuple[str, ...], seconds: float) -> Iterator[Measurement | Missing]:
-    """Measure `parts` of PARTS in about `seconds`; the limits always, which all else stands beside. What the machine can do
-    at best is remembered."""
-    device, deadline = best_device(), time.monotonic() + seconds
-    left = expected(parts, device)
+    """Measure `parts` of PARTS in `seconds`; the limits always, which all else stands beside. What the machine can do at best
+    is remembered."""
+    device = best_device()
     with torch_threads(usable_cores()):
         known: dict[str, float] = {}
-        for found in _all(parts, device, seconds):
-            share = max(0.0, deadline - time.monotonic()) / max(1, left)
-            left -= 1
-            if isinstance(found, Missing):
-                yield found
-                continue
-            measured = measure(found, share, Limits(known, known.get(MEMORY, 0.0)))
-            if measured.part == "limits":
-                _keep(measured, known, device)
-            yield measured
+        for found in measured(groups(parts, device, seconds / PROBES), Allowance(seconds, expected(parts, device)), known):
+            if isinstance(found, Measurement) and found.part == "limits":
+                key = memory_key(device) if found.name == MEMORY else products_key(device, _format(found))
+                remember(key, max(found.rates), found.crowded)
+            yield found
 
 
-def _all(parts: tuple[str, ...], device: torch.device, seconds: float) -> Iterator[Case | Missing]:
-    yield from _limits(device, seconds / PROBES)
-    makers: dict[str, Callable[[], Iterator[Case | Missing]]] = {
-        "training": partial(training.cases, device),
-        "decoding": partial(decoding.cases, device),
-        "text": text.cases,
+def measured(groups: Iterator[Group], allowance: Allowance, known: dict[str, float]) -> Iterator[Measurement | Missing]:
+    """Each case of the groups, measured or missing, within the allowance. The best rates of the limits are put into `known`:
+    whatever comes between can only make a run slower."""
+    for group in groups:
+        room, setup = allowance.room(len(group.names)), allowance.expected(group.setup)
+        if setup > room / 2:
+            why = allowance.why_not(setup, room)
+            allowance.done(len(group.names))
+            yield from (Missing(group.part, name, why) for name in group.names)
+            continue
+        for found in _measured(group, allowance, known):
+            if isinstance(found, Measurement) and found.part == "limits":
+                known[_format(found)] = max(found.rates)
+                if _format(found) == "float32":
+                    allowance.learn_speed(max(found.rates))
+            yield found
+
+
+def _measured(group: Group, allowance: Allowance, known: dict[str, float]) -> Iterator[Measurement | Missing]:
+    """The cases of one group; what it was set up with is given back behind them."""
+    began = allowance.clock()
+    for number, case in enumerate(group.make()):
+        if number == 0:
+            allowance.learn(group.setup, allowance.clock() - began)
+        limits = Limits(known, known.get(MEMORY, 0.0))
+        found = case if isinstance(case, Missing) else measure(case, allowance, limits)
+        allowance.done()
+        yield found
+
+
+def groups(parts: tuple[str, ...], device: torch.device, look: float) -> Iterator[Group]:
+    """What is measured, in its order; a limit by looks of `look` seconds."""
+    for format in _formats(device):
+        name = f"{format} products"
+        yield Group("limits", (name,), 0.0, partial(_products, device, format, name, look))
+    yield Group("limits", (MEMORY,), ARRAYS_SETUP, partial(_memory, device, look))
+    makers: dict[str, Callable[[torch.device], Iterator[Group]]] = {
+        "training": training.groups,
+        "decoding": decoding.groups,
+        "text": text.groups,
     }
-    for part, cases in makers.items():
+    for part, maker in makers.items():
         if part in parts:
-            yield from cases()
+            yield from maker(device)
 
 
 def _formats(device: torch.device) -> tuple[str, ...]:
@@ -67,21 +95,20 @@ def _formats(device: torch.device) -> tuple[str, ...]:
     return ("bfloat16",) if device.type == "cuda" else ("float32", "int8")
 
 
-def _limits(device: torch.device, seconds: float) -> Iterator[Case | Missing]:
-    for format in _formats(device):
-        look = partial(matrix_flops, device, getattr(torch, format), seconds)
-        try:
-            look()
-        except (RuntimeError, TypeError, AttributeError) as error:  # AttributeError: torch's product of int8 is not public
-            yield Missing("limits", f"{format} products", f"torch has none here: {first_line(error)}")
-            continue
-        yield Case("limits", f"{format} products", "operations/s", look, rated=True)
-    yield Case("limits", MEMORY, "bytes/s", partial(Streams(device).bytes_per_second, seconds), rated=True)
+def _format(found: Measurement) -> str:
+    """The limit that was measured, as the cases name it."""
+    return found.name.removesuffix(" products")
 
 
-def _keep(found: Measurement, known: dict[str, float], device: torch.device) -> None:
-    """The best of its runs is the limit: whatever comes between can only make a run slower."""
-    name, best = found.name.removesuffix(" products"), max(found.rates)
-    known[name] = best
-    key = memory_key(device) if name == MEMORY else products_key(device, name)
-    remember(key, best, found.crowded)
+def _products(device: torch.device, format: str, name: str, look: float) -> Iterator[Case | Missing]:
+    rate = partial(matrix_flops, device, getattr(torch, format), look)
+    try:
+        rate()
+    except (RuntimeError, TypeError, AttributeError) as error:  # AttributeError: torch's product of int8 is not public
+        yield Missing("limits", name, f"torch has none here: {first_line(error)}")
+        return
+    yield Case("limits", name, "operations/s", rate, rated=True)
+
+
+def _memory(device: torch.device, look: float) -> Iterator[Case]:
+    yield Case("limits", MEMORY, "bytes/s", partial(Streams(device).bytes_per_second, look), rated=True)

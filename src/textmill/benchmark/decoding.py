@@ -1,6 +1,8 @@
 """Reading and writing by a decoder with random weights: one row, sixteen, and a prompt; by torch and by each C++ kernel."""
 
+import functools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,17 +15,18 @@ from ..models.architectures import build
 from ..models.count import count, state_bytes
 from ..models.decoder import Decoder, DecoderConfig
 from ..models.settings import ModelSettings
-from ..models.slots import Slots
 from ..native.decoder import NativeDecoder
 from ..native.library import NoKernels
 from ..native.packing import FORMATS, Format
-from .measurement import Case, Missing
+from .measurement import Case, Group, Missing
 
 PART = "decoding"
 READ = 128  # tokens that each row has read before the one that is measured
 ROWS, PROMPT = 16, 512
 MEMORY = 2.5  # times the weights: themselves, a packed copy, and room to make it in
-Reader = tuple[str, "Read", float, str]  # its name, what it does, bytes of weights that a pass reads, format of the products
+FILLING, PACKING = 15e-9, {"float32": 6e-9, "int8": 10e-9, "int4": 15e-9}  # seconds, usually, for a weight
+WHAT = ("1 row", f"{ROWS} rows", f"prompt of {PROMPT}")
+Reader = tuple["Read", float, str]  # what it does, bytes of weights that a pass reads, format of the products
 Read = Callable[[list[int], int], Tensor]  # rows of so many tokens each, behind so many -> logits of each row's last
 
 
@@ -34,39 +37,30 @@ def default_shape() -> DecoderConfig:
     return shape
 
 
-def cases(device: torch.device, shape: DecoderConfig | None = None) -> Iterator[Case | Missing]:
-    """What `shape` reads and writes, by torch, and on a CPU by the kernels in each format."""
+def groups(device: torch.device, shape: DecoderConfig | None = None) -> Iterator[Group]:
+    """What `shape` reads and writes, by torch, and on a CPU by the kernels in each format; all of them by one model."""
     shape = shape or default_shape()
-    need, free = int(MEMORY * 4 * count(shape).parameters), free_bytes(device)
-    if need > free:
-        why = f"it takes {need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} are free"
-        yield from (Missing(PART, name, why) for name in names(device))
-        return
-    model = _random(shape, device)
-    slots: Any = model.new_slots(ROWS, shape.context_length)
-    yield from _three(*_by_torch(model, slots), shape)
+    parameters = count(shape).parameters
+    model = functools.cache(lambda: _random(shape, device))  # built when the first of them is
+    slots = functools.cache(lambda: model().new_slots(ROWS, shape.context_length))
+    readers = {f"torch {_dtype(device)}": (0.0, lambda: _by_torch(model(), slots()))}
     for format in FORMATS if device.type == "cpu" else ():
-        try:
-            read = _by_kernels(model, slots, format)
-        except NoKernels as error:
-            yield from (Missing(PART, f"kernels {format}, {what}", str(error)) for what in WHAT)
-            continue
-        yield from _three(*read, shape)
+        readers[f"kernels {format}"] = PACKING[format], partial(lambda format: _by_kernels(model(), slots(), format), format)
+    for name, (packing, reader) in readers.items():
+        names = tuple(f"{name}, {what}" for what in WHAT)
+        setup = packing if model.cache_info().currsize else FILLING + packing
+        yield Group(PART, names, setup * parameters, partial(_three, names, reader, shape))
 
 
-WHAT = ("1 row", f"{ROWS} rows", f"prompt of {PROMPT}")
-
-
-def names(device: torch.device) -> list[str]:
-    """What all of them are called."""
-    readers = [f"torch {_dtype(device)}", *([f"kernels {format}" for format in FORMATS] if device.type == "cpu" else [])]
-    return [f"{reader}, {what}" for reader in readers for what in WHAT]
-
-
-def _three(name: str, read: Read, weights: float, format: str, shape: DecoderConfig) -> Iterator[Case]:
-    """A token of one row, of all rows, and a prompt. `weights`: bytes of them that a pass reads."""
+def _three(names: tuple[str, ...], reader: Callable[[], Reader], shape: DecoderConfig) -> Iterator[Case | Missing]:
+    """A token of one row, of all rows, and a prompt; or why there is no such reader here."""
+    try:
+        read, weights, format = reader()
+    except (NoKernels, MemoryError) as error:
+        yield from (Missing(PART, name, str(error)) for name in names)
+        return
     width = 2 if format == "bfloat16" else 4
-    for what, rows, tokens, behind in zip(WHAT, (1, ROWS, 1), (1, 1, PROMPT), (READ, READ, 0)):
+    for name, rows, tokens, behind in zip(names, (1, ROWS, 1), (1, 1, PROMPT), (READ, READ, 0)):
         amount = rows * tokens
         cost = count(shape, behind + tokens)
         operations = float(cost.forward_flops * amount)
@@ -74,7 +68,7 @@ def _three(name: str, read: Read, weights: float, format: str, shape: DecoderCon
             operations = (2 * (cost.matrix_parameters - cost.head_parameters) + cost.attention_flops / 2) * amount
         bytes = weights + rows * state_bytes(shape, behind + tokens, width)
         run = _run(read, [tokens] * rows, behind)
-        yield Case(PART, f"{name}, {what}", "tokens/s", run, amount, operations, format, bytes)
+        yield Case(PART, name, "tokens/s", run, amount, operations, format, bytes)
 
 
 def _run(read: Read, tokens: list[int], behind: int) -> Callable[[], object]:
@@ -83,6 +77,10 @@ def _run(read: Read, tokens: list[int], behind: int) -> Callable[[], object]:
 
 @torch.no_grad()
 def _random(shape: DecoderConfig, device: torch.device) -> Decoder:
+    """Raises MemoryError where it wouldn't fit."""
+    need, free = int(MEMORY * 4 * count(shape).parameters), free_bytes(device)
+    if need > free:
+        raise MemoryError(f"it takes {need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} are free")
     model = build(shape)
     assert isinstance(model, Decoder)
     generator = torch.Generator().manual_seed(0)
@@ -98,7 +96,7 @@ def _dtype(device: torch.device) -> str:
     return "bfloat16" if device.type == "cuda" else "float32"
 
 
-def _by_torch(model: Decoder, slots: Slots) -> Reader:
+def _by_torch(model: Decoder, slots: Any) -> Reader:
     dtype = _dtype(model.device)
 
     @torch.inference_mode()
@@ -109,10 +107,10 @@ def _by_torch(model: Decoder, slots: Slots) -> Reader:
         synchronize(model.device)
         return logits
 
-    return f"torch {dtype}", read, count(model.config).decode_bytes(model.head.weight.element_size()), dtype
+    return read, count(model.config).decode_bytes(model.head.weight.element_size()), dtype
 
 
-def _by_kernels(model: Decoder, slots: Slots, format: Format) -> Reader:
+def _by_kernels(model: Decoder, slots: Any, format: Format) -> Reader:
     native = NativeDecoder(model, slots, format, usable_cores())
 
     def read(tokens: list[int], behind: int) -> Tensor:
@@ -122,4 +120,4 @@ def _by_kernels(model: Decoder, slots: Slots, format: Format) -> Reader:
         return native.logits(hidden.view(len(tokens), tokens[0], -1)[:, -1])
 
     products = "float32" if format == "float32" else "int8"  # four bits are spread to eight before they are multiplied
-    return f"kernels {format}", read, native.weight_bytes, products
+    return read, native.weight_bytes, products

@@ -2,21 +2,24 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..machine.limits import Limit, Limits
 from ..machine.neighbours import Neighbours
+from .allowance import Allowance
 
-LEAST_RUNS, MOST_RUNS = 3, 15
+ENOUGH_RUNS, MOST_RUNS = 3, 15
 RUN_SECONDS = 0.2  # that a run takes at least: shorter work is repeated, since a clock and a scheduler have grains
+TIMES_THE_LIMIT = 3  # that work is expected to take beside the least that its limit allows, before it was run
 
 
 @dataclass(frozen=True)
 class Case:
     """Work that is measured: `run` does `amount` units of it, which take `operations` in a `format` and read `bytes`.
 
-    `rated`: `run` gives the rate itself, in units per second.
+    `usual`: seconds of a run on the machine that an `Allowance` reckons from, where it meets no limit that could tell.
+    `rated`: `run` gives the rate itself, in units per second, after a time that is the same on every machine.
     """
 
     part: str
@@ -27,6 +30,7 @@ class Case:
     operations: float = 0.0
     format: str = "float32"
     bytes: float = 0.0
+    usual: float = 0.0
     rated: bool = False
 
 
@@ -37,6 +41,17 @@ class Missing:
     part: str
     name: str
     why: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases that are set up together, which takes `setup` seconds on the machine that an `Allowance` reckons from; `make` sets
+    them up when the first is asked for, and gives one for each of `names`, in their order."""
+
+    part: str
+    names: tuple[str, ...]
+    setup: float
+    make: Callable[[], Iterator[Case | Missing]]
 
 
 @dataclass(frozen=True)
@@ -63,28 +78,44 @@ class Measurement:
         return None if self.limit_rate is None else self.median / self.limit_rate
 
 
-def measure(case: Case, seconds: float, limits: Limits) -> Measurement:
-    """Do the work over and over for about `seconds`, three times at least after once that isn't counted."""
-    watch, started = Neighbours(), time.perf_counter()
-    first = _seconds(case.run)
-    if first < RUN_SECONDS:  # of which much was setting up
-        first = _seconds(case.run)
+def measure(case: Case, allowance: Allowance, limits: Limits) -> Measurement | Missing:
+    """Do the work over and over for its share of the time, after once that isn't counted; at least once, thrice where there is
+    room. What is expected to find no room is missing, and so is what turns out to find none."""
+    clock, watch = allowance.clock, Neighbours()
+    limit: Limit | None = limits.binding(case.operations, case.format, case.bytes)
+    usual, seconds, room = case.usual, allowance.share(), allowance.room()
+    expected = allowance.expected(usual) if limit is None else TIMES_THE_LIMIT * limit.seconds
+    most = ENOUGH_RUNS if case.rated else MOST_RUNS
+    if 2 * expected > room:
+        return Missing(case.part, case.name, allowance.why_not(2 * expected, room))
+    started = clock()
+    first = _seconds(case.run, clock)
+    allowance.learn(usual, first)
+    if clock() - started + first > room:
+        return Missing(case.part, case.name, allowance.why_not(2 * first, room))
+    if first < RUN_SECONDS and not case.rated:  # of which much was setting up
+        first = _seconds(case.run, clock)
     repeats = 1 if case.rated else max(1, round(RUN_SECONDS / first))
     rates: list[float] = []
-    while len(rates) < LEAST_RUNS or (len(rates) < MOST_RUNS and time.perf_counter() - started < seconds):
+
+    def more() -> bool:
+        """Whether there is time for another run: for up to three where they don't outgrow the room, then for the share."""
+        ended = clock() - started + repeats * first
+        return len(rates) < most and (not rates or ended < (room if len(rates) < ENOUGH_RUNS else seconds))
+
+    while more():
         if case.rated:
             rates.append(float(case.run()))  # type: ignore[arg-type]
             continue
-        before = time.perf_counter()
+        before = clock()
         for _ in range(repeats):
             case.run()
-        rates.append(repeats * case.amount / (time.perf_counter() - before))
-    limit: Limit | None = limits.binding(case.operations, case.format, case.bytes)
+        rates.append(repeats * case.amount / max(clock() - before, 1e-9))
     name, rate = (None, None) if limit is None else (limit.name, case.amount / limit.seconds)
     return Measurement(case.part, case.name, case.unit, tuple(rates), name, rate, watch.crowded())
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    before = time.perf_counter()
+def _seconds(run: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    before = clock()
     run()
-    return max(time.perf_counter() - before, 1e-9)
+    return max(clock() - before, 1e-9)

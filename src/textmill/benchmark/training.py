@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
@@ -18,17 +19,23 @@ from ..training.objectives import CausalObjective
 from ..training.optimizers import Optimizer
 from ..training.settings import TrainSettings
 from ..training.step import Kernels, run_step
-from .measurement import Case
+from .measurement import Case, Group
 
 SIZES = {"3m": (8, 256, 4096), "12m": (8, 256, 8192), "30m": (2, 512, 8192)}  # rows, context, vocabulary
+SETUP = 30e-9  # seconds, usually, for a parameter
 
 
-def cases(device: torch.device) -> Iterator[Case]:
+def groups(device: torch.device) -> Iterator[Group]:
     """A step of each size; one model after the other is built, when its turn comes."""
     for preset, (rows, context, vocabulary) in SIZES.items():
         shape = ModelSettings(preset=preset, context_length=context).config(vocabulary)
         assert isinstance(shape, DecoderConfig)
-        yield step(f"{preset}, {rows} × {context}", shape, rows, device)
+        name = f"{preset}, {rows} × {context}"
+        yield Group("training", (name,), SETUP * count(shape).parameters, partial(_steps, name, shape, rows, device))
+
+
+def _steps(name: str, shape: DecoderConfig, rows: int, device: torch.device) -> Iterator[Case]:
+    yield step(name, shape, rows, device)
 
 
 def step(name: str, shape: DecoderConfig, rows: int, device: torch.device, compile: bool = False) -> Case:

@@ -20,7 +20,7 @@ def bench(
         typer.Option(metavar="PART", help="Only training, decoding or text; may be given many times."),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=1, help="How long it may take; each work is done three times at least, however slow it is.")
+        float, typer.Option(min=1, help="How long it may take; what would take longer is left out, by its name.")
     ] = SECONDS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts, instead of the table.")] = False,
 ) -> None:
