@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+import tokenizers
 import transformers
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from textmill.errors import TokenizerError
 from textmill.tokens.special_tokens import END_OF_TEXT, UNKNOWN
 from textmill.tokens.splitting import independent_pieces
 from textmill.tokens.tokenizer import Tokenizer
+from textmill.tokens.tokenizer_file import TOKENIZER_FILE
 
 shared_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
 
@@ -46,6 +48,20 @@ def test_text_never_becomes_the_separator(tokenizer: Tokenizer, text: str) -> No
     ids = tokenizer.encode(text)
     assert tokenizer.bos_id not in ids
     assert all(0 <= id < tokenizer.vocabulary_size for id in ids)
+
+
+@shared_fixture
+@given(text=any_text | real_words)
+@example(text="")
+@example(text=f"{UNKNOWN}\U0010ffff\r\n")
+def test_characters_are_what_the_library_looks_up(tokenizers_by_kind: dict[str, Tokenizer], tmp_path, text: str) -> None:
+    tokenizer = tokenizers_by_kind["character"]
+    tokenizer.save(tmp_path)
+    library = tokenizers.Tokenizer.from_file(str(tmp_path / TOKENIZER_FILE))
+    library.encode_special_tokens = True
+    encoding = library.encode(text, add_special_tokens=False)
+    assert tokenizer.encode_with_spans([text]) == [(encoding.ids, encoding.offsets)]
+    assert tokenizer.encode(text) == encoding.ids
 
 
 @shared_fixture

@@ -119,7 +119,7 @@ def test_a_number_format_that_is_only_imitated_is_not_even_tried(make_decoder, t
     assert any("s a step" in reason and "bfloat16" in reason for reason in choose(make_decoder, tmp_path, dropout=0.42).reasons)
 
 
-@pytest.mark.parametrize("seconds, expected", [(0.1, 8), (0.5, 4), (4.0, 1), (6.0, 0)])
+@pytest.mark.parametrize("seconds, expected", [(0.1, 8), (0.25, 4), (4.0, 1), (6.0, 0)])
 def test_a_short_budget_is_not_spent_on_validation(make_decoder, tmp_path: Path, seconds: float, expected: int) -> None:
     choices = replace(choose(make_decoder, tmp_path, dropout=0.43), validation_seconds=seconds)
     assert validations(TrainSettings(time="20s", validations=8), choices) == expected

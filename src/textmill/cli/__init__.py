@@ -3,6 +3,8 @@
 Nothing heavy is imported before a verb needs it, so that --help answers at once.
 """
 
+import atexit
+import gc
 import io
 import sys
 
@@ -25,9 +27,13 @@ from . import (  # noqa: F401  (each adds its verbs to the app)
 )
 from .app import app
 
+RARELY = 50_000  # new objects between two searches for cycles: what loading torch makes all stays
+
 
 def main() -> None:
     """Run the command line. A user's mistake is told in plain words, with exit code 2."""
+    gc.set_threshold(RARELY)
+    atexit.register(gc.freeze)  # what is there goes with the process: looking for cycles in it took half a second
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a sample's character that a terminal can't show ends no training

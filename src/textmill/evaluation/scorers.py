@@ -150,14 +150,11 @@ class XzScorer:
         def compressed_size(addition: bytes) -> int:
             return len(lzma.compress(self._training + addition, format=lzma.FORMAT_RAW, filters=filters))
 
-        def marginal_nats(document: Document) -> float:
-            added = compressed_size(document.text.encode() + XZ_END) - alone
-            return added * NATS_PER_BYTE
-
-        alone = compressed_size(b"")
         with ThreadPoolExecutor(XZ_THREADS) as pool:
-            for document, nats in zip(scored, pool.map(marginal_nats, scored)):
-                score = document_score(document, nats, tokens=0)
+            alone = pool.submit(compressed_size, b"")
+            sizes = pool.map(compressed_size, [document.text.encode() + XZ_END for document in scored])
+            for document, size in zip(scored, sizes):
+                score = document_score(document, (size - alone.result()) * NATS_PER_BYTE, tokens=0)
                 yield dataclasses.replace(score, tokens=score.bytes)
 
 

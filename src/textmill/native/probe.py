@@ -13,7 +13,7 @@ from ..models.normalization import plain_norm
 from ..models.rotary import rotate
 from .library import NoKernels, Pool, library
 from .packing import FORMATS, GROUP, LANES, pack, product
-from .training import TrainingOperations
+from .training import TrainingOperations, operations
 
 
 @functools.cache
@@ -51,6 +51,14 @@ def training_tried() -> str:
         if found is None or not (found - expected).norm() < 1e-4 * expected.norm():
             raise NoKernels(f"the kernels for {fused.instruction_set} compute {name} wrongly here")
     return fused.instruction_set
+
+
+def operations_here() -> TrainingOperations | None:
+    """The kernels of a training step where they compute what torch computes; None where torch has to."""
+    try:
+        return operations(training_tried())
+    except NoKernels:
+        return None
 
 
 def probe() -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from ..evaluation.document_scores import write_document_scores
 from ..files import fingerprint, write_json
 from ..formats.model_folder import load_model_folder, write_lineage
 from ..machine.device import best_device
+from ..native.probe import operations_here
 from .families import FAMILIES
 from .workplace import Workplace, longest, written_by
 
@@ -20,6 +21,8 @@ def make_evaluation(place: Workplace) -> dict[str, Any]:
         folder = load_model_folder(place.folder / "model")
     documents = place.validation_documents(settings.maximum_bytes)
     model, tokenizer = folder.model.to(best_device()), folder.tokenizer
+    if model.device.type == "cpu":
+        model.set_fused(operations_here())
 
     def training_texts() -> Iterator[str]:
         return (document.text for document in place.train_documents())

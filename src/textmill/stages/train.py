@@ -31,8 +31,8 @@ from .workplace import Workplace, longest, written_by
 # Held-out text looked at during training: the beginning of some documents, sixteen long ones or hundreds of short ones.
 # The final score reads all of more of them. A short training can't wait for as much.
 EXCERPTS_BYTES = 96_000
-EXCERPTS_BYTES_PER_SECOND = 1_000
-EXCERPT_CHARACTERS = 6_000
+EXCERPTS_BYTES_PER_SECOND = 500
+EXCERPT_CHARACTERS, LEAST_CHARACTERS = 6_000, 1_500
 TIMED_PART = 8  # one document in so many tells how long a validation takes
 SAMPLE_TOKENS = 60
 LINEAGE_SECTIONS = ("corpus", "tokenizer", "model", "train")
@@ -179,7 +179,8 @@ def _excerpts(place: Workplace) -> list[Document]:
     for document in place.validation_documents(16 * EXCERPTS_BYTES):
         if missing <= 0 and excerpts:
             break
-        excerpts.append(dataclasses.replace(document, text=document.text[:EXCERPT_CHARACTERS]))
+        length = min(EXCERPT_CHARACTERS, max(missing, LEAST_CHARACTERS))
+        excerpts.append(dataclasses.replace(document, text=document.text[:length]))
         missing -= len(excerpts[-1].text.encode())
     return excerpts
 

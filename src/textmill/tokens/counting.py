@@ -114,6 +114,14 @@ def _split_words(words: list[str], splitter: pre_tokenizers.PreTokenizer) -> dic
     return split
 
 
+def single_characters(sample: Sample) -> RunCounts:
+    """Runs of one character each. There are too few different ones for the table to run full."""
+    counts: Counter[str] = Counter()
+    for piece in sample.pieces:
+        counts.update(piece)
+    return RunCounts(counts, forgotten=0)
+
+
 def count_characters(counts: Counter[str]) -> Counter[str]:
     """How often each character was seen."""
     characters: Counter[str] = Counter()

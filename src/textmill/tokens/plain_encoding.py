@@ -12,6 +12,7 @@ from typing import Any
 import tokenizers
 
 from ..errors import TokenizerError
+from .character_table import CharacterTable
 
 UNSPELLABLE = "\n "  # before a special token's text in a vocabulary, so that no text can reach it
 
@@ -25,13 +26,19 @@ class PlainEncoder:
         self._texts, self._special_ids = set(special), frozenset(special.values())
         self._unknown_id = unknown_id
         self._unknown = next((text for text, id in special.items() if id == unknown_id), "")
+        self._characters = CharacterTable.of(content, special, unknown_id)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Each text's tokens, computed on all cores."""
+        if self._characters is not None:
+            refuse_surrogates(texts)
+            return [self._characters.ids(text) for text in texts]
         return [ids for ids, _ in self._encoded(self._backend.encode_batch_fast, texts)]
 
     def ids_and_spans(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """Each text's tokens, and the characters `[begin, end)` that each token stands for."""
+        if self._characters is not None:
+            return [(ids, [(place, place + 1) for place in range(len(ids))]) for ids in self.ids(texts)]
         return [(ids, encoding.offsets) for ids, encoding in self._encoded(self._backend.encode_batch, texts)]
 
     def _encoded(self, encode: Callable[..., Any], texts: Sequence[str]) -> Iterator[tuple[list[int], tokenizers.Encoding]]:

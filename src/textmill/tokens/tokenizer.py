@@ -147,9 +147,12 @@ class Tokenizer:
 
     def encode_with_losses(self, texts: Sequence[str]) -> list[tuple[list[int], int]]:
         """For each text its tokens, and how many of its UTF-8 bytes they don't give back."""
-        if self.lossless and self.unknown_id is None and not self._pieces.strips_space:
-            return [(ids, 0) for ids in self.encode_batch(texts)]
-        return [(ids, self._lost(text, ids, spans)) for text, (ids, spans) in zip(texts, self.encode_with_spans(texts))]
+        if not self.lossless or self._pieces.strips_space:
+            return [(ids, self._lost(text, ids, spans)) for text, (ids, spans) in zip(texts, self.encode_with_spans(texts))]
+        encoded = self.encode_batch(texts)
+        lossy = [self.unknown_id in ids for ids in encoded]  # nothing else is lost
+        spans = iter(self.encode_with_spans([text for text, loses in zip(texts, lossy) if loses]))
+        return [(ids, self._lost(text, *next(spans)) if loses else 0) for text, ids, loses in zip(texts, encoded, lossy)]
 
     def encode_with_spans(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """For each text its tokens, and for each token the characters `[begin, end)` that it stands for.

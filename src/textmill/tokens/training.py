@@ -23,6 +23,7 @@ from .counting import (
     most_common,
     repeated,
     sample_text,
+    single_characters,
     split_outside,
 )
 from .settings import Kind, TokenizerSettings
@@ -60,8 +61,7 @@ def train_tokenizer(
             f"the {sample.offered_texts} texts to train the tokenizer on hold no characters; give text, "
             "or kind = 'byte', which needs none"
         )
-    # Characters are the same wherever the runs are cut, and longer runs are counted sooner.
-    runs = count_runs(sample, splitter("bpe" if settings.kind == "character" else settings.kind))
+    runs = single_characters(sample) if settings.kind == "character" else count_runs(sample, splitter(settings.kind))
     alphabet = _alphabet(settings, runs.counts)
     model = _train_model(settings, runs.counts, alphabet, special)
     return Tokenizer(_assemble(settings, model, alphabet, special), training=_account(settings, sample, runs, alphabet))
@@ -91,8 +91,7 @@ def _train_model(
             _refuse_shortfall(settings, len(words) + len(special))
             return _lookup([*special, *words])
         case _:
-            characters = most_common(count_characters(counts), settings.vocabulary_size - len(special))
-            return _lookup([*special, *characters])
+            return _lookup([*special, *most_common(counts, settings.vocabulary_size - len(special))])
 
 
 def _train_bpe(settings: TokenizerSettings, counts: Counter[str], special: list[str]) -> models.Model:

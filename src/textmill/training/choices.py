@@ -16,7 +16,7 @@ from .settings import TrainSettings, seconds_of
 from .step import Kernels
 
 FILE = "choices.json"
-VALIDATION_SHARE = 0.1  # of a time budget, at most
+VALIDATION_SHARE = 0.05  # of a time budget, at most
 CHECKPOINT_SECONDS = 30.0  # at most about this much work is lost with the power
 SAMPLE_MOMENTS = (10.0, 30.0, 60.0, 120.0, 300.0)  # seconds of training after which a sample is shown, beside the last one
 
@@ -90,7 +90,7 @@ def checkpoint_interval(settings: TrainSettings, choices: Choices) -> int:
 
 
 def validations(settings: TrainSettings, choices: Choices) -> int:
-    """How often is validated: as the recipe says, or less where that would take more than a tenth of the time; once all the
+    """How often is validated: as the recipe says, or less where that would take more than a twentieth of the time; once all the
     same, unless that once would take a quarter of it."""
     if settings.time is None or settings.validations == 0:
         return settings.validations

@@ -121,7 +121,7 @@ class TrainSettings(Settings):
 
     validations: Annotated[int, pydantic.Field(ge=0)] = 8
     """How often, evenly over the run, bits per byte are measured on a part of the validation documents; less often where
-    that would take more than a tenth of the time."""
+    that would take more than a twentieth of the time."""
 
     patience: Annotated[int, pydantic.Field(ge=1)] | None = None
     """Stop after this many validations in a row that were no better than the best before; default: never. The model folder
