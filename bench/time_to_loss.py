@@ -127,9 +127,11 @@ class Bench:
             place.mkdir(exist_ok=True)
             tokens = self.train, self.validation
             write_json(place / "result.json", nanogpt.train(checkout, place, tokens, self.vocabulary, self.task.flags))
-        model = nanogpt.load(place)
+        model, result = nanogpt.load(place), read_json(place / "result.json")
         parameters = sum(each.numel() for each in model.parameters())
-        return {**read_json(place / "result.json"), "loss": self.loss(model), "parameters": parameters}
+        units_per_nat = (len(self.validation) - 1) / self.bytes / self.task.nats  # its own estimates are nats a token
+        curve = [(seconds, nats * units_per_nat) for seconds, nats in result["curve"]]
+        return {"seconds": result["seconds"], "curve": curve, "loss": self.loss(model), "parameters": parameters}
 
     def ours(self, budget: str, seed: int) -> dict[str, Any]:
         """One of our runs."""
