@@ -1,5 +1,5 @@
 # make quickstart   .venv, install, then the whole life of a small model (ten minutes on two cores)
-# make test         the test suite
+# make test         the test suite, a process for each core
 # make sanitize     the kernels' tests under the compiler's sanitizers
 #
 # PYTHON=python3.12   another Python to make .venv with
@@ -20,7 +20,7 @@ quickstart: .venv/.installed
 	$(BIN)/textmill run $(RECIPE) $(RUN_ARGUMENTS)
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 sanitize: .venv/.installed-test
 	$(BIN)/python tools/sanitize.py

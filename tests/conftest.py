@@ -30,8 +30,9 @@ from textmill.tokens.training import train_tokenizer
 
 from .commands import Starter
 from .kernels import without_kernels
+from .parallel import THREADS, pytest_collection_modifyitems, pytest_xdist_auto_num_workers  # noqa: F401  pytest finds them here
 
-THREADS = torch.get_num_threads()
+torch.set_num_threads(THREADS)  # for the fixtures that are made before a test
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,22 +16,32 @@ from textmill.machine.compiling import compiling
 from textmill.machine.finding import Finding
 from textmill.machine.waiting import CHOSEN, SETTINGS
 
+from ..commands import Starter
+
+# doctor as a program, but with all the time that a busy machine may need
+PATIENT = """
+import os
+import textmill.cli
+import textmill.cli.machine
+from textmill.machine import doctor
+os.environ.pop("CXX", None)
+textmill.cli.machine.SECONDS = doctor.COMPILING_SECONDS = 600.0
+textmill.cli.main()
+"""
+
 
 @pytest.fixture(scope="module")
-def without_compiler(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def without_compiler(tmp_path_factory: pytest.TempPathFactory, starter: Starter) -> tuple[Path, dict]:
     """The folder of a machine without C++ compiler, and what doctor says there, as JSON."""
     place = tmp_path_factory.mktemp("bare")
     (place / "bin").mkdir()
     if git := shutil.which("git"):
         (place / "bin" / "git").symlink_to(git)
-    environment = {**os.environ, "PATH": str(place / "bin"), "XDG_STATE_HOME": str(place / "state")}
-    environment.pop("CXX", None)
+    environment = {"PATH": str(place / "bin"), "XDG_STATE_HOME": str(place / "state")}
+    (place / "patient.py").write_text(PATIENT)
     (place / "state" / "textmill").mkdir(parents=True)
     (place / "state" / "textmill" / "machine.json").write_text("{ damaged")
-    result = subprocess.run(
-        [sys.executable, "-m", "textmill", "doctor", "--json"],
-        cwd=place, env=environment, capture_output=True, text=True, encoding="utf-8",
-    )  # fmt: skip
+    result = starter(place, "doctor", "--json", script=place / "patient.py", environment=environment)
     assert result.returncode == 0 and "Traceback" not in result.stderr, result.stderr
     assert "is measured anew" in result.stderr or sys.platform == "win32"
     return place, json.loads(result.stdout)

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from textmill.machine.energy import CpuClock, Meter, Rapl, Usage
@@ -85,6 +86,7 @@ def test_cpu_seconds_of_children_count_while_they_live_and_after() -> None:
     child = subprocess.Popen([sys.executable, "-c", BUSY.format(1000)])
     while clock.seconds() - before < 0.3:
         time.sleep(0.02)  # a child that lives is seen; else this never ends
+    psutil.Process(child.pid).suspend()  # however long this process has to wait for a core, the child does no more
     seen = clock.seconds()
     child.kill()
     child.wait()
