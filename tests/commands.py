@@ -28,12 +28,16 @@ class Left:
     def __init__(self, pid: int, ended: Callable[[], int | None], output: Path, errors: Path):
         self.pid, self.output, self.errors, self._ended = pid, output, errors, ended
 
-    def first_line(self) -> str:
-        """What it said first."""
-        while not (said := self.output.read_text(encoding="utf-8")).endswith("\n"):
+    def until(self, happened: Callable[[], bool]) -> None:
+        """Wait for something that it does; that it ends before is a failure."""
+        while not happened():
             assert self._ended() is None, self.errors.read_text(encoding="utf-8")
             time.sleep(0.01)
-        return said.splitlines()[0]
+
+    def first_line(self) -> str:
+        """What it said first."""
+        self.until(lambda: self.output.read_text(encoding="utf-8").endswith("\n"))
+        return self.output.read_text(encoding="utf-8").splitlines()[0]
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send it a signal, and wait for its exit status."""

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from .kernels import without_kernels
 from .parallel import THREADS, pytest_collection_modifyitems, pytest_xdist_auto_num_workers  # noqa: F401  pytest finds them here
 
 torch.set_num_threads(THREADS)  # for the fixtures that are made before a test
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored by what it starts in the background
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import matplotlib.figure  # noqa: F401  which every report loads
 import torch._dynamo  # noqa: F401  which every training loads
 
 import textmill.cli
@@ -128,3 +129,4 @@ def start(request: dict[str, Any]) -> Any:
 if __name__ == "__main__":
     for line in sys.stdin:
         print(json.dumps(start(json.loads(line))), flush=True)
+    os._exit(0)  # what torch would tidy up is the system's to take back

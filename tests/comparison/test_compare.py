@@ -3,9 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,8 @@ from textmill.errors import RecipeError
 from textmill.files import read_sealed
 from textmill.models.count import count
 from textmill.recipe import load_recipe
+
+from ..commands import Starter
 
 FOLDER = Path("runs") / "compare-narrow-wide"
 
@@ -108,17 +107,13 @@ def test_the_same_command_trains_nothing_and_finds_the_same(there: Path, textmil
 
 
 def test_stopped_and_gone_on_with_is_as_never_stopped(
-    place: Path, make_place: Callable[[], Path], monkeypatch: pytest.MonkeyPatch, textmill: Callable[..., Any]
+    place: Path, make_place: Callable[[], Path], monkeypatch: pytest.MonkeyPatch, textmill: Callable[..., Any], starter: Starter
 ) -> None:
     elsewhere = make_place()
     words = ["compare", "narrow.toml", "--seeds", "1", "--steps", "20", "--out", str(FOLDER)]
-    with open(elsewhere / "output.txt", "w") as output:
-        process = subprocess.Popen([sys.executable, "-m", "textmill", *words], cwd=elsewhere, stdout=output, stderr=output)
-        while not (elsewhere / FOLDER / "narrow-seed-0" / "metrics.jsonl").exists():
-            assert process.poll() is None, (elsewhere / "output.txt").read_text()
-            time.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait() == 143, (elsewhere / "output.txt").read_text()
+    process = starter.leave(elsewhere, *words)
+    process.until((elsewhere / FOLDER / "narrow-seed-0" / "metrics.jsonl").exists)
+    assert process.end(signal.SIGTERM) == 143, process.errors.read_text()
     assert not (elsewhere / FOLDER / "comparison.json").exists()
     monkeypatch.chdir(elsewhere)
     assert textmill(*words).code == 0

@@ -4,17 +4,26 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no ulimit and no tmpfs")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on files and no tmpfs")
 
 STEPS = ["--until", "model", "--set", "train.steps=24", "--set", "train.keep_checkpoints=1"]
-TRAIN = [sys.executable, "-m", "textmill", "run", "recipe.toml", "--out", "disk/run", *STEPS]
+TRAIN = ["run", "recipe.toml", "--out", "disk/run", *STEPS]
+LIMITED = """
+import resource
+import sys
+
+import textmill.cli
+
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+textmill.cli.main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +49,18 @@ def expect_told_and_gone_on_with(
     kept = sound_checkpoints(run)
     assert kept and kept[-1] < 24 and not list(run.rglob(".*.partial"))
     make_room()
-    again = textmill(place, "run", "recipe.toml", "--out", "disk/run", *STEPS)
+    again = textmill(place, *TRAIN)
     assert again.returncode == 0 and f"Going on from step {kept[-1]} of 24" in again.stdout, again.stderr
     assert (run / "model" / "model.safetensors").read_bytes() == whole
 
 
-def test_a_limit_on_the_size_of_files(place: Path, textmill, whole: bytes) -> None:
+def test_a_limit_on_the_size_of_files(place: Path, textmill, starter, whole: bytes) -> None:
     """The kernel refuses to let a file grow (EFBIG), within safetensors as within Python."""
     first = textmill(place, "train", "recipe.toml", "--out", "disk/run", *STEPS[2:], "--set", "train.steps=6")
     assert first.returncode == 0, first.stderr
     largest = max(path.stat().st_size for path in (place / "disk" / "run" / "checkpoints").rglob("*.safetensors"))
-    limited = ["bash", "-c", f'ulimit -f {largest // 2 // 1024}; exec "$@"', "bash", *TRAIN]
-    full = subprocess.run(limited, cwd=place, capture_output=True, text=True)
+    (place / "limited.py").write_text(LIMITED)
+    full = starter(place, largest // 2, *TRAIN, script=place / "limited.py")
     expect_told_and_gone_on_with(place, textmill, whole, full, "the system allows no larger file", lambda: None)
 
 
@@ -73,5 +82,5 @@ def test_a_disk_without_room(place: Path, textmill, whole: bytes, small_disk: Pa
     free = shutil.disk_usage(small_disk).free
     checkpoint = sum(path.stat().st_size for path in next((small_disk / "run" / "checkpoints").iterdir()).iterdir())
     (small_disk / "filler").write_bytes(bytes(free - checkpoint // 2))
-    full = subprocess.run(TRAIN, cwd=place, capture_output=True, text=True)
+    full = textmill(place, *TRAIN)
     expect_told_and_gone_on_with(place, textmill, whole, full, "it needs", (small_disk / "filler").unlink)

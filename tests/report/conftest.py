@@ -1,9 +1,7 @@
 """A real run of a tiny recipe, on text that does its best to break a page: killed on its way, looked at, then finished."""
 
 import json
-import subprocess
-import sys
-import time
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +10,8 @@ import pytest
 from textmill.recipe import load_recipe
 from textmill.report.page import write_report
 from textmill.run import run_recipe
+
+from ..commands import Starter
 
 HOSTILE = "<script>alert(1)</script>\u202egpj.exe\u0007</pre></details>{{ 7 * 191 }}&amp;"
 RECIPE = """
@@ -59,7 +59,7 @@ class Pages:
 
 
 @pytest.fixture(scope="session")
-def pages(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Pages:
+def pages(tmp_path_factory: pytest.TempPathFactory, texts: list[str], starter: Starter) -> Pages:
     place = tmp_path_factory.mktemp("report")
     documents = [{"title": f"{number} {HOSTILE}", "text": text[:2000]} for number, text in enumerate(texts)]
     documents[0]["text"] = f"{HOSTILE}\n{documents[0]['text']}"
@@ -67,13 +67,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Pages:
     (place / "text.jsonl").write_text("\n".join(map(json.dumps, documents)), encoding="utf-8")
     (place / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     run = place / "run <b>&"
-    command = [sys.executable, "-m", "textmill", "run", "recipe.toml", "--set", "train.steps=100000", "--out", run]
-    with subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL) as process:
-        while not (run / "checkpoints" / "step-00000005").is_dir():
-            assert process.poll() is None
-            time.sleep(0.02)
-        running = (write_report(run, "en")).read_text(encoding="utf-8")
-        process.kill()
+    process = starter.leave(place, "run", "recipe.toml", "--set", "train.steps=100000", "--out", run)
+    process.until((run / "checkpoints" / "step-00000005").is_dir)
+    running = (write_report(run, "en")).read_text(encoding="utf-8")
+    assert process.end(getattr(signal, "SIGKILL", signal.SIGTERM)) != 0  # on Windows SIGTERM is no less
     assert "Still being trained" in running
     killed = write_report(run, "en").read_text(encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
