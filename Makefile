@@ -20,7 +20,7 @@ quickstart: .venv/.installed
 	$(BIN)/textmill run $(RECIPE) $(RUN_ARGUMENTS)
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --durations=15
 
 sanitize: .venv/.installed-test
 	$(BIN)/python tools/sanitize.py
