@@ -18,10 +18,12 @@ UNSPELLABLE = "\n "  # before a special token's text in a vocabulary, so that no
 
 
 class PlainEncoder:
-    """Encodes with `backend`. `special`: the special tokens and their numbers. `unknown_id`: the one of them that a text may
-    give, where it holds what the vocabulary can't spell."""
+    """Encodes with `backend`, whose tokenizer.json is `content`, which isn't kept. `special`: the special tokens and their
+    numbers. `unknown_id`: the one of them that a text may give, where it holds what the vocabulary can't spell."""
 
-    def __init__(self, backend: tokenizers.Tokenizer, special: Mapping[str, int], unknown_id: int | None):
+    def __init__(
+        self, backend: tokenizers.Tokenizer, content: Mapping[str, Any], special: Mapping[str, int], unknown_id: int | None
+    ):
         self._backend = backend
         self._texts, self._special_ids = set(special), frozenset(special.values())
         self._unknown_id = unknown_id

@@ -74,7 +74,7 @@ class Tokenizer:
         if self.unknown_id is not None:
             self.special_ids.add(self.unknown_id)
         apart = {text: id for text, id in vocabulary.items() if id in self.special_ids}
-        self._plain = PlainEncoder(backend, apart, self.unknown_id)
+        self._plain = PlainEncoder(backend, content, apart, self.unknown_id)
         self._pieces = Pieces(content, backend.id_to_token, self.vocabulary_size, self.special_ids)
         self.lossless = self._pieces.lossless
         self.prefix, self.suffix = self._surroundings()
