@@ -1,5 +1,6 @@
 """What a container allows, what neighbours use, how fast things are: on files as Linux shows them, and on this machine."""
 
+import ctypes
 import subprocess
 import sys
 import time
@@ -9,9 +10,10 @@ import psutil
 import pytest
 import torch
 
+from textmill.machine import memory
 from textmill.machine.cgroups import Limits, cgroup_limits
 from textmill.machine.cores import usable_cores
-from textmill.machine.memory import peak_bytes
+from textmill.machine.memory import give_back_libraries, peak_bytes
 from textmill.machine.neighbours import Neighbours
 from textmill.machine.speed import matrix_flops, memory_bytes_per_second
 
@@ -92,3 +94,17 @@ def test_the_peak_of_memory_is_that_of_the_process_alone() -> None:
     assert peak_bytes() > small + (200 << 20)
     again = int(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
     assert again < small + (100 << 20)  # not that of the process which started it
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is given back")
+def test_what_is_given_back_takes_no_memory_and_is_there_again() -> None:
+    x = torch.randn(64, 64)
+    expected = [x @ x, torch.linalg.inv(x), torch.fft.fft(x).abs(), x.softmax(dim=-1)]
+    libraries = [(begin, length) for begin, length in memory._unchanged_pages() if length < 8 << 20]
+    read = [ctypes.string_at(begin, length) for begin, length in libraries]  # so that they are in memory
+    before = psutil.Process().memory_info().rss
+    give_back_libraries()
+    assert psutil.Process().memory_info().rss < before - sum(map(len, read)) / 2
+    assert [ctypes.string_at(begin, length) for begin, length in libraries] == read
+    for found, again in zip([x @ x, torch.linalg.inv(x), torch.fft.fft(x).abs(), x.softmax(dim=-1)], expected, strict=True):
+        assert torch.equal(found, again)

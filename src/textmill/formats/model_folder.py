@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import ModelError
 from ..files import atomic_folder, sha256_of_file, write_json, write_sealed
+from ..machine.memory import give_back_freed, give_back_libraries
 from ..models.architectures import FAMILIES, build_unset
 from ..models.config import ModelConfig
 from ..models.decoder import DecoderConfig
@@ -134,6 +135,7 @@ def load_model_folder(path: str | Path, weights: Format | None = None, say: Say 
     kept = None if weights is None or reasons else kept_weights(folder, weights, say)
     opened = open_model_folder(folder, None if kept is None else kept.hashes)
     tokenizer = load_tokenizer(opened.path, opened.config)
+    give_back_freed()  # before layers that nobody writes to are made in it
     _refuse_padded_ends(str(opened.path), opened.layout, tokenizer)
     model, task = build_unset(opened.config), None
     set_weights = model.state_dict()
@@ -156,6 +158,7 @@ def load_model_folder(path: str | Path, weights: Format | None = None, say: Say 
         for name, part in made.items():
             if name.startswith(TASK_PREFIX):
                 set_weights[name].copy_(part)
+        give_back_libraries()  # before the weights are read, which take the room of what loading needed
     return ModelFolder(opened.path, model.eval(), tokenizer, opened.lineage, task)
 
 

@@ -1,28 +1,35 @@
-"""What a user may name as a model: a folder, a .gguf file, a sample, a model on the hub; and where it then lies."""
+"""What a user may name as a model: a folder, a .gguf file, a sample, a model on the hub; and where it then lies.
+
+What fetches and writes a model is loaded only where one is imported: each command that reads one asks here where it lies.
+"""
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
-from ..corpus.samples import fetch_sample
 from ..errors import ModelError
 from ..progress import Progress
-from . import hub
-from .model_folder import Contents
+from .hub import PREFIX, fetch_from_hub
 from .recognise import recognise
-from .transfer import import_folder, import_gguf, refuse_existing
+
+if TYPE_CHECKING:
+    from .model_folder import Contents
 
 SAMPLE = "sample:"
 
 
-def import_model(source: str, target: Path, progress: Progress) -> Contents:
+def import_model(source: str, target: Path, progress: Progress) -> "Contents":
     """Make the model folder `target` of a folder, a .gguf file, `sample:NAME` or `hf:owner/name`. Raises ModelError, before
     anything is written, where that can't be."""
+    from ..corpus.samples import fetch_sample
+    from .transfer import import_folder, import_gguf, refuse_existing
+
     refuse_existing(target)
     origin = {"from": source}
-    if source.startswith(hub.PREFIX):
-        path, origin["commit"] = hub.fetch_from_hub(source, progress)
+    if source.startswith(PREFIX):
+        path, origin["commit"] = fetch_from_hub(source, progress)
     elif source.startswith(SAMPLE):
         path = fetch_sample(source.removeprefix(SAMPLE), progress, kind="weights")
     else:
@@ -38,7 +45,7 @@ def import_model(source: str, target: Path, progress: Progress) -> Contents:
 def model_path(model: str | Path) -> Path:
     """Where a model that a verb was given lies. A sample is imported into the user's cache on its first use."""
     name = str(model)
-    if name.startswith(hub.PREFIX):
+    if name.startswith(PREFIX):
         raise ModelError(f"{name} has to be fetched first: textmill import {name} {name.rpartition('/')[2].partition('@')[0]}")
     if not name.startswith(SAMPLE):
         return Path(model)

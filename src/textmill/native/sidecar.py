@@ -109,15 +109,14 @@ def _mapped(pages: mmap.mmap, dtype: str, shape: list[int], begin: int, sum: int
     if not count:
         return torch.empty(shape, dtype=kind)
     tensor = torch.frombuffer(pages, dtype=kind, offset=begin, count=count).view(shape)
-    found, is_table = 0, kind == torch.float32 and hasattr(mmap, "MADV_DONTNEED")
+    found = 0
     for raw in tensor.view(torch.uint8).flatten().split(CHECKED):
         found += _sum(raw)
-        if is_table and len(raw) == CHECKED:  # few of its rows are needed: what was only checked takes no memory
-            start = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
-            pages.madvise(mmap.MADV_DONTNEED, start, CHECKED - mmap.PAGESIZE)
-        begin += len(raw)
     if found % 2**64 != sum:
         raise Unfit("it is damaged")
+    if hasattr(mmap, "MADV_DONTNEED"):  # what was only checked takes no memory until it is needed
+        start = begin // mmap.PAGESIZE * mmap.PAGESIZE
+        pages.madvise(mmap.MADV_DONTNEED, start, begin + tensor.nbytes - start)
     return tensor
 
 
