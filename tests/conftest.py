@@ -13,6 +13,7 @@ from pydoc_data.topics import topics
 from typing import Any
 
 import filelock
+import hypothesis
 import pytest
 import torch
 
@@ -35,6 +36,8 @@ from .kernels import without_kernels
 from .parallel import THREADS, pytest_collection_modifyitems, pytest_xdist_auto_num_workers  # noqa: F401  pytest finds them here
 
 torch.set_num_threads(THREADS)  # for the fixtures that are made before a test
+hypothesis.settings.register_profile("beside others", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("beside others")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored by what it starts in the background
 
 
