@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from textmill.models.attention import attention_mask, attention_weights, eager_attention, fused_attention
+from textmill.models.attention import KERNELS, attention_mask, attention_weights, eager_attention, fused_attention
 
 
 def written_out(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
@@ -44,3 +44,20 @@ def test_both_paths_are_the_formula(heads: int, key_heads: int, queries: int, ke
     torch.testing.assert_close(fused_attention(query, key, value, mask), expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, heads, queries))
     assert not weights[~allowed[:, None].expand_as(weights)].any()
+
+
+@pytest.mark.parametrize("grouped", [1, 2])
+def test_a_kernel_that_is_asked_for_gives_the_same_or_says_that_it_cannot(grouped: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(2, 4, 12, 16, generator=generator)
+    key, value = (torch.randn(2, 4 // grouped, 12, 16, generator=generator) for _ in range(2))
+    worked = 0
+    for kernel in KERNELS:
+        try:
+            found = fused_attention(query, key, value, None, kernel=kernel)
+        except RuntimeError as error:
+            assert "kernel" in str(error).lower()
+            continue
+        worked += 1
+        torch.testing.assert_close(found, eager_attention(query, key, value, None), rtol=1e-4, atol=1e-4)
+    assert worked  # a CPU has flash

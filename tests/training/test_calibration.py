@@ -104,7 +104,7 @@ def test_a_step_that_runs_out_of_memory_is_answered_with_what_would_fit(make_dec
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
 
     monkeypatch.setattr(calibration, "run_step", run_out)
-    monkeypatch.setattr("textmill.training.memory.LOGIT_BYTES", 0)  # most of what so small a model takes
+    monkeypatch.setattr("textmill.training.memory.logit_bytes", lambda device: 0)  # most of what so small a model takes
     with pytest.raises(TrainingError, match=r"can't allocate memory.*What would fit: --set train\.micro_batch=[12]\b"):
         choose(make_decoder, tmp_path, dropout=0.4, micro_batch=4)
 

@@ -122,3 +122,10 @@ optimizer.step(0, 1.0)
 sys.exit("torch._dynamo" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_products_in_bfloat16_orthogonalise_as_well() -> None:
+    matrices = torch.randn(2, 24, 40, generator=torch.Generator().manual_seed(1))
+    exact, short = orthogonalise(matrices), orthogonalise(matrices, torch.bfloat16)
+    assert short.dtype == torch.bfloat16
+    assert torch.nn.functional.cosine_similarity(exact.flatten(1), short.float().flatten(1)).min() > 0.999

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from functools import partial
+from typing import Literal
 
 import torch
 
@@ -38,9 +39,16 @@ def _steps(name: str, shape: DecoderConfig, rows: int, device: torch.device) -> 
     yield step(name, shape, rows, device)
 
 
-def step(name: str, shape: DecoderConfig, rows: int, device: torch.device, compile: bool = False) -> Case:
+def step(
+    name: str,
+    shape: DecoderConfig,
+    rows: int,
+    device: torch.device,
+    compile: bool = False,
+    optimizer: Literal["muon", "adamw"] = "muon",
+) -> Case:
     """One step of `rows` rows as long as the shape's context: forward, backward, update, with the recipe's defaults."""
-    settings, context = TrainSettings(steps=1), shape.context_length
+    settings, context = TrainSettings(steps=1, optimizer=optimizer), shape.context_length
     dtype = "bfloat16" if device.type == "cuda" else "float32"
     native = "torch"
     if device.type == "cpu":
@@ -50,14 +58,14 @@ def step(name: str, shape: DecoderConfig, rows: int, device: torch.device, compi
     model = build(shape)
     model.initialise(0)
     model.to(device).train()
-    runner, optimizer, objective = kernels.prepare(model), Optimizer(model, settings), CausalObjective()
+    runner, updates, objective = kernels.prepare(model), Optimizer(model, settings), CausalObjective()
     tokens = torch.randint(shape.vocabulary_size, (rows, context + 1), generator=torch.Generator().manual_seed(0))
     inputs, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
     places, none = torch.arange(context).expand(rows, -1).contiguous(), torch.zeros(rows, dtype=torch.bool)
     batch = Batch(inputs, targets, places, None, none.int(), none, targets.numel())
 
     def run() -> None:
-        run_step(runner, optimizer, objective, batch, None, kernels, 0, rate=0.1)
+        run_step(runner, updates, objective, batch, None, kernels, 0, rate=0.1)
         synchronize(device)
 
     operations = count(shape).needed_training_flops * batch.tokens  # the model's own: the optimizer's come on top

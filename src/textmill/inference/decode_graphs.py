@@ -6,6 +6,7 @@ that double, since a row looks at as many places as its graph does. Written with
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,12 +23,12 @@ class FixedStep:
 
     def __init__(self, model: LanguageModel, slots: KeyValueSlots, rows: int, reach: int):
         self.model, self.view = model, FixedView(slots, rows, reach)
-        self.inputs = torch.zeros(rows, 1, dtype=torch.int64, device=model.device)
+        self._placed = torch.zeros(2, rows, dtype=torch.int64, device=model.device)  # one piece, so that one copy fills it
+        self.inputs, self.view.standing = self._placed[0, :, None], self._placed[1]
 
     def place(self, tokens: Sequence[int], lengths: Sequence[int]) -> None:
         """Take the next tokens, and how many each row has read."""
-        self.inputs.copy_(torch.tensor(tokens)[:, None])
-        self.view.standing.copy_(torch.tensor(lengths))
+        self._placed.copy_(torch.tensor([tokens, lengths]))
 
     def run(self) -> Tensor:
         """The hidden states, (rows, 1, D)."""
@@ -35,9 +36,9 @@ class FixedStep:
 
 
 class RecordedStep:
-    """A `FixedStep` as a CUDA graph."""
+    """A `FixedStep` as a CUDA graph, whose memory lies in `pool`: graphs that never run at the same time share one."""
 
-    def __init__(self, step: FixedStep):
+    def __init__(self, step: FixedStep, pool: Any):
         self.step, self.graph = step, torch.cuda.CUDAGraph()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -45,7 +46,8 @@ class RecordedStep:
             for _ in range(WARM_UPS):
                 step.run()
         torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(self.graph):
+        # Other threads may use the device meanwhile, such as those of another model's engine.
+        with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"):
             self.hidden = step.run()
 
     def run(self) -> Tensor:
@@ -78,6 +80,7 @@ class DecodeGraphs:
     def __init__(self, model: LanguageModel, slots: KeyValueSlots):
         self.model, self.slots, self.failed = model, slots, ""
         self._steps: dict[tuple[int, int], RecordedStep] = {}
+        self._pool: Any = None
 
     def hidden(self, tokens: Sequence[int], lengths: Sequence[int]) -> Tensor | None:
         """The hidden states (rows, 1, D) of the next token of rows 0, 1, …, which have read `lengths`; None where steps can't
@@ -89,7 +92,8 @@ class DecodeGraphs:
             step = FixedStep(self.model, self.slots, *key)
             step.place(tokens, lengths)  # what is warmed up with is what will be read: the rows' memory stays theirs
             try:
-                self._steps[key] = RecordedStep(step)
+                self._pool = self._pool or torch.cuda.graph_pool_handle()
+                self._steps[key] = RecordedStep(step, self._pool)
             except RuntimeError as error:
                 self.failed = str(error).splitlines()[0]
                 return None

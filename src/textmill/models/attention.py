@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .config import TransformerConfig
 from .fused import FusedOperations
@@ -18,6 +19,11 @@ from .packed import PackedState
 from .rotary import rotate
 from .state import EncoderDecoderState, KeyValueState
 
+KERNELS = {  # of torch's own, each by the name under which it can be asked for; "fused" is whichever torch picks
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+}
 FEW_QUERIES = 8  # of a row, up to which reading the keys is what takes the time
 
 
@@ -60,12 +66,18 @@ def attention_mask(
     return mask
 
 
-def fused_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool = True) -> Tensor:
+def fused_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool = True, kernel: str = "fused"
+) -> Tensor:
     """Attention by torch's own kernel. query (B, H, T, d), key and value (B, K, S, d) with H a multiple of K.
 
     `mask`: booleans, or numbers to add to the scores; without one the last token sees all, and with `causal` the others
-    what stands before them.
+    what stands before them. Raises RuntimeError where the `kernel` of KERNELS that is asked for can't do it: flash, for
+    instance, takes no mask.
     """
+    if kernel != "fused":
+        with sdpa_kernel(KERNELS[kernel]):
+            return fused_attention(query, key, value, mask, causal)
     causal = causal and mask is None and bool(query.size(2) > 1)
     grouped = query.size(1) != key.size(1)
     if mask is not None and mask.dtype != torch.bool:
@@ -129,7 +141,7 @@ class Attention(nn.Module):
         self.query_norm = RMSNorm(config.head_dim, config.norm_epsilon) if normalised else nn.Identity()
         self.key_norm = RMSNorm(config.head_dim, config.norm_epsilon) if normalised else nn.Identity()
         self.pattern = nn.Identity()
-        self.eager = False
+        self.eager, self.kernel = False, "fused"
         self.fused: FusedOperations | None = None
 
     def heads(self, x: Tensor) -> Tensor:
@@ -159,11 +171,11 @@ class Attention(nn.Module):
         if self.eager:
             found = mixed(self.pattern(attention_weights(query, key, mask, self.causal)), value)
         else:
-            if self.fused is not None and mask is None:
+            if self.fused is not None and mask is None and self.kernel == "fused":
                 fused = self.fused.attention(query, key, value, self.causal and query.size(2) > 1)
                 if fused is not None:
                     return fused
-            found = fused_attention(query, key, value, mask, self.causal)
+            found = fused_attention(query, key, value, mask, self.causal, self.kernel)
         return found.transpose(1, 2).flatten(2)
 
     def attend(

@@ -1,5 +1,6 @@
 """What every family's model offers to training, evaluation and inference, and what they share."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -8,6 +9,11 @@ from torch import Tensor, nn
 from .attention import Attention
 from .fused import FusedOperations
 from .loss import PLAIN, LossTerms, cross_entropy_sum, logits_cross_entropy, token_cross_entropy
+
+
+def call(layer: nn.Module, *arguments: Any) -> Any:
+    """A layer's own call."""
+    return layer(*arguments)
 
 
 class LanguageModel(nn.Module):
@@ -67,6 +73,12 @@ class LanguageModel(nn.Module):
             if isinstance(module, Attention):
                 module.eager = eager
 
+    def set_attention_kernel(self, kernel: str) -> None:
+        """Which of torch's kernels takes the fused path: one of KERNELS (models/attention.py), or `fused`, as torch picks."""
+        for module in self.modules():
+            if isinstance(module, Attention):
+                module.kernel = kernel
+
     def set_fused(self, fused: FusedOperations | None) -> None:
         """Have parts of the work done by these operations, where they can do it; None: all in the plain way."""
         for module in self.modules():
@@ -88,6 +100,15 @@ class LanguageModel(nn.Module):
         for module in self.modules():
             if hasattr(module, "recompute"):
                 module.recompute = recompute  # type: ignore[assignment]
+
+    def set_compiled_layers(self, compile: Callable[[Callable[..., Any]], Callable[..., Any]] | None) -> None:
+        """Have the layers computed by what `compile`, such as torch.compile, makes of one layer's call, in training mode only;
+        None: as they stand. It is one function, so what was compiled for a layer serves all that are like it, and a deep model
+        takes no longer to compile than a shallow one."""
+        compiled = None if compile is None else compile(call)
+        for module in self.modules():
+            if hasattr(module, "compiled"):
+                module.compiled = compiled  # type: ignore[assignment]
 
     def new_state(self, rows: int) -> Any:
         """An empty memory for `rows` sequences, a GenerationState, to be given to `forward` with each further piece of them."""

@@ -1,6 +1,6 @@
 """The head and its cross-entropy in one, a chunk of rows at a time, so that logits for all tokens never exist at once.
 
-For 4,096 tokens and a vocabulary of 32,768 the logits alone are 512 MB; here a chunk of them is LOGIT_BYTES at most.
+For 4,096 tokens and a vocabulary of 32,768 the logits alone are 512 MB; here a chunk of them is `logit_bytes` at most.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,17 @@ from torch import Tensor
 from ..tokens.loader import IGNORED
 from .fused import FusedOperations
 
-LOGIT_BYTES = 8 * 2**20  # small enough to stay in a cache, large enough that a product fills the machine
+LOGIT_BYTES = 8 * 2**20  # small enough to stay in a CPU's cache, large enough that a product fills the machine
+DEVICE_LOGIT_BYTES = 512 * 2**20  # on a GPU, whose products are fast where they are large, and each launch takes its time
 
 
-def _chunks(rows: int, vocabulary: int) -> list[slice]:
-    size = max(64, LOGIT_BYTES // (4 * vocabulary))
+def logit_bytes(device: str) -> int:
+    """What the logits of a chunk take at most, on a kind of device."""
+    return LOGIT_BYTES if device == "cpu" else DEVICE_LOGIT_BYTES
+
+
+def _chunks(rows: int, vocabulary: int, device: torch.device) -> list[slice]:
+    size = max(64, logit_bytes(device.type) // (4 * vocabulary))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
@@ -36,7 +42,7 @@ def logits_cross_entropy(logits: Callable[[Tensor], Tensor], hidden: Tensor, tar
     """The same for any way to `logits` (N, V) of hidden states (N, D)."""
     nats = torch.zeros(targets.shape, dtype=torch.float32, device=hidden.device)
     with torch.no_grad():
-        for rows in _chunks(len(targets), vocabulary):
+        for rows in _chunks(len(targets), vocabulary, targets.device):
             of_rows = logits(hidden[rows])
             nats[rows] = torch.nn.functional.cross_entropy(of_rows, targets[rows], ignore_index=IGNORED, reduction="none")
     return nats
@@ -54,7 +60,7 @@ class LossTerms:
 PLAIN = LossTerms()
 
 
-def _logit_gradient(
+def logit_gradient(
     logits: Tensor, targets: Tensor, smoothing: float, z_loss: float, bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Logits (N, V), which it overwrites, and targets (N,) -> the loss's gradient to them, and sums of loss and nats, (2,)."""
@@ -100,14 +106,14 @@ class _CrossEntropySum(torch.autograd.Function):
         head = weight.to(hidden.dtype)
         weight_gradient = torch.empty_like(weight)
         bias_gradient = None if bias is None else torch.zeros_like(bias)
-        chunks = _chunks(len(targets), len(weight))
+        chunks = _chunks(len(targets), len(weight), targets.device)
         buffer = hidden.new_empty(chunks[0].stop, len(weight))  # one for all chunks: fresh memory would cost page faults
         for rows in chunks:
             logits = torch.mm(hidden[rows], head.T, out=buffer[: rows.stop - rows.start])  # (n, V)
             own = None if fused is None else fused.cross_entropy(logits, targets[rows], bias, smoothing, z_loss)
             gradient = logits
             if own is None:
-                gradient, own = _logit_gradient(logits.to(loss.dtype), targets[rows], smoothing, z_loss, bias)
+                gradient, own = logit_gradient(logits.to(loss.dtype), targets[rows], smoothing, z_loss, bias)
             loss += own
             if bias_gradient is not None:
                 bias_gradient += gradient.sum(dim=0)

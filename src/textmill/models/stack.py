@@ -1,5 +1,7 @@
 """Token ids -> embeddings -> layers -> the last hidden state: a decoder, an encoder, or half of an encoder–decoder."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +30,7 @@ class TransformerStack(nn.Module):
         self.shape: TransformerConfig = config
         self.causal = causal
         self.recompute = False
+        self.compiled: Callable[..., Tensor] | None = None
         self.embedding = nn.Embedding(config.vocabulary_size, config.width) if embedding is None else embedding
         if config.positions == "learned":
             self.position_embedding = nn.Embedding(config.position_offset + config.context_length, config.width)
@@ -74,10 +77,12 @@ class TransformerStack(nn.Module):
         rotations = self._rotations(positions)
         x = self.drop(self._embedded(inputs, positions, added))
         recompute = self.recompute and torch.is_grad_enabled()
+        compiled = self.compiled if self.training else None
         for layer, block in enumerate(self.blocks):
             window = self.shape.window(layer)
             arguments = (x, rotations[bool(window)], masks[window], state, layer, memory, memory_mask)
-            x = checkpoint(block, *arguments, use_reentrant=False) if recompute else block(*arguments)
+            call = block if compiled is None else partial(compiled, block)
+            x = checkpoint(call, *arguments, use_reentrant=False) if recompute else call(*arguments)
         if state is not None:
             state.advance(length)
         return self.norm(x)

@@ -13,6 +13,7 @@ from .data import TokenData
 from .plans import Phase, Plan
 
 IGNORED = -100  # a target that doesn't count; what torch's cross_entropy ignores by default
+UNCOUNTED = -1  # targets of some rows on a GPU, since counting them would have to be waited for
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Batch:
     count from the beginning of the row or, where attention stays inside documents, of the document. `segments` (B, T)
     int32 number the documents within a row; None where attention crosses them. `source` (B,) int32: which of the
     loader's corpora a row was read from. `continues` (B,) bool: the row goes on where the same row of the batch before
-    ended. `tokens`: how many targets count. `pieces`: into how many rows each of the plan's blocks was cut.
+    ended. `tokens`: how many targets count, or UNCOUNTED. `pieces`: into how many rows each of the plan's blocks was cut.
     """
 
     inputs: torch.Tensor
@@ -47,7 +48,7 @@ class Batch:
             segments=None if self.segments is None else self.segments[begin:end],
             source=self.source[begin:end],
             continues=self.continues[begin:end],
-            tokens=_counted(targets),
+            tokens=_counted(targets) if targets.device.type == "cpu" else UNCOUNTED,
             pieces=self.pieces,
         )
 

@@ -40,8 +40,8 @@ class AdamW:
                 if not each.state:
                     each.state["step"] = torch.zeros((), dtype=torch.float32, device=each.parameter.device)
                     each.state |= {name: torch.zeros_like(each.parameter) for name in ("exp_avg", "exp_avg_sq")}
-                each.state["step"] += 1
             if stepped:
+                torch._foreach_add_([each.state["step"] for each in stepped], 1)
                 torch._fused_adamw_(
                     [each.parameter for each in stepped],
                     [each.parameter.grad for each in stepped],  # type: ignore[misc]

@@ -21,7 +21,7 @@ from ..machine.device import best_device, machine_name, synchronize
 from ..machine.memory import free_bytes
 from ..machine.neighbours import Neighbours
 from ..machine.profile import peak_flops, recall, remember
-from ..models.attention import Attention
+from ..models.attention import KERNELS, Attention
 from ..models.language_model import LanguageModel
 from ..native.library import NoKernels
 from ..native.probe import training_tried
@@ -206,10 +206,11 @@ def _first_guess(
                     raise TrainingError(
                         f"one step failed with {guess}: {what}. Without --set train.compile=on it may work"
                     ) from error
-                need = memory_need(trial.config, settings, guess.micro_batch, guess.dtype, guess.attention == "eager")
+                eager = guess.attention == "eager"
+                need = memory_need(trial.config, settings, guess.micro_batch, guess.dtype, eager, device=device.type)
                 raise TrainingError(
                     f"one step failed with {guess}: {what}. It takes about {need}. If memory was short, take a fifth less. "
-                    + advice(trial.config, settings, guess.dtype, int(0.8 * need.total))
+                    + advice(trial.config, settings, guess.dtype, int(0.8 * need.total), device.type)
                 ) from error
             guess = dataclasses.replace(guess, micro_batch=guess.micro_batch // 2)
 
@@ -222,9 +223,9 @@ def _fit_memory(
     free = free_bytes(device)
     ways = [True] if guess.activation_checkpointing else [False, True]
     for recompute in ways if settings.activation_checkpointing == "auto" else ways[:1]:
-        rows = largest_micro_batch(config, settings, guess.dtype, eager, recompute, free)
+        rows = largest_micro_batch(config, settings, guess.dtype, eager, recompute, free, device.type)
         if rows is not None:
-            need = memory_need(config, settings, rows, guess.dtype, eager, recompute)
+            need = memory_need(config, settings, rows, guess.dtype, eager, recompute, device.type)
             reasons.append(f"micro_batch {rows} takes about {need}; {free / 1e9:.1f} GB are free")
             return dataclasses.replace(guess, micro_batch=rows, activation_checkpointing=recompute)
     reasons.append(f"little memory: {free / 1e9:.2f} GB are free, and a step needs about as much, or more")
@@ -239,7 +240,7 @@ def _candidates(settings: TrainSettings, best: Kernels, device: torch.device, re
     if settings.micro_batch == "auto":
         candidates["micro_batch"] = [best.micro_batch // parts for parts in (2, 4) if best.micro_batch % parts == 0]
     if settings.attention == "auto" and best.attention != "none":
-        candidates["attention"] = ["eager"]
+        candidates["attention"] = [*(KERNELS if device.type == "cuda" else ()), "eager"]
     if settings.dtype == "auto":
         other = "float32" if best.dtype == "bfloat16" else "bfloat16"
         here, there = (peak_flops(device, getattr(torch, name)) for name in (best.dtype, other))

@@ -58,9 +58,12 @@ def consider_compiling(
                 f"{format_seconds(expected)}, and trying it and doing it takes some {2 * ASSUMED_COST:.0f} s"
             )
             return best, fastest
+        if best.device == "cuda":
+            torch.cuda.empty_cache()  # the other process needs memory of the same device
         neighbours = Neighbours()
         known = measure_apart(best, settings, config, plan, objective, timeout=affordable / 2)
-        remember(key, known, neighbours.crowded())
+        if "out of memory" not in known.get("failed", ""):  # which is of the moment
+            remember(key, known, neighbours.crowded())
     if "failed" in known:
         reasons.append(f"compile: off, it failed here ({known['failed']})")
         return best, fastest
@@ -77,7 +80,7 @@ def consider_compiling(
 def profile_key(kernels: Kernels, config: ModelConfig, plan: Plan) -> str:
     """Under which the machine remembers what compiling this costs and saves."""
     shape = [dataclasses.asdict(kernels), str(config), plan.batch_size]
-    return f"compile/{kernels.device}/{kernels.dtype}/{fingerprint(shape)[:16]}"
+    return f"compiled layers/{kernels.device}/{kernels.dtype}/{fingerprint(shape)[:16]}"
 
 
 def measure_apart(

@@ -13,7 +13,7 @@ from ..errors import TrainingError
 from ..machine.memory import memory_bytes
 from ..models.config import ModelConfig
 from ..models.count import activation_bytes, count
-from ..models.loss import LOGIT_BYTES
+from ..models.loss import logit_bytes
 from ..models.settings import PRESETS, ModelSettings, resized
 from .settings import TrainSettings
 
@@ -41,7 +41,13 @@ class MemoryNeed:
 
 
 def memory_need(
-    config: ModelConfig, settings: TrainSettings, rows: int, dtype: str, eager: bool = False, recompute: bool = False
+    config: ModelConfig,
+    settings: TrainSettings,
+    rows: int,
+    dtype: str,
+    eager: bool = False,
+    recompute: bool = False,
+    device: str = "cpu",
 ) -> MemoryNeed:
     """What training `config` takes with micro-batches of `rows` rows of the whole context."""
     cost, context = count(config), config.context_length
@@ -58,16 +64,22 @@ def memory_need(
         optimizer=8 * by_adamw + 4 * (cost.parameters - by_adamw),
         average=average,
         activations=rows * context * (kept + 8 * config.width) + cast,
-        head=8 * cost.embedding_parameters + 3 * LOGIT_BYTES,  # its gradient, made on the way forward, and scaled
+        head=8 * cost.embedding_parameters + 3 * logit_bytes(device),  # its gradient, made on the way forward, and scaled
     )
 
 
 def largest_micro_batch(
-    config: ModelConfig, settings: TrainSettings, dtype: str, eager: bool, recompute: bool, available: int
+    config: ModelConfig,
+    settings: TrainSettings,
+    dtype: str,
+    eager: bool,
+    recompute: bool,
+    available: int,
+    device: str = "cpu",
 ) -> int | None:
     """The largest part of the batch, halved as often as it takes, that fits into `available` bytes; None where none does."""
     rows = settings.micro_batch if isinstance(settings.micro_batch, int) else settings.batch_size
-    while memory_need(config, settings, rows, dtype, eager, recompute).total > available:
+    while memory_need(config, settings, rows, dtype, eager, recompute, device).total > available:
         if settings.micro_batch != "auto" or rows % 2:
             return None
         rows //= 2
@@ -80,21 +92,21 @@ def refuse_too_large(model: ModelSettings, vocabulary_size: int, settings: Train
     recompute = settings.activation_checkpointing != "off"
     dtype = settings.dtype if settings.dtype != "auto" else "float32" if device.type == "cpu" else "bfloat16"
     eager = settings.attention == "eager"
-    if largest_micro_batch(config, settings, dtype, eager, recompute, available) is not None:
+    if largest_micro_batch(config, settings, dtype, eager, recompute, available, device.type) is not None:
         return
     rows = settings.micro_batch if isinstance(settings.micro_batch, int) else settings.batch_size
-    need = memory_need(config, settings, 1 if settings.micro_batch == "auto" else rows, dtype, eager, recompute)
+    need = memory_need(config, settings, 1 if settings.micro_batch == "auto" else rows, dtype, eager, recompute, device.type)
     raise TrainingError(
         f"this training needs about {need}, and there are {available / GIGABYTE:.2f} GB. "
-        + advice(config, settings, dtype, available)
+        + advice(config, settings, dtype, available, device.type)
     )
 
 
-def advice(config: ModelConfig, settings: TrainSettings, dtype: str, available: int) -> str:
+def advice(config: ModelConfig, settings: TrainSettings, dtype: str, available: int, device: str = "cpu") -> str:
     """What would fit into `available` bytes, as words to put behind the command; the smallest change first."""
 
     def fits(config: ModelConfig, rows: int, recompute: bool = False) -> bool:
-        return memory_need(config, settings, rows, dtype, recompute=recompute).total <= available
+        return memory_need(config, settings, rows, dtype, recompute=recompute, device=device).total <= available
 
     rows = [part for part in range(settings.batch_size, 0, -1) if settings.batch_size % part == 0]
     fitting = []

@@ -6,8 +6,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..models.attention import KERNELS
 from ..native.training import operations
 from ..tokens.loader import Batch
+from .compiled_loss import CompiledLoss
 from .objectives import Objective
 from .optimizers import Optimizer
 
@@ -15,8 +17,8 @@ from .optimizers import Optimizer
 @dataclasses.dataclass(frozen=True)
 class Kernels:
     """How a step is computed: chosen by measuring, and fixed for the whole run. All but `dtype` give the same numbers
-    within rounding. `attention` is fused, eager or, for a model without any, none; `native` names the instruction set of the
-    C++ kernels that do what they can (native/training.py), or is torch."""
+    within rounding. `attention` is fused, eager, one of torch's KERNELS or, for a model without any, none; `native` names the
+    instruction set of the C++ kernels that do what they can (native/training.py), or is torch."""
 
     device: str
     threads: int
@@ -30,18 +32,21 @@ class Kernels:
     def prepare(self, model: nn.Module, forgiving: bool = False) -> nn.Module:
         """The model as these kernels run it. Sets torch's threads and its rounding of denormals for the process.
 
-        Where compiling fails, a `forgiving` one runs uncompiled.
+        Layers are compiled each for itself, since those that are alike share what was compiled; so is the loss where nothing
+        else makes it in few passes. Where compiling fails, a `forgiving` one runs uncompiled.
         """
         torch.set_num_threads(self.threads)
         # Gradients through freshly zeroed projections are denormal numbers, on which a CPU is ten times slower.
         torch.set_flush_denormal(True)
         model.set_eager_attention(self.attention == "eager")  # type: ignore[operator]
+        model.set_attention_kernel(self.attention if self.attention in KERNELS else "fused")  # type: ignore[operator]
         model.set_activation_checkpointing(self.activation_checkpointing)  # type: ignore[operator]
         model.set_fused(None if self.compile else operations(self.native))  # type: ignore[operator]
-        if not self.compile:
-            return model
-        torch._dynamo.config.suppress_errors = forgiving
-        return torch.compile(model)  # type: ignore[return-value]
+        model.set_compiled_layers(torch.compile if self.compile else None)  # type: ignore[operator]
+        if self.compile:
+            torch._dynamo.config.suppress_errors = forgiving
+            model.fused = operations(self.native) or CompiledLoss()  # type: ignore[assignment]
+        return model
 
     def __str__(self) -> str:
         compiled = "compiled" if self.compile else "not compiled"
@@ -101,7 +106,8 @@ def run_step(
         nats += metrics["nats"]
         carried += [] if after is None else [after]
     gradients = [parameter.grad for parameter in optimizer.parameters() if parameter.grad is not None]
-    norm = float(torch.nn.utils.get_total_norm(gradients))
+    # The one place in a step where a GPU is waited for.
+    norm, total = torch.stack([torch.nn.utils.get_total_norm(gradients), nats]).tolist()
     limit = optimizer.settings.clip_norm
     clipped = False
     if math.isfinite(norm):
@@ -111,4 +117,4 @@ def run_step(
         optimizer.step(step, rate, operations(kernels.native))
     optimizer.zero_gradients()
     carries = carried and math.isfinite(norm)  # what isn't finite would never leave a carried state again
-    return StepResult(float(nats) / count, count, torch.cat(carried) if carries else None, norm, clipped)
+    return StepResult(total / count, count, torch.cat(carried) if carries else None, norm, clipped)
