@@ -15,7 +15,7 @@ from textmill.machine.memory import memory_bytes
 MEMORY = 3 << 30  # bytes a process may come to hold: torch, transformers, a real small model and the commands it starts
 PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 MOST = 8  # processes: each makes anew what the whole suite shares
-LONGEST = ("endtoend", "report", "formats", "serving", "machine")
+LONGEST = ("endtoend", "test_examples.py", "report", "formats", "machine", "serving")  # folders and files below tests/
 THREADS = max(1, torch.get_num_threads() // PROCESSES)  # of torch in a test that chooses none
 
 
@@ -27,10 +27,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The folders with the longest files begin, so that no process is left alone with one at the end."""
+    """The longest files begin, so that no process is left alone with one at the end."""
 
     def rank(item: pytest.Item) -> int:
-        folder = item.nodeid.split("/")[1]
-        return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+        name = item.nodeid.partition("::")[0].split("/")[1]
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=rank)
