@@ -12,7 +12,7 @@ import torch
 from textmill.machine.cores import usable_cores
 from textmill.machine.memory import memory_bytes
 
-MEMORY = 3 << 30  # bytes a process may come to hold: torch, transformers, a real small model and the commands it starts
+MEMORY = 2 << 30  # bytes a process may come to hold: torch, transformers, a real small model and the commands it starts
 PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 MOST = 8  # processes: each makes anew what the whole suite shares
 LONGEST = ("endtoend", "test_examples.py", "report", "formats", "machine", "serving")  # folders and files below tests/
