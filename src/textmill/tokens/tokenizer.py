@@ -163,6 +163,9 @@ class Tokenizer:
 
     def lost_bytes(self, text: str) -> int:
         """UTF-8 bytes of `text` that decoding its tokens doesn't restore: 0 if and only if it comes back exactly."""
+        if self.unknown_id is None and self.lossless and not self._pieces.strips_space:
+            refuse_surrogates([text])
+            return 0
         return self.encode_with_losses([text])[0][1]
 
     def pieces(self, text: str, length: int) -> Iterator[str]:
