@@ -60,8 +60,8 @@ def test_a_busy_neighbour_is_seen_and_ones_own_children_are_none() -> None:
         "from subprocess import *; import sys; "
         f"print(Popen([sys.executable, '-c', {code!r}], stdout=DEVNULL, stderr=DEVNULL).pid)"
     )
-    neighbours = Neighbours()
     pid = int(subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=True).stdout)
+    neighbours = Neighbours()
     try:
         for _ in range(200):
             if pid in [process for _, process, _ in neighbours.busiest(1000)]:
