@@ -83,7 +83,7 @@ def test_what_takes_too_long_is_ended(held: Held) -> None:
     answer = TestClient(held.app(deadline=0.3), base_url="http://localhost").post("/v1/embeddings", json=MANY)
     assert answer.status_code == 504 and answer.json()["error"]["code"] == "deadline_exceeded"
     asyncio.run(held.at_rest())
-    assert held.passes == 1
+    assert held.passes <= 1  # none, where the machine is so busy that it is over before the first begins
     assert TestClient(held.app(), base_url="http://localhost").post("/v1/embeddings", json=ONE).status_code == 200
 
 
