@@ -15,7 +15,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TESTS = ["tests/native/test_products.py", "tests/native/test_native_decoder.py"]
+TESTS = ["tests/native/test_pool.py", "tests/native/test_products.py", "tests/native/test_native_decoder.py"]
 # What is compiled, which of the compiler's libraries must be there before Python's own, and what the sanitizer is told.
 SANITIZERS = {
     "addresses": (

@@ -22,7 +22,8 @@ class Workers:
 
     def __init__(self, model: LanguageModel, pool: Pool | None, same_bits: bool = False):
         count = torch.get_num_threads() if model.device.type == "cpu" else 1
-        self.choice = ThreadChoice(count, None if same_bits and pool is None else count)
+        by_torch = pool is None or pool.briefly  # at least in part
+        self.choice = ThreadChoice(count, None if same_bits and pool is None else count, waits=by_torch)
         self._pool, self._told = pool, count
 
     @contextmanager
@@ -30,7 +31,7 @@ class Workers:
         """Have as many of them work as are chosen now."""
         count = self.choice.count
         if self._pool is not None:
-            self._pool.use(count, self.choice.now.briefly)
+            self._pool.use(count, self._pool.briefly)
         if count != self._told and not self.choice.trying:
             bits = "torch's last digits may differ from here on" if self._pool is None else "the same bits"
             LOG.info("%d threads read faster than %d now: %s", count, self._told, bits)

@@ -13,11 +13,11 @@ import torch
 
 from .waiting import BriefWaits
 
-LEAST_MEASUREMENTS, LEAST_SECONDS = 4, 0.1  # of a way, before it is judged
+LEAST_MEASUREMENTS, LEAST_SECONDS = 2, 0.1  # of a way, before it is judged
 LONGER = 1.5  # times what it took at best: time to look for the reason
 WORTH_A_CHANGE = 0.95  # of what it takes now
 HOPELESS = 2.0  # times what the best takes
-PAUSE = 30  # times what a trial took, until the next
+PAUSE, PAUSE_BEFORE_CHANGE = 30, 6  # times what a trial took, until the next; where work takes another time than it did then
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,14 @@ def torch_threads(count: int) -> Iterator[None]:
 class ThreadChoice:
     """Chooses how to work next: `now`, at first with `count` threads.
 
-    `most`: up to how many it may be; None: the count stays, and only how they wait is chosen, which changes no bits. `usual`:
-    what one unit of work takes at first when all is well; where that isn't known, other ways are tried at once.
+    `most`: up to how many it may be; None: the count stays, and only how they wait is chosen, which changes no bits. `waits`:
+    how they wait is chosen too; False: they are not OpenMP's, and see to it themselves. `usual`: what one unit of work takes
+    at first when all is well; where that isn't known, other ways are tried at once.
     """
 
-    def __init__(self, count: int, most: int | None = None, usual: float | None = None):
+    def __init__(self, count: int, most: int | None = None, waits: bool = True, usual: float | None = None):
         counts = {count} if most is None else {1, most // 2, most - 1, most, count} - {0}
-        ways = {Threads(number, briefly=number > 1) for number in counts} | {Threads(max(counts))}
+        ways = {Threads(number, briefly=waits and number > 1) for number in counts} | {Threads(max(counts))}
         self._ways = sorted(ways, key=lambda way: (way.count, not way.briefly))  # the most modest first
         self.now = next(way for way in reversed(self._ways) if way.count == count)
         self._waits = BriefWaits()
@@ -56,7 +57,8 @@ class ThreadChoice:
         self._usual = {} if usual is None else {self.now: usual}
         self._best: tuple[Threads, float] | None = None  # while others are tried: the best so far, and what it takes
         self._untried: list[Threads] = []
-        self._pause = self._tried_seconds = 0.0  # of work: before the next trial, and that this trial has taken
+        self._settled: float | None = None  # what work took when the last trial ended
+        self._worked = self._tried_seconds = 0.0  # since the last trial ended, and in it
         self._measurements, self._work, self._seconds = -1, 0.0, 0.0
 
     @property
@@ -72,7 +74,7 @@ class ThreadChoice:
     def measure(self, work: float, seconds: float) -> None:
         """Take in that so much work, in any unit, took so long. The first after a change isn't counted: threads have to be
         started for it."""
-        self._pause -= seconds
+        self._worked += seconds
         self._measurements += 1
         if self._measurements:
             self._work, self._seconds = self._work + work, self._seconds + seconds
@@ -88,7 +90,9 @@ class ThreadChoice:
         """In the way that was settled on: try more modest ones when it is new or has become slow, else others now and then."""
         usual, place = self._usual.get(self.now), self._ways.index(self.now)
         self._usual[self.now] = cost if usual is None else min(usual, cost)
-        if self._pause > 0:
+        settled = self._settled or cost
+        same = settled / LONGER < cost < settled * LONGER
+        if self._worked < (PAUSE if same else PAUSE_BEFORE_CHANGE) * self._tried_seconds:
             return
         modest, greedy = self._ways[:place][::-1], self._ways[place + 1 :]
         self._untried = modest if modest and (usual is None or cost > LONGER * usual) else greedy
@@ -104,8 +108,7 @@ class ThreadChoice:
         if self._untried and cost < HOPELESS * least:
             self._work_as(self._untried.pop(0))
             return
-        self._usual[best], self._best = least, None
-        self._pause = PAUSE * self._tried_seconds
+        self._usual[best], self._best, self._settled, self._worked = least, None, least, 0.0
         self._work_as(best)
 
     def _work_as(self, way: Threads) -> None:

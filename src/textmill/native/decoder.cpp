@@ -93,7 +93,7 @@ int textmill_runs_here() {
 #endif
 }
 
-void* textmill_pool_new(int threads, int spins) { return new Pool(threads, spins); }
+void* textmill_pool_new(int threads, int briefly) { return new Pool(threads, briefly); }
 void textmill_pool_free(void* pool) { delete (Pool*)pool; }
 
 // y (rows, outputs) = x (rows, inputs) · Wᵀ + bias. Returns whether there was memory for it.

@@ -42,7 +42,7 @@ class NativeDecoder:
         packed = model.packed or PackedWeights(format, packed_matrices(model, format), Pool(threads))
         self.model, self.slots, self.format = model, slots, packed.format
         self.pool, self._matrices, self._kept = packed.pool, packed.matrices, list[object]()
-        self.pool.use(self.pool.threads)
+        self.pool.use(self.pool.threads, briefly=False)
         config = model.config
         self._length = min(slots.length, config.context_length)  # of what is read of a row
         self._layers = (LayerStruct * config.layers)()

@@ -13,7 +13,6 @@ from typing import Any
 from ..errors import TextmillError
 
 INSTRUCTION_SETS = ("avx512", "avx2")  # the fastest first
-SPINS, BRIEF_SPINS = 20_000, 300  # turns that a thread of a pool waits for the others before it sleeps: about a millisecond
 
 
 class NoKernels(TextmillError):
@@ -125,19 +124,19 @@ def library() -> Library:
 
 
 class Pool:
-    """Threads of the library that work together."""
+    """Threads of the library that work together. `briefly`: they soon sleep where there is nothing to do, since torch's threads
+    work in between."""
 
     def __init__(self, threads: int, briefly: bool = False):
-        self.threads, self._spins, self.pointer, self._functions = 0, 0, c_void_p(), library().functions
+        self.threads, self.briefly, self.pointer, self._functions = 0, briefly, c_void_p(), library().functions
         self.use(threads, briefly)
 
-    def use(self, threads: int, briefly: bool = False) -> None:
-        """Have so many of them from now on, which wait for each other `briefly` before they sleep; bits don't depend on it."""
-        spins = BRIEF_SPINS if briefly else SPINS
-        if (threads, spins) != (self.threads, self._spins):
+    def use(self, threads: int, briefly: bool) -> None:
+        """Have so many of them from now on, which wait so; bits don't depend on it."""
+        if (threads, briefly) != (self.threads, self.briefly):
             self._functions.textmill_pool_free(self.pointer)
-            self.pointer = c_void_p(self._functions.textmill_pool_new(threads, spins))
-            self.threads, self._spins = threads, spins
+            self.pointer = c_void_p(self._functions.textmill_pool_new(threads, briefly))
+            self.threads, self.briefly = threads, briefly
 
     def __del__(self) -> None:
         if getattr(self, "pointer", None):

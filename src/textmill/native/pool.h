@@ -1,5 +1,5 @@
 // Threads that work on one thing together, and share it out as they go: whoever is ready takes the next piece, so that a thread
-// beside a busy neighbour holds the others up by one piece at most. They spin for so many turns, then sleep.
+// beside a busy neighbour holds the others up by one piece at most.
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,8 @@
 #include <new>
 #include <thread>
 #include <vector>
+
+#include "waiting.h"
 
 namespace textmill {
 
@@ -45,14 +47,15 @@ class Scratch {
 
 class Pool {
  public:
-  Pool(int threads, int spins) : size(threads), spins(spins) {
+  // `briefly`: hardly any time is spent waiting for the next task, since other threads have work in between.
+  Pool(int threads, bool briefly) : size(threads), for_tasks(briefly ? 300 : 20'000, 200) {
     for (int thread = 1; thread < threads; ++thread) workers.emplace_back([this, thread] { work(thread); });
   }
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool() {
     ended = true;
-    start();
+    started.raise();
     for (std::thread& worker : workers) worker.join();
   }
 
@@ -62,7 +65,7 @@ class Pool {
   // Have every thread call `task(thread)`; returns when all have.
   void run(const std::function<void(int)>& task) {
     current = &task;
-    start();
+    started.raise();
     task(0);
     barrier();
   }
@@ -72,38 +75,20 @@ class Pool {
 
   // Wait until every thread of the task is here.
   void barrier() {
-    const int round = rounds.load(std::memory_order_acquire);
+    const uint32_t round = rounds.count();
     if (arrived.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
       arrived.store(0, std::memory_order_relaxed);
       taken.store(0, std::memory_order_relaxed);
-      rounds.store(round + 1, std::memory_order_release);
-      rounds.notify_all();
+      rounds.raise();
       return;
     }
-    wait_while(rounds, round);
+    for_others.wait_while(rounds, round);
   }
 
  private:
-  const int spins;
-
-  void wait_while(std::atomic<int>& value, int old) {
-    for (int turn = 0; value.load(std::memory_order_acquire) == old; ++turn) {
-      if (turn < spins) {
-        __builtin_ia32_pause();
-      } else {
-        value.wait(old, std::memory_order_acquire);
-      }
-    }
-  }
-
-  void start() {
-    started.fetch_add(1, std::memory_order_release);
-    started.notify_all();
-  }
-
   void work(int thread) {
-    for (int seen = 0;; ++seen) {
-      wait_while(started, seen);
+    for (uint32_t seen = 0;; ++seen) {
+      for_tasks.wait_while(started, seen);
       if (ended) return;
       (*current)(thread);
       barrier();
@@ -112,9 +97,9 @@ class Pool {
 
   std::vector<std::thread> workers;
   const std::function<void(int)>* current = nullptr;
-  alignas(64) std::atomic<int> started{0};
+  Patience for_tasks, for_others{2'000, 1};
+  Signal started, rounds;
   alignas(64) std::atomic<int> arrived{0};
-  alignas(64) std::atomic<int> rounds{0};
   alignas(64) std::atomic<int64_t> taken{0};
   bool ended = false;
 };

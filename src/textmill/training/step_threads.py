@@ -32,7 +32,7 @@ class StepThreads:
         count = next((count for since, count in reversed(changes) if since <= step), self.choices.kernels.threads)
         if self._on_cpu and (not changes or step > changes[-1][0]):
             most = usable_cores() if self._adapts else None
-            self._choice = self._choice or ThreadChoice(count, most, self._usual)
+            self._choice = self._choice or ThreadChoice(count, most, usual=self._usual)
             if self._choice.count != count:
                 self._change(step, count, self._choice)
                 count = self._choice.count
