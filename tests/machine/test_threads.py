@@ -59,6 +59,24 @@ def test_where_the_count_stays_threads_wait_briefly_beside_a_neighbour() -> None
     assert not choice.now.briefly
 
 
+def test_a_neighbour_that_comes_just_after_a_trial_is_noticed_before_the_next_would_be_due() -> None:
+    choice = ThreadChoice(2, most=2)
+    spent(choice, quiet, 1)
+    spent(choice, crowded, 4)
+    assert spent(choice, crowded, 2) == {1: 1.0}
+
+
+def test_threads_that_see_to_their_waiting_themselves_are_only_counted() -> None:
+    ways = set()
+
+    def costs(way: Threads) -> float:
+        ways.add(way)
+        return crowded(way)
+
+    spent(ThreadChoice(4, most=4, waits=False), costs, 20)
+    assert ways == {Threads(1), Threads(2), Threads(3), Threads(4)}
+
+
 def test_of_many_threads_one_gives_way() -> None:
     def costs(way: Threads) -> float:
         return 0.016 / way.count if way.count < 8 else 0.008

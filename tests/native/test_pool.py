@@ -28,6 +28,7 @@ def threads_now() -> set[int]:
 
 def pool_of(threads: int, briefly: bool) -> tuple[Pool, set[int]]:
     """With those of its threads that aren't the caller's."""
+    Pool(2)  # a sanitizer begins a thread of its own with the first
     before = threads_now()
     pool = Pool(threads, briefly)
     own = threads_now() - before
