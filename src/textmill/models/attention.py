@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .config import TransformerConfig
+from .flexible_attention import flexible_attention
 from .fused import FusedOperations
 from .normalization import RMSNorm
 from .packed import PackedState
@@ -24,6 +25,7 @@ KERNELS = {  # of torch's own, each by the name under which it can be asked for;
     "cudnn": SDPBackend.CUDNN_ATTENTION,
     "efficient": SDPBackend.EFFICIENT_ATTENTION,
 }
+FLEXIBLE = "flexible"  # its masks are made by the stack: see flexible_attention.py
 FEW_QUERIES = 8  # of a row, up to which reading the keys is what takes the time
 
 
@@ -75,7 +77,7 @@ def fused_attention(
     what stands before them. Raises RuntimeError where the `kernel` of KERNELS that is asked for can't do it: flash, for
     instance, takes no mask.
     """
-    if kernel != "fused":
+    if kernel in KERNELS:
         with sdpa_kernel(KERNELS[kernel]):
             return fused_attention(query, key, value, mask, causal)
     causal = causal and mask is None and bool(query.size(2) > 1)
@@ -166,7 +168,7 @@ class Attention(nn.Module):
         turned = norm(heads).transpose(1, 2)
         return turned if rotation is None else rotate(turned, *rotation)
 
-    def found(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    def found(self, query: Tensor, key: Tensor, value: Tensor, mask: Any) -> Tensor:
         """What queries (B, H, T, d) find in key and value (B, K, S, d): (B, T, H · d)."""
         if self.eager:
             found = mixed(self.pattern(attention_weights(query, key, mask, self.causal)), value)
@@ -175,7 +177,10 @@ class Attention(nn.Module):
                 fused = self.fused.attention(query, key, value, self.causal and query.size(2) > 1)
                 if fused is not None:
                     return fused
-            found = fused_attention(query, key, value, mask, self.causal, self.kernel)
+            if mask is not None and not isinstance(mask, Tensor):
+                found = flexible_attention(query, key, value, mask)
+            else:
+                found = fused_attention(query, key, value, mask, self.causal, self.kernel)
         return found.transpose(1, 2).flatten(2)
 
     def attend(

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .attention import Attention
+from .attention import FLEXIBLE, Attention
 from .fused import FusedOperations
 from .loss import PLAIN, LossTerms, cross_entropy_sum, logits_cross_entropy, token_cross_entropy
 
@@ -74,10 +74,13 @@ class LanguageModel(nn.Module):
                 module.eager = eager
 
     def set_attention_kernel(self, kernel: str) -> None:
-        """Which of torch's kernels takes the fused path: one of KERNELS (models/attention.py), or `fused`, as torch picks."""
+        """Which of torch's kernels takes the fused path: one of KERNELS (models/attention.py), or `fused`, as torch picks; in
+        training also FLEXIBLE, where there are masks but ALiBi's."""
         for module in self.modules():
             if isinstance(module, Attention):
                 module.kernel = kernel
+            if hasattr(module, "flexible"):
+                module.flexible = kernel == FLEXIBLE and module.shape.positions != "alibi"  # type: ignore[assignment, union-attr]
 
     def set_fused(self, fused: FusedOperations | None) -> None:
         """Have parts of the work done by these operations, where they can do it; None: all in the plain way."""

@@ -12,6 +12,7 @@ from ..errors import ModelError
 from .attention import attention_mask
 from .block import Block
 from .config import TransformerConfig
+from .flexible_attention import flexible_mask
 from .normalization import make_norm
 from .packed import PackedState
 from .positions import SinusoidalPositions, alibi_bias
@@ -29,7 +30,7 @@ class TransformerStack(nn.Module):
         super().__init__()
         self.shape: TransformerConfig = config
         self.causal = causal
-        self.recompute = False
+        self.recompute = self.flexible = False
         self.compiled: Callable[..., Tensor] | None = None
         self.embedding = nn.Embedding(config.vocabulary_size, config.width) if embedding is None else embedding
         if config.positions == "learned":
@@ -147,6 +148,10 @@ class TransformerStack(nn.Module):
             of_parts.append(self._masks(part.tokens, keys, None, None, part.view.places(part.tokens), part.view.device))
         return {window: [masks[window] for masks in of_parts] for window in of_parts[0]}
 
+    def _flexible(self, length: int, segments: Tensor | None, window: int, device: torch.device) -> Any:
+        """The mask of a window as a rule; None where causality is all of it, which each kernel knows."""
+        return flexible_mask(length, device, self.causal, segments, window) if window or segments is not None else None
+
     def _masks(
         self,
         queries: int,
@@ -155,8 +160,10 @@ class TransformerStack(nn.Module):
         real: Tensor | None,
         places: Tensor | None,
         device: torch.device,
-    ) -> dict[int, Tensor | None]:
+    ) -> dict[int, Any]:
         """The mask of each window that a layer has."""
+        if self.flexible and self.training and queries == keys and real is None and places is None:
+            return {window: self._flexible(keys, segments, window, device) for window in set(self.shape.windows) or {0}}
         masks = {
             window: attention_mask(queries, keys, device, self.causal, segments, window, real, places)
             for window in set(self.shape.windows) or {0}

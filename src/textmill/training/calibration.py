@@ -21,7 +21,7 @@ from ..machine.device import best_device, machine_name, synchronize
 from ..machine.memory import free_bytes
 from ..machine.neighbours import Neighbours
 from ..machine.profile import peak_flops, recall, remember
-from ..models.attention import KERNELS, Attention
+from ..models.attention import FLEXIBLE, KERNELS, Attention
 from ..models.language_model import LanguageModel
 from ..native.library import NoKernels
 from ..native.probe import training_tried
@@ -240,7 +240,7 @@ def _candidates(settings: TrainSettings, best: Kernels, device: torch.device, re
     if settings.micro_batch == "auto":
         candidates["micro_batch"] = [best.micro_batch // parts for parts in (2, 4) if best.micro_batch % parts == 0]
     if settings.attention == "auto" and best.attention != "none":
-        candidates["attention"] = [*(KERNELS if device.type == "cuda" else ()), "eager"]
+        candidates["attention"] = [*((*KERNELS, FLEXIBLE) if device.type == "cuda" else ()), "eager"]
     if settings.dtype == "auto":
         other = "float32" if best.dtype == "bfloat16" else "bfloat16"
         here, there = (peak_flops(device, getattr(torch, name)) for name in (best.dtype, other))

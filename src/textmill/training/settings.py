@@ -153,10 +153,10 @@ class TrainSettings(Settings):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of the matrix products; weights stay float32. auto: the faster one, measured."""
 
-    attention: Literal["auto", "fused", "eager", "flash", "cudnn", "efficient"] = "auto"
-    """Attention kernel. fused: one kernel, ours on a CPU, else the one that torch picks; flash, cudnn, efficient: that one of
-    torch's, of which a GPU has all and only efficient takes the masks of document_attention and of windows; eager: plain
-    products. auto: the fastest that works here, measured."""
+    attention: Literal["auto", "fused", "eager", "flash", "cudnn", "efficient", "flexible"] = "auto"
+    """Attention kernel. fused: one kernel, ours on a CPU, else the one that torch picks; flash, cudnn, efficient, flexible:
+    that one of torch's, of which a GPU has all; document_attention and windows are for the last two; eager: plain products.
+    auto: the fastest that works here, measured."""
 
     micro_batch: Annotated[int, pydantic.Field(ge=1)] | Literal["auto"] = "auto"
     """Rows that pass through the model at once, a divisor of batch_size; fewer need less memory and give the same

@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..models.attention import KERNELS
+from ..models.attention import FLEXIBLE, KERNELS
 from ..native.training import operations
 from ..tokens.loader import Batch
 from .compiled_loss import CompiledLoss
@@ -17,8 +17,8 @@ from .optimizers import Optimizer
 @dataclasses.dataclass(frozen=True)
 class Kernels:
     """How a step is computed: chosen by measuring, and fixed for the whole run. All but `dtype` give the same numbers
-    within rounding. `attention` is fused, eager, one of torch's KERNELS or, for a model without any, none; `native` names the
-    instruction set of the C++ kernels that do what they can (native/training.py), or is torch."""
+    within rounding. `attention` is fused, eager, one of torch's KERNELS, FLEXIBLE or, for a model without any, none; `native`
+    names the instruction set of the C++ kernels that do what they can (native/training.py), or is torch."""
 
     device: str
     threads: int
@@ -39,7 +39,7 @@ class Kernels:
         # Gradients through freshly zeroed projections are denormal numbers, on which a CPU is ten times slower.
         torch.set_flush_denormal(True)
         model.set_eager_attention(self.attention == "eager")  # type: ignore[operator]
-        model.set_attention_kernel(self.attention if self.attention in KERNELS else "fused")  # type: ignore[operator]
+        model.set_attention_kernel(self.attention if self.attention in (*KERNELS, FLEXIBLE) else "fused")  # type: ignore[operator]
         model.set_activation_checkpointing(self.activation_checkpointing)  # type: ignore[operator]
         model.set_fused(None if self.compile else operations(self.native))  # type: ignore[operator]
         model.set_compiled_layers(torch.compile if self.compile else None)  # type: ignore[operator]
