@@ -157,7 +157,7 @@ def rounded_activations(x: Tensor) -> Tensor:
 
     groups = torch.nn.functional.pad(x, (0, -x.size(-1) % GROUP)).unflatten(-1, (-1, GROUP))
     most = groups.abs().amax(dim=-1, keepdim=True)
-    rounded, twice = once(groups), most > 2 * most.mean(dim=-2, keepdim=True)
+    rounded, twice = once(groups), most > 1.5 * most.mean(dim=-2, keepdim=True)
     return torch.where(twice, rounded + once(groups - rounded), rounded).flatten(-2)[..., : x.size(-1)]
 
 

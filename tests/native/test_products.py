@@ -20,9 +20,9 @@ def grouped(x: Tensor) -> Tensor:
 
 def rounding_error(weight: Tensor, x: Tensor) -> Tensor:
     """How far products (N, outputs) may be from weight · x, since activations have 8 bits: half a step for each, where a step
-    is 1/127 of the group's largest, and 1/127 of that where this is more than twice the mean of its row's groups'."""
+    is 1/127 of the group's largest, and 1/127 of that where this is more than 1.5 times the mean of its row's groups'."""
     largest = grouped(x).abs().amax(dim=-1)  # (N, groups)
-    twice = largest > 2.01 * largest.mean(dim=-1, keepdim=True)
+    twice = largest > 1.51 * largest.mean(dim=-1, keepdim=True)
     half_steps = largest / 254 / torch.where(twice, 127, 1)
     return 1.01 * half_steps @ grouped(weight).abs().sum(dim=-1).T
 
@@ -86,12 +86,14 @@ def test_a_row_that_is_not_there_is_refused(number: int) -> None:
 
 @pytest.mark.parametrize("format", SHORT)
 def test_weights_that_were_already_short_are_packed_without_loss(format: Format) -> None:
-    # As in GGUF's Q4_1: sixteen levels above a lowest value, both in 16 bits.
-    numbers = torch.randint(16, (40, 4, GROUP)).index_fill_(2, torch.tensor([0]), 0).index_fill_(2, torch.tensor([1]), 15)
+    # As in GGUF's Q4_0 for 8 bits, about zero, and in its Q4_1 for 4, above a lowest value.
+    least = -8 if format == "int8" else 0
+    numbers = torch.randint(least, least + 16, (40, 4, GROUP))
+    numbers[..., 0], numbers[..., 1] = least, least + 15
     scales, lowest = (0.01 * torch.rand(40, 4, 1)).half().float(), torch.randn(40, 4, 1).half().float()
-    weight = (numbers * scales + lowest).flatten(1)
+    weight = (numbers * scales + (lowest if format == "int4" else 0)).flatten(1)
     lost = (pack(weight, None, format).weight() - weight).abs().view_as(numbers)
-    assert (lost <= (0.01 if format == "int8" else 1e-5) * scales).all()  # in 8 bits a seventeenth of the scale is rounded
+    assert (lost <= (0.01 if format == "int8" else 1e-5) * scales).all()  # in 8 bits a sixteenth of the scale is rounded
 
 
 @pytest.mark.parametrize("format", SHORT)

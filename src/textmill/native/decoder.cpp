@@ -134,10 +134,10 @@ int textmill_decoder(void* pool, const Decoder* decoder, const Tokens* of, float
   float* projected = threads.scratch.take<float>(count * projected_width);
   float* found = threads.scratch.take<float>(count * found_width);
   float* inner = threads.scratch.take<float>(count * d.feed_forward_width);
-  float* scores = threads.scratch.take<float>(threads.size * d.heads * (d.length + LANES));
+  float* scores = threads.scratch.take<float>(threads.size * (d.length + LANES));
   const Rooms rooms(threads, count, std::max({d.width, found_width, d.feed_forward_width}));
   threads.run([&](int thread) {
-    float* own_scores = scores + thread * d.heads * (d.length + LANES);
+    float* own_scores = scores + thread * (d.length + LANES);
     const auto product = [&]<int B>(const Linear& linear, const Norm* norm, const float* from, const auto& put) {
       shared_product<B>(threads, rooms, thread, linear, norm, from, count, put);
     };
@@ -160,10 +160,11 @@ int textmill_decoder(void* pool, const Decoder* decoder, const Tokens* of, float
         store_token(d, layer, tokens, token, projected + token * projected_width);
       threads.barrier();
       const Attention attention{layer.keys, layer.values, d.length, d.head_dim, d.key_value_heads, groups, layer.window, d.slopes};
-      for (int64_t task; (task = threads.take()) < count * d.key_value_heads;) {
-        const int64_t token = task / d.key_value_heads, head = task % d.key_value_heads, first = head * groups * d.head_dim;
-        const float* queries = projected + token * projected_width + first;
-        attention.look(tokens.row[token], tokens.place[token], head, queries, found + token * found_width + first, own_scores);
+      for (int64_t task; (task = threads.take()) < count * d.heads;) {
+        const int64_t token = task / d.heads, head = task % d.heads;
+        const float* query = projected + token * projected_width + head * d.head_dim;
+        attention.look(tokens.row[token], tokens.place[token], head, query, found + token * found_width + head * d.head_dim,
+                       own_scores);
       }
       threads.barrier();
       product.template operator()<1>(layer.output, nullptr, found, add_to_x);
@@ -188,14 +189,17 @@ int textmill_decoder(void* pool, const Decoder* decoder, const Tokens* of, float
   return 0;
 }
 
-// For `count` groups of weights (count, GROUP, LANES): the scales and lowest values (count, LANES) that fit sixteen levels best.
+// For `count` groups of weights (count, GROUP, LANES): the scales and lowest values (count, LANES) that fit sixteen levels best; or,
+// where `lowest` is null, the scales that fit whole numbers of 8 bits best.
 void textmill_fit(void* pool, const float* weights, int64_t count, float* scales, float* lowest) {
   constexpr int64_t PIECE = 64;
   Pool& threads = *(Pool*)pool;
   threads.run([&](int) {
     for (int64_t taken; (taken = threads.take() * PIECE) < count;)
-      for (int64_t group = taken; group < std::min(taken + PIECE, count); ++group)
-        fit_group(weights + group * GROUP * LANES, scales + group * LANES, lowest + group * LANES);
+      for (int64_t group = taken; group < std::min(taken + PIECE, count); ++group) {
+        const float* from = weights + group * GROUP * LANES;
+        lowest ? fit_line(from, scales + group * LANES, lowest + group * LANES) : fit_scale(from, scales + group * LANES);
+      }
   });
 }
 }

@@ -1,4 +1,5 @@
-// The scale and the lowest value with which sixteen levels stand for a group of weights with the least squared error.
+// The scale, and for sixteen levels the lowest value, with which whole numbers stand for a group of weights with the least squared
+// error.
 #pragma once
 
 #include "rounding.h"
@@ -9,8 +10,37 @@ namespace textmill {
 // steps that lies nearest to the weights is found; the best of these lines is kept (as llama.cpp does for its Q4_K).
 constexpr float FEWEST_STEPS = 9.0f, MOST_STEPS = 15.5f, FINER = 0.25f, LAST_LEVEL = 15.0f;
 
-// `weights` (GROUP, LANES): a group of sixteen outputs; `scale` and `lowest` (LANES).
-inline void fit_group(const float* weights, float* scale, float* lowest) {
+// In 8 bits the largest weight becomes a number from -128 to -112, and the scale has whatever sign that takes: weights that were
+// short before have often one of these scales that loses nothing.
+constexpr float MOST_NUMBER = 128.0f, LEAST_NUMBER = 112.0f, OTHER_END = -127.0f;
+
+// `weights` (GROUP, LANES): a group of sixteen outputs; `scale` (LANES).
+inline void fit_scale(const float* weights, float* scale) {
+  Floats largest_one = zero();
+  for (int k = 0; k < GROUP; ++k) {
+    const Floats weight = load(weights + k * LANES);
+    largest_one = choose_greater(absolute(weight), absolute(largest_one), weight, largest_one);
+  }
+  const Floats inverse = choose_greater(absolute(largest_one), zero(), divide(all(1.0f), largest_one), zero());
+  Floats parts[GROUP];  // of the largest
+  for (int k = 0; k < GROUP; ++k) parts[k] = multiply(load(weights + k * LANES), inverse);
+  Floats best = all(-1.0f), best_slope = zero();
+  for (float number = MOST_NUMBER; number >= LEAST_NUMBER; --number) {
+    Floats squares = zero(), products = zero();
+    for (int k = 0; k < GROUP; ++k) {
+      const Floats level = larger(nearest(multiply(parts[k], all(number))), all(OTHER_END));
+      squares = multiply_add(level, level, squares);
+      products = multiply_add(level, parts[k], products);
+    }
+    const Floats slope = divide(products, larger(squares, all(1.0f))), explained = multiply(slope, products);
+    best_slope = choose_greater(explained, best, slope, best_slope);
+    best = larger(best, explained);
+  }
+  store(scale, multiply(multiply(best_slope, largest_one), all(-1.0f)));
+}
+
+// The same, and `lowest` (LANES).
+inline void fit_line(const float* weights, float* scale, float* lowest) {
   Floats low = load(weights), high = low;
   for (int k = 1; k < GROUP; ++k) {
     low = smaller(low, load(weights + k * LANES));

@@ -11,7 +11,8 @@ namespace textmill {
 #if defined(__AVX512F__) && defined(__AVX512VNNI__)
 
 constexpr int MOST_ROWS = 8;  // of activations that one kernel multiplies at once: as many as registers hold
-constexpr int BYTE_OFFSET = 0;  // that `dot` takes off each weight
+constexpr int KEYS = 16;      // that one query is compared with at once
+constexpr int BYTE_OFFSET = 128;  // that `dot` takes each weight for more than it is
 
 struct Floats {
   __m512 v;
@@ -39,6 +40,24 @@ inline Floats choose_greater(Floats a, Floats b, Floats then, Floats otherwise) 
   return {_mm512_mask_mov_ps(otherwise.v, _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ), then.v)};
 }
 inline float sum(Floats a) { return _mm512_reduce_add_ps(a.v); }
+// The sum of each, side by side: pairs of registers are folded into one until one is left.
+inline void store_sums(float* to, const Floats (&of)[KEYS]) {
+  __m512 eight[8], four[4], two[2];
+  for (int i = 0; i < 8; ++i) {
+    const __m512 a = of[2 * i].v, b = of[2 * i + 1].v;
+    eight[i] = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  }
+  for (int i = 0; i < 4; ++i) {
+    const __m512d a = _mm512_castps_pd(eight[2 * i]), b = _mm512_castps_pd(eight[2 * i + 1]);
+    four[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+  }
+  // Each quarter of a register has four sums' parts now, of the same four.
+  for (int i = 0; i < 2; ++i) {
+    const __m512 a = four[2 * i], b = four[2 * i + 1];
+    two[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+  }
+  _mm512_storeu_ps(to, _mm512_add_ps(_mm512_shuffle_f32x4(two[0], two[1], 0x88), _mm512_shuffle_f32x4(two[0], two[1], 0xdd)));
+}
 inline float largest(Floats a) { return _mm512_reduce_max_ps(a.v); }
 inline Floats nearest(Floats a) { return {_mm512_roundscale_ps(a.v, 8)}; }
 inline Floats times_power_of_two(Floats a, Floats whole) { return {_mm512_scalef_ps(a.v, whole.v)}; }
@@ -52,16 +71,19 @@ inline Bytes load_bytes(const uint8_t* from) { return {_mm512_loadu_si512(from)}
 inline Bytes low_nibbles(Bytes a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(15))}; }
 inline Bytes high_nibbles(Bytes a) { return {_mm512_and_si512(_mm512_srli_epi16(a.v, 4), _mm512_set1_epi8(15))}; }
 
-// sum + Σ of four unsigned weights times four signed activations, in each lane; `four` are the activations' bytes.
+// sum + Σ of four weights, 128 less than their unsigned bytes, times four signed activations, in each lane: `four` are the
+// activations' bytes. Each weight is taken for BYTE_OFFSET more.
 inline Integers dot(Bytes weights, int32_t four, Integers sum) {
   return {_mm512_dpbusd_epi32(sum.v, weights.v, _mm512_set1_epi32(four))};
 }
+// The same of four nibbles, from 0 to 15.
 inline Integers dot_nibbles(Bytes weights, int32_t four, Integers sum) { return dot(weights, four, sum); }
 
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 
 constexpr int MOST_ROWS = 4;
-constexpr int BYTE_OFFSET = 128;
+constexpr int KEYS = 4;
+constexpr int BYTE_OFFSET = 0;
 
 struct Floats {
   __m256 low, high;
@@ -102,6 +124,9 @@ inline float sum(Floats a) {
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   four = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+inline void store_sums(float* to, const Floats (&of)[KEYS]) {
+  for (int i = 0; i < KEYS; ++i) to[i] = sum(of[i]);
 }
 inline float largest(Floats a) {
   const __m256 eight = _mm256_max_ps(a.low, a.high);

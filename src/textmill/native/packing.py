@@ -1,8 +1,9 @@
 """Weights in the order in which the kernels read them (products.h): blocks of sixteen outputs, an input's sixteen side by side.
 
-In 8 bits and in 4, a weight is a whole number times a scale, above a lowest value; both belong to a group of 32 inputs and
-stand in 16 bits behind its numbers. Four inputs of an output lie side by side, as one instruction multiplies them; of eight,
-in 4 bits, the first four are the low halves of bytes and the others the high ones.
+In 8 bits a weight is a whole number from -128 to 127 times a scale, and in 4 one from 0 to 15 times a scale, above a lowest
+value; these belong to a group of 32 inputs and stand in 16 bits behind its numbers, those of 8 bits with 128 added. Four inputs
+of an output lie side by side, as one instruction multiplies them; of eight, in 4 bits, the first four are the low halves of
+bytes and the others the high ones.
 """
 
 import ctypes
@@ -19,6 +20,8 @@ LANES, GROUP = 16, 32
 Format = Literal["float32", "int8", "int4"]
 FORMATS: tuple[Format, ...] = ("float32", "int8", "int4")
 LEVELS: dict[Format, int] = {"int8": 256, "int4": 16}
+ENDS: dict[Format, int] = {"int8": 1, "int4": 2}  # of a group, in 16 bits each: its scale, and its lowest value
+MIDDLE = 128  # the number of 8 bits that stands for zero
 PIECE = 2**14  # groups of sixteen outputs that are packed at once: what they need stays in the processor's cache
 
 
@@ -45,13 +48,12 @@ class Packed:
             columns = self.blocks.view(torch.float32).view(blocks, -1, LANES)
         else:
             groups = self.blocks.view(blocks, self.inputs // GROUP, -1)
-            numbers = groups[..., : -4 * LANES]
+            behind = 2 * LANES * ENDS[self.format]
+            numbers, ends = groups[..., :-behind], groups[..., -behind:].contiguous().view(torch.float16)
             if self.format == "int4":
                 numbers = torch.stack([halves.unflatten(-1, (-1, LANES, 4)) for halves in (numbers & 15, numbers >> 4)], dim=3)
             numbers = numbers.reshape(blocks, -1, GROUP // 4, LANES, 4).transpose(3, 4).flatten(2, 3)
-            scales, lowest = (
-                groups[..., -4 * LANES :].contiguous().view(torch.float16).float().unflatten(-1, (2, 1, LANES)).unbind(2)
-            )
+            scales, lowest = _scales_and_lowest(ends.float().unflatten(-1, (-1, 1, LANES)).movedim(2, 0))
             columns = self.unit * (numbers * scales + lowest).flatten(1, 2)
         return columns.transpose(1, 2).flatten(0, 1)[: self.outputs]
 
@@ -80,29 +82,28 @@ def pack(weight: Tensor, bias: Tensor | None, format: Format) -> Packed:
 
 def _short(weights: Tensor, unit: float, format: Format) -> Tensor:
     """Groups of weights (N, GROUP, LANES) as bytes (N, …)."""
-    scales, lowest = _fit(weights) if format == "int4" else _span(weights, LEVELS[format] - 1)
-    ends = torch.stack([scales, lowest], dim=1).div_(unit).half()
-    scales, lowest = ends.float().mul_(unit)[:, :, None].unbind(1)
-    inverse = torch.where(scales > 0, 1 / scales, 0.0)
+    ends = _fit(weights, format).div_(unit).half()
+    scales, lowest = _scales_and_lowest(ends.float().mul_(unit)[:, :, None])
+    inverse = torch.where(scales != 0, 1 / scales, 0.0)
     numbers = (weights - lowest).mul_(inverse).round_().clamp_(0, LEVELS[format] - 1).to(torch.uint8)
     numbers = numbers.view(-1, GROUP // 4, 4, LANES).transpose(2, 3)
     if format == "int4":
         numbers = numbers[:, ::2] | numbers[:, 1::2] << 4
-    return torch.cat([numbers.flatten(1), ends.flatten(1).view(torch.uint8)], dim=1)
+    return torch.cat([numbers.flatten(1), ends.transpose(0, 1).flatten(1).view(torch.uint8)], dim=1)
 
 
-def _span(weights: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """The scale and the lowest value (N, LANES) of groups (N, GROUP, LANES) that are to be cut into so many steps."""
-    lowest, highest = weights.aminmax(dim=1)
-    return (highest - lowest) / steps, lowest
+def _scales_and_lowest(ends: Tensor) -> tuple[Tensor, Tensor]:
+    """Those of a group's two ends (2, …), or of its scale alone (1, …)."""
+    scales = ends[0]
+    return scales, ends[1] if len(ends) > 1 else -MIDDLE * scales
 
 
-def _fit(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Those with the least squared error in 16 levels (fitting.h)."""
-    scales, lowest = weights.new_empty(2, len(weights), LANES).unbind()
-    pool = Pool(torch.get_num_threads())
-    library().functions.textmill_fit(pool.pointer, weights.data_ptr(), len(weights), scales.data_ptr(), lowest.data_ptr())
-    return scales, lowest
+def _fit(weights: Tensor, format: Format) -> Tensor:
+    """The scales, and in 4 bits the lowest values, (ENDS, N, LANES) with the least squared error (fitting.h)."""
+    pool, ends = Pool(torch.get_num_threads()), weights.new_empty(ENDS[format], len(weights), LANES)
+    lowest = ends[1].data_ptr() if format == "int4" else None
+    library().functions.textmill_fit(pool.pointer, weights.data_ptr(), len(weights), ends.data_ptr(), lowest)
+    return ends
 
 
 def product(pool: Pool, packed: Packed, x: Tensor) -> Tensor:

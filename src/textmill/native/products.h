@@ -2,7 +2,7 @@
 //
 // Weights lie in blocks of sixteen outputs, one lane each (packing.py says how), so that a register of them times one activation
 // is sixteen products, and memory is read once, from front to back. Short weights are whole numbers in groups of 32 with a
-// scale and a lowest value (rounding.h has the activations for them).
+// scale, in 4 bits above a lowest value (rounding.h has the activations for them).
 
 #pragma once
 
@@ -17,6 +17,12 @@ constexpr int AHEAD = 4096;  // bytes that are fetched before they are needed
 
 enum Format : int32_t { FLOAT32 = 0, INT8 = 1, INT4 = 2 };
 
+// Of a group of sixteen outputs: its numbers, and 16 bits for each output's scale; in 4 bits (NIBBLES) as many for its lowest value.
+template <bool NIBBLES>
+constexpr int NUMBER_BYTES = GROUP * LANES / (NIBBLES ? 2 : 1);
+template <bool NIBBLES>
+constexpr int GROUP_BYTES = NUMBER_BYTES<NIBBLES> + (NIBBLES ? 4 : 2) * LANES;
+
 struct Weights {
   int32_t format;
   float unit;               // of short weights' scales and lowest values
@@ -25,7 +31,7 @@ struct Weights {
 
   int64_t block_bytes() const {
     const int64_t groups = inputs / GROUP;
-    return format == FLOAT32 ? inputs * LANES * 4 : groups * (format == INT8 ? 576 : 320);
+    return format == FLOAT32 ? inputs * LANES * 4 : groups * (format == INT8 ? GROUP_BYTES<false> : GROUP_BYTES<true>);
   }
 };
 
@@ -44,25 +50,37 @@ inline int32_t four(const int8_t* from) {
 template <int B, int M>
 void product_float32(const uint8_t* blocks, int64_t stride, int64_t inputs, const Activations& x, int64_t first, Floats (*out)[M]) {
   const float* values = x.values + first * inputs;
+  Floats sums[B][M];  // in registers, where `out` would be memory
+#pragma GCC unroll 8
   for (int block = 0; block < B; ++block)
-    for (int row = 0; row < M; ++row) out[block][row] = zero();
+#pragma GCC unroll 8
+    for (int row = 0; row < M; ++row) sums[block][row] = zero();
   for (int64_t k = 0; k < inputs; ++k) {
     Floats columns[B];
+#pragma GCC unroll 8
     for (int block = 0; block < B; ++block) {
       const float* weights = (const float*)(blocks + block * stride) + k * LANES;
       fetch(weights);
       columns[block] = load(weights);
     }
+#pragma GCC unroll 8
     for (int row = 0; row < M; ++row) {
       const Floats value = all(values[row * inputs + k]);
-      for (int block = 0; block < B; ++block) out[block][row] = multiply_add(columns[block], value, out[block][row]);
+#pragma GCC unroll 8
+      for (int block = 0; block < B; ++block) sums[block][row] = multiply_add(columns[block], value, sums[block][row]);
     }
   }
+#pragma GCC unroll 8
+  for (int block = 0; block < B; ++block)
+#pragma GCC unroll 8
+    for (int row = 0; row < M; ++row) out[block][row] = sums[block][row];
 }
 
 // Σ of a group's short weights, as whole numbers, times rounded activations: of M rows, `apart` bytes from each other.
 template <int M, bool NIBBLES>
-void dot_group(const uint8_t* weights, const int8_t* rounded, int64_t apart, Integers* sums) {
+void dot_group(const uint8_t* weights, const int8_t* rounded, int64_t apart, const RoundedGroup* groups, int64_t groups_apart,
+               Integers* sums) {
+  for (int row = 0; row < M; ++row) sums[row] = all_integers(NIBBLES ? 0 : groups[row * groups_apart].offset);
   for (int part = 0; part < GROUP / 4; part += NIBBLES ? 2 : 1, weights += 64) {
     const Bytes bytes = load_bytes(weights);
     for (int row = 0; row < M; ++row) {
@@ -80,7 +98,7 @@ void dot_group(const uint8_t* weights, const int8_t* rounded, int64_t apart, Int
 template <int B, int M, bool NIBBLES>
 void product_short(const uint8_t* blocks, int64_t stride, int64_t inputs, const Activations& x, int64_t first,
                    Floats (*out)[M]) {
-  constexpr int PACKED = NIBBLES ? GROUP * LANES / 2 : GROUP * LANES, BYTES = PACKED + 4 * LANES;
+  constexpr int NUMBERS = NUMBER_BYTES<NIBBLES>, BYTES = GROUP_BYTES<NIBBLES>;
   const int64_t groups = inputs / GROUP;
   for (int block = 0; block < B; ++block)
     for (int row = 0; row < M; ++row) out[block][row] = zero();
@@ -90,12 +108,12 @@ void product_short(const uint8_t* blocks, int64_t stride, int64_t inputs, const 
       const uint8_t* weights = blocks + block * stride + group * BYTES;
       for (int line = 0; line < BYTES; line += 64) fetch(weights + line);
       Integers sums[M];
-      for (int row = 0; row < M; ++row) sums[row] = all_integers(NIBBLES ? 0 : BYTE_OFFSET * x.groups[at + row * groups].sum);
-      dot_group<M, NIBBLES>(weights, x.rounded + at * GROUP, inputs, sums);
-      const Floats scale = load_halves(weights + PACKED), lowest = load_halves(weights + PACKED + 2 * LANES);
+      dot_group<M, NIBBLES>(weights, x.rounded + at * GROUP, inputs, x.groups + at, groups, sums);
+      const Floats scale = load_halves(weights + NUMBERS);
+      const Floats lowest = NIBBLES ? load_halves(weights + NUMBERS + 2 * LANES) : zero();
       for (int row = 0; row < M; ++row) {
         const RoundedGroup& of = x.groups[at + row * groups];
-        out[block][row] = multiply_add(lowest, all(of.total), out[block][row]);
+        if constexpr (NIBBLES) out[block][row] = multiply_add(lowest, all(of.total), out[block][row]);
         out[block][row] = multiply_add(multiply(scale, all(of.scale)), to_floats(sums[row]), out[block][row]);
       }
     }
@@ -106,10 +124,10 @@ void product_short(const uint8_t* blocks, int64_t stride, int64_t inputs, const 
       const RoundedGroup& of = x.rest_groups[rest];
       for (int block = 0; block < B; ++block) {
         const uint8_t* weights = blocks + block * stride + of.group * BYTES;
-        Integers sum = all_integers(NIBBLES ? 0 : BYTE_OFFSET * of.sum);
-        dot_group<1, NIBBLES>(weights, x.rest_rounded + rest * GROUP, 0, &sum);
-        const Floats scale = multiply(load_halves(weights + PACKED), all(of.scale));
-        out[block][row] = multiply_add(scale, to_floats(sum), out[block][row]);
+        Integers sum[1];
+        dot_group<1, NIBBLES>(weights, x.rest_rounded + rest * GROUP, 0, &of, 0, sum);
+        const Floats scale = multiply(load_halves(weights + NUMBERS), all(of.scale));
+        out[block][row] = multiply_add(scale, to_floats(sum[0]), out[block][row]);
       }
     }
   }

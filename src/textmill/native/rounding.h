@@ -11,12 +11,13 @@
 namespace textmill {
 
 constexpr int LANES = 16, GROUP = 32;  // outputs of a block of weights, inputs of a group
-constexpr float OUTLIER = 2.0f;  // times the mean of a row's groups' largest numbers: from there on a group is rounded twice
+constexpr float OUTLIER = 1.5f;  // times the mean of a row's groups' largest numbers: from there on a group is rounded twice
 
-// One group's numbers: about `scale` times its 8-bit ones, whose sum is `sum`. `total`: the sum of what all of them stand for.
+// One group's numbers: about `scale` times its 8-bit ones. `total`: the sum of what all of them stand for; `offset`: what a product
+// by `dot` begins with, since it takes each weight for more than it is.
 struct RoundedGroup {
   float scale, total;
-  int32_t sum, group;
+  int32_t offset, group;
 };
 
 // Rows of activations as the kernels read them: as they are, and for short weights rounded; what is left of some groups stands
@@ -46,7 +47,7 @@ inline RoundedGroup round_group(const Floats numbers[2], float largest_one, int6
     if (left) left[half] = subtract(numbers[half], multiply(whole, all(scale)));
     total += sum(whole);  // without error: small whole numbers
   }
-  return {scale * unit, scale * unit * total, (int32_t)total, (int32_t)group};
+  return {scale * unit, scale * unit * total, -BYTE_OFFSET * (int32_t)total, (int32_t)group};
 }
 
 inline float largest_of(const Floats numbers[2]) { return largest(larger(absolute(numbers[0]), absolute(numbers[1]))); }

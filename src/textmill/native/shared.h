@@ -15,7 +15,29 @@ struct Linear {
 };
 
 // A few rows are made ready by each thread for itself, which costs less than waiting for each other; more are shared out.
-constexpr int64_t FEW = 4, PIECES = 8;  // of a product, for each thread
+constexpr int64_t FEW = 4;
+
+// A product's pieces: the first are large, since what is fetched behind a piece's end is often another thread's, and the last small, so
+// that nobody waits long for who is last.
+struct Pieces {
+  int64_t begin = 0, end = 0;
+
+  Pieces(int64_t count, int threads) : count(count), parts(2 * threads) { end = size(); }
+
+  // Go on to the piece of this number, which is no lower than that of the last; returns whether there is one.
+  bool reach(int64_t number) {
+    for (; reached < number && begin < count; ++reached) {
+      begin = end;
+      end = begin + size();
+    }
+    return begin < count;
+  }
+
+ private:
+  int64_t count, parts, reached = 0;
+
+  int64_t size() const { return std::max<int64_t>(1, (count - begin) / parts); }
+};
 
 // Where rows stand that a product takes.
 struct Room {
@@ -67,9 +89,9 @@ void shared_product(Pool& pool, const Rooms& rooms, int thread, const Linear& li
   const Weights& w = linear.weights;
   const int64_t blocks = (w.outputs + LANES - 1) / LANES, pairs = (blocks + 1) / 2;
   const Activations ready = made_ready(pool, rooms.alone[thread], rooms.together, w, norm, x, rows);
-  const int64_t piece = std::max<int64_t>(1, pairs / (PIECES * pool.size));
-  for (int64_t taken; (taken = pool.take() * piece) < pairs;) {
-    for (int64_t pair = taken; pair < std::min(taken + piece, pairs); ++pair) {
+  Pieces pieces(pairs, pool.size);
+  while (pieces.reach(pool.take())) {
+    for (int64_t pair = pieces.begin; pair < pieces.end; ++pair) {
       const int64_t block = 2 * pair;
       const auto sink = [&](int64_t row, Floats* lanes, int count) {
         if (linear.bias)
