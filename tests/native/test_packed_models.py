@@ -147,6 +147,6 @@ def test_every_family_computes_what_its_packed_weights_stand_for(
     torch.testing.assert_close(rows, plain.embedding(given["inputs"]), rtol=1e-5, atol=1e-6)
     found = model.hidden(**given)
     # A number on a border may be rounded to its other side; what recurrent cells remember isn't rounded in the reference.
-    tolerance = 1e-5 if format == "float32" else 0.06 if model.family == "recurrent" else 0.02
+    tolerance = 1e-5 if format == "float32" else 0.08 if model.family == "recurrent" else 0.02
     assert (found - expected).norm() / expected.norm() < tolerance
     assert (model.head(found) - expected_logits).norm() / expected_logits.norm() < tolerance
