@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from textmill.models.architectures import ARCHITECTURES, build
 from textmill.models.attention import eager_attention
+from textmill.models.block import ACTIVATIONS
 from textmill.models.decoder import Decoder
 from textmill.models.encoder_decoder import EncoderDecoder
 from textmill.models.hooks import recorded
@@ -40,6 +41,8 @@ DIALECTS: dict[str, dict[str, Any]] = {
     "window": {"windows": (5, 0), "local_rope_theta": 500.0},
     "post-norm": {"post_norm": True, "norm": "layer", "norm_bias": True, "embedding_norm": True},
     "gated by GELU": {"activation": "gelu"},
+    "gated by GELU's tanh": {"activation": "gelu_tanh", "feed_forward_bias": True},
+    "ReLU without a gate": {"activation": "relu", "gated": False},
 }
 
 
@@ -112,6 +115,33 @@ def test_attention_of_any_length(queries: int, keys: int, causal: bool, width: i
         torch.testing.assert_close(own, plain, atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("kind", sorted(ACTIVATIONS))
+def test_a_feed_forward_of_many_rows_and_far_values(kind: str, gated: bool) -> None:
+    """More rows than are computed at once, and inputs from where an activation is nothing to where it is all."""
+    generator = torch.Generator().manual_seed(0)
+    config = dataclasses.replace(model_of("qwen3").config, activation=kind, gated=gated, feed_forward_bias=True)
+    feed_forward = randomised(Decoder(config)).blocks[0].feed_forward
+    x = (torch.randn(2, 700, config.width, generator=generator) * 8).requires_grad_()
+    given = torch.randn(x.shape, generator=generator)
+    wanted = [x, *feed_forward.parameters()]
+    feed_forward.fused = None
+    expected, plain = feed_forward(x), torch.autograd.grad(feed_forward(x), wanted, given)
+    feed_forward.fused = TrainingOperations()
+    found = feed_forward(x)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    for own, other in zip(torch.autograd.grad(found, wanted, given), plain, strict=True):
+        assert float((own - other).norm()) < 1e-5 * float(other.norm())
+
+
+def test_a_hook_on_a_product_of_the_feed_forward_is_called() -> None:
+    model, seen = model_of("qwen3"), list[nn.Module]()
+    model.set_fused(TrainingOperations())
+    model.blocks[1].feed_forward.up.register_forward_hook(lambda module, inputs, output: seen.append(module))
+    model(tokens_of(0))
+    assert seen == [model.blocks[1].feed_forward.up]
+
+
 def test_gradients_can_be_differentiated() -> None:
     """Then the plain way gives them."""
     norms = []
@@ -154,7 +184,7 @@ def test_hooks_see_what_passes() -> None:
     torch.testing.assert_close(found["blocks.1.attention_pattern"].sum(-1), torch.ones(3, 2, TOKENS))
 
 
-@pytest.mark.parametrize("shape", [(16, 16), (64, 160), (208, 80), (144, 144)])
+@pytest.mark.parametrize("shape", [(16, 16), (64, 160), (208, 80), (144, 144), (272, 304)])
 def test_orthogonal_matrices_are_those_of_torch(shape: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(0)
     left, right = (torch.linalg.qr(torch.randn(3, size, min(shape), generator=generator))[0] for size in shape)

@@ -32,16 +32,17 @@ class FeedForward(nn.Module):
         self.gate = nn.Linear(config.width, config.feed_forward_width, bias=bias) if config.gated else None
         self.up = nn.Linear(config.width, config.feed_forward_width, bias=bias)
         self.down = nn.Linear(config.feed_forward_width, config.width, bias=bias)
-        self.activation = ACTIVATIONS[config.activation]
+        self.kind, self.activation = config.activation, ACTIVATIONS[config.activation]
         self.fused: FusedOperations | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, T, D) -> (B, T, D)."""
-        if self.gate is None:
-            return self.down(self.activation(self.up(x)))
-        gate, up = self.gate(x), self.up(x)
-        inner = None if self.fused is None or self.activation is not F.silu else self.fused.gated(gate, up)
-        return self.down(self.activation(gate) * up if inner is None else inner)
+        if self.fused is not None:
+            found = self.fused.feed_forward(x, self.gate, self.up, self.down, self.kind)
+            if found is not None:
+                return found
+        up = self.up(x)
+        return self.down(self.activation(up) if self.gate is None else self.activation(self.gate(x)) * up)
 
 
 class Block(nn.Module):

@@ -6,7 +6,7 @@ does with the C++ ones (native/training.py). Each gives None for what it can't d
 
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 Rotation = tuple[Tensor, Tensor]
 
@@ -22,8 +22,8 @@ class FusedOperations(Protocol):
         """Heads (B, T, H, d), normalised where there is a weight (d,) and turned where there is a rotation: (B, H, T, d)."""
         ...
 
-    def gated(self, gate: Tensor, up: Tensor) -> Tensor | None:
-        """SiLU(gate) · up."""
+    def feed_forward(self, x: Tensor, gate: nn.Linear | None, up: nn.Linear, down: nn.Linear, activation: str) -> Tensor | None:
+        """down(activation(gate(x)) · up(x)), or without a gate down(activation(up(x)))."""
         ...
 
     def attention(self, query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor | None:

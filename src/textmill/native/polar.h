@@ -9,34 +9,52 @@
 
 namespace textmill {
 
-constexpr int64_t PANEL = 64;  // columns of a right factor that are laid side by side, to be read from the nearest cache
+constexpr int64_t PANEL = 64, DEPTH = 128;  // columns and rows of a right factor that stay in the nearest cache, side by side
 
-// c (size × size) = a · b, where that is symmetric. b (inner × size) is given transposed or not, as its strides say.
-inline void symmetric_product(int64_t size, int64_t inner, Strided a, Strided b, float* c, std::vector<float>& panel) {
-  panel.resize(inner * PANEL);
-  for (int64_t column = 0; column < size; column += PANEL) {
-    const int64_t wide = std::min(PANEL, size - column);
-    for (int64_t k = 0; k < inner; ++k)
-      for (int64_t i = 0; i < wide; ++i) panel[k * wide + i] = b.at[k * b.rows + (column + i) * b.columns];
-    for (int64_t row = column; row < size; row += TILE_ROWS)
-      tiles(std::min<int64_t>(TILE_ROWS, size - row), {a.at + row * a.rows, a.rows, a.columns}, panel.data(), wide, inner,
-            c + row * size + column, size, wide, false);
+// Sizes are multiples of sixteen. Of a symmetric result only what is on the diagonal or below, to within a tile.
+inline void lower_or_all(int64_t rows, int64_t columns, int64_t inner, Strided a, Strided b, float* c, bool symmetric) {
+  alignas(64) float panel[DEPTH * PANEL];
+  for (int64_t column = 0; column < columns; column += PANEL) {
+    const int64_t wide = std::min(PANEL, columns - column);
+    for (int64_t start = 0; start < inner; start += DEPTH) {
+      const int64_t deep = std::min(DEPTH, inner - start);
+      const float* corner = b.at + start * b.rows + column * b.columns;
+      if (b.columns == 1) {
+        for (int64_t k = 0; k < deep; ++k) std::copy_n(corner + k * b.rows, wide, panel + k * wide);
+      } else {
+        transpose(corner, b.columns, wide, deep, panel, wide);
+      }
+      for (int64_t row = symmetric ? column : 0; row < rows; row += TILE_ROWS) {
+        const int64_t count = std::min<int64_t>(TILE_ROWS, rows - row);
+        const int64_t needed = symmetric ? std::min(wide, (row + count - column + 15) / 16 * 16) : wide;
+        tiles(count, {a.at + row * a.rows + start * a.columns, a.rows, a.columns}, panel, wide, deep, c + row * columns + column,
+              columns, needed, start > 0);
+      }
+    }
   }
-  for (int64_t corner = 0; corner < size; corner += PANEL)
-    for (int64_t row = corner; row < size; ++row)
-      for (int64_t column = corner; column < std::min({corner + PANEL, size, row}); ++column)
-        c[column * size + row] = c[row * size + column];
+}
+
+// c (rows × columns) = a · b. Whichever of their strides isn't 1 is that of whole rows or columns.
+inline void product(int64_t rows, int64_t columns, int64_t inner, Strided a, Strided b, float* c) {
+  lower_or_all(rows, columns, inner, a, b, c, false);
+}
+
+// c (size × size) = a · b, where that is symmetric.
+inline void symmetric_product(int64_t size, int64_t inner, Strided a, Strided b, float* c) {
+  lower_or_all(size, size, inner, a, b, c, true);
+  for (int64_t row = 0; row < size; row += 16)
+    for (int64_t column = 0; column < row; column += 16) transpose_block(c + row * size + column, size, c + column * size + row, size);
 }
 
 // matrix (rows × columns, multiples of sixteen) becomes about U · Vᵀ of its singular value decomposition; coefficients (steps, 3).
 inline void orthogonalise(float* matrix, int64_t rows, int64_t columns, const float* coefficients, int64_t steps) {
   const int64_t size = std::min(rows, columns), inner = std::max(rows, columns);
-  thread_local std::vector<float> panel, kept;
+  thread_local std::vector<float> kept;
   kept.resize(4 * size * size + rows * columns);
   float *gram = kept.data(), *polynomial = gram + size * size, *whole = polynomial + size * size, *other = whole + size * size;
   float* result = other + size * size;
   const Strided wide = rows <= columns ? Strided{matrix, columns, 1} : Strided{matrix, 1, columns};
-  symmetric_product(size, inner, wide, {wide.at, wide.columns, wide.rows}, gram, panel);
+  symmetric_product(size, inner, wide, {wide.at, wide.columns, wide.rows}, gram);
   double squares = 0;
   for (int64_t i = 0; i < size; ++i) squares += gram[i * size + i];
   const float scale = 1.0f / (1.01f * (float)std::sqrt(squares) + 1e-7f);
@@ -44,31 +62,26 @@ inline void orthogonalise(float* matrix, int64_t rows, int64_t columns, const fl
   const auto square = [size](float* at) { return Strided{at, size, 1}; };
   for (int64_t step = 0; step < steps; ++step) {
     const float *c = coefficients + 3 * step;
-    symmetric_product(size, size, square(gram), square(gram), polynomial, panel);
+    symmetric_product(size, size, square(gram), square(gram), polynomial);
     for (int64_t i = 0; i < size * size; i += 16)
       store(polynomial + i, multiply_add(load(polynomial + i), all(c[2]), multiply(load(gram + i), all(c[1]))));
     for (int64_t i = 0; i < size; ++i) polynomial[i * size + i] += c[0];
     if (step == 0) {
       std::copy(polynomial, polynomial + size * size, whole);
     } else {
-      symmetric_product(size, size, square(polynomial), square(whole), other, panel);
+      symmetric_product(size, size, square(polynomial), square(whole), other);
       std::swap(whole, other);
     }
     if (step + 1 == steps) break;
-    symmetric_product(size, size, square(gram), square(polynomial), other, panel);
-    symmetric_product(size, size, square(other), square(polynomial), gram, panel);
+    symmetric_product(size, size, square(gram), square(polynomial), other);
+    symmetric_product(size, size, square(other), square(polynomial), gram);
   }
   for (int64_t i = 0; i < size * size; i += 16) store(whole + i, multiply(load(whole + i), all(scale)));
-  // whole · matrix where it is wide, matrix · whole where it is tall
-  const Strided left = rows <= columns ? square(whole) : Strided{matrix, columns, 1};
-  const float* right = rows <= columns ? matrix : whole;
-  panel.resize(size * PANEL);
-  for (int64_t column = 0; column < columns; column += PANEL) {
-    const int64_t width = std::min(PANEL, columns - column);
-    for (int64_t k = 0; k < size; ++k) std::copy_n(right + k * columns + column, width, panel.data() + k * width);
-    for (int64_t row = 0; row < rows; row += TILE_ROWS)
-      tiles(std::min<int64_t>(TILE_ROWS, rows - row), {left.at + row * left.rows, left.rows, 1}, panel.data(), width, size,
-            result + row * columns + column, columns, width, false);
+  const Strided given{matrix, columns, 1};
+  if (rows <= columns) {
+    product(rows, columns, size, square(whole), given, result);
+  } else {
+    product(rows, columns, size, given, square(whole), result);
   }
   std::copy(result, result + rows * columns, matrix);
 }

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..machine.finding import Finding
 from ..models.attention import eager_attention
@@ -38,10 +38,15 @@ def training_tried() -> str:
     x, given = (torch.randn(rows, tokens, heads, width, generator=generator) for _ in range(2))
     weight, angles = torch.randn(width, generator=generator), torch.randn(1, 1, tokens, LANES, generator=generator)
     rotation, by_heads = (angles.cos(), angles.sin()), given.transpose(1, 2)
+    linear, square = nn.Linear(width, width, bias=False, device="meta"), torch.randn(width, width, generator=generator)
+    linear.weight = nn.Parameter(square)
     pairs: dict[str, tuple[Tensor | None, Tensor]] = {
         "norm": (fused.norm(x, weight, weight, True, 1e-5), plain_norm(x, weight, weight, True, 1e-5)),
         "rotation": (fused.turned(x, None, 0.0, rotation), rotate(x.transpose(1, 2), *rotation)),
-        "gate": (fused.gated(x, given), F.silu(x) * given),
+        "a feed-forward": (
+            fused.feed_forward(x, linear, linear, linear, "silu"),
+            F.linear(F.silu(F.linear(x, square)) * F.linear(x, square), square),
+        ),
         "attention": (
             fused.attention(by_heads, by_heads, by_heads, True),
             eager_attention(by_heads, by_heads, by_heads, None).transpose(1, 2).flatten(2),

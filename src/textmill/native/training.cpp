@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "activations.h"
 #include "polar.h"
 #include "scores.h"
 
@@ -190,28 +191,20 @@ void textmill_turn_backward(const Turn* t, const float* given, const float* x, c
   if (of_weight) gather(parts, t->width, 0, t->width, of_weight);
 }
 
-// y = SiLU(gate) · up, of `count` numbers.
-void textmill_gate(int threads, const float* gate, const float* up, int64_t count, float* y) {
-  share_out(threads, PIECES, [&](int64_t piece) {
-    const Rows part(piece, PIECES, count / 16);
-    for (int64_t i = part.begin * 16; i < part.end * 16; i += 16) {
-      const Floats x = load(gate + i), share = add(all(1.0f), exponential(subtract(zero(), x)));
-      store(y + i, multiply(divide(x, share), load(up + i)));
-    }
+// y (rows, width), side by side.
+void textmill_activate(const Inner* inner, float* y) {
+  by_kind(inner->kind, [&]<Activation KIND>() {
+    share_out(inner->threads, inner->rows,
+              [&](int64_t row) { activate<KIND>(*inner, row * inner->apart, inner->width, y + row * inner->width); });
   });
 }
 
-void textmill_gate_backward(int threads, const float* given, const float* gate, const float* up, int64_t count, float* of_gate,
-                            float* of_up) {
-  share_out(threads, PIECES, [&](int64_t piece) {
-    const Rows part(piece, PIECES, count / 16);
-    for (int64_t i = part.begin * 16; i < part.end * 16; i += 16) {
-      const Floats x = load(gate + i), gradient = load(given + i);
-      const Floats sigmoid = divide(all(1.0f), add(all(1.0f), exponential(subtract(zero(), x))));
-      const Floats slope = multiply(sigmoid, multiply_add(x, subtract(all(1.0f), sigmoid), all(1.0f)));
-      store(of_gate + i, multiply(multiply(gradient, load(up + i)), slope));
-      store(of_up + i, multiply(gradient, multiply(x, sigmoid)));
-    }
+void textmill_activate_backward(const Inner* inner, const float* given, float* y, float* of_gate, float* of_up) {
+  by_kind(inner->kind, [&]<Activation KIND>() {
+    share_out(inner->threads, inner->rows, [&](int64_t row) {
+      const int64_t at = row * inner->width;
+      activate_backward<KIND>(*inner, row * inner->apart, inner->width, given + at, y + at, of_gate, of_up);
+    });
   });
 }
 

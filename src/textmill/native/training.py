@@ -7,43 +7,20 @@ that is to be differentiated again is made by the plain way too.
 import ctypes
 import functools
 import sys
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..models.attention import eager_attention
 from ..models.fused import Rotation
 from ..models.normalization import plain_norm
 from ..models.rotary import rotate
+from .fused_feed_forward import FusedFeedForward, feed_forward_fits
 from .library import NoKernels, NormStruct
-from .training_library import HeadsStruct, ScoresStruct, TurnStruct, training_library
+from .training_library import LANES, HeadsStruct, ScoresStruct, TurnStruct, again, call, fits, pointer, training_library
 
-LANES, WIDEST_HEAD = 16, 512
-
-
-def _call(name: str, *arguments: Any) -> None:
-    getattr(training_library().functions, f"textmill_{name}")(*arguments)
-
-
-def _pointer(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
-
-
-def _fits(*tensors: Tensor | None) -> bool:
-    """Whether these are numbers that the kernels read, and nobody is looking on who would compile them."""
-    given = [tensor for tensor in tensors if tensor is not None]
-    plain = all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in given)
-    return plain and not torch.compiler.is_compiling()
-
-
-def _again(function: Callable[..., Tensor], inputs: Sequence[Tensor | None], gradient: Tensor) -> list[Tensor | None]:
-    """The gradients of the plain way, which can be differentiated themselves."""
-    wanted = [tensor for tensor in inputs if tensor is not None and tensor.requires_grad]
-    found = iter(torch.autograd.grad(function(*inputs), wanted, gradient, create_graph=True))
-    return [next(found) if tensor is not None and tensor.requires_grad else None for tensor in inputs]
+WIDEST_HEAD = 512
 
 
 class _Norm(torch.autograd.Function):
@@ -51,9 +28,9 @@ class _Norm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, takes_mean: bool, epsilon: float) -> Tensor:
         x = x.contiguous()
         y, statistics = torch.empty_like(x), x.new_empty(x.numel() // x.size(-1), 2)
-        norm = NormStruct(weight.data_ptr(), _pointer(bias), takes_mean, epsilon)
+        norm = NormStruct(weight.data_ptr(), pointer(bias), takes_mean, epsilon)
         rows = len(statistics), x.size(-1)
-        _call("norm", torch.get_num_threads(), ctypes.byref(norm), x.data_ptr(), *rows, y.data_ptr(), statistics.data_ptr())
+        call("norm", torch.get_num_threads(), ctypes.byref(norm), x.data_ptr(), *rows, y.data_ptr(), statistics.data_ptr())
         ctx.save_for_backward(x, weight, bias, statistics)
         ctx.kind = takes_mean, epsilon
         return y
@@ -62,15 +39,15 @@ class _Norm(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, statistics = ctx.saved_tensors
         if torch.is_grad_enabled():
-            again = _again(lambda x, weight, bias: plain_norm(x, weight, bias, *ctx.kind), (x, weight, bias), gradients[0])
-            return *again, None, None
+            found = again(lambda x, weight, bias: plain_norm(x, weight, bias, *ctx.kind), (x, weight, bias), gradients[0])
+            return *found, None, None
         gradient = gradients[0].contiguous()
         of_x, of_weight = torch.empty_like(x), torch.empty_like(weight)
         of_bias = None if bias is None else torch.empty_like(bias)
-        norm = NormStruct(weight.data_ptr(), _pointer(bias), *ctx.kind)
+        norm = NormStruct(weight.data_ptr(), pointer(bias), *ctx.kind)
         pointers = ctypes.byref(norm), gradient.data_ptr(), x.data_ptr(), statistics.data_ptr()
-        results = of_x.data_ptr(), of_weight.data_ptr(), _pointer(of_bias)
-        _call("norm_backward", torch.get_num_threads(), *pointers, len(statistics), x.size(-1), *results)
+        results = of_x.data_ptr(), of_weight.data_ptr(), pointer(of_bias)
+        call("norm_backward", torch.get_num_threads(), *pointers, len(statistics), x.size(-1), *results)
         return of_x, of_weight, of_bias, None, None
 
 
@@ -93,7 +70,7 @@ class _Turn(torch.autograd.Function):
         ctx.save_for_backward(x, weight, cosine, sine, statistics)
         ctx.epsilon = epsilon
         turn = _turn(x, weight, epsilon, cosine, sine)
-        _call("turn", ctypes.byref(turn), x.data_ptr(), y.data_ptr(), _pointer(statistics))
+        call("turn", ctypes.byref(turn), x.data_ptr(), y.data_ptr(), pointer(statistics))
         return y
 
     @staticmethod
@@ -101,43 +78,22 @@ class _Turn(torch.autograd.Function):
         x, weight, cosine, sine, statistics = ctx.saved_tensors
         if torch.is_grad_enabled():
             rotation = None if cosine is None else (cosine, sine)
-            again = _again(lambda x, weight: _plain_turned(x, weight, ctx.epsilon, rotation), (x, weight), gradients[0])
-            return *again, None, None, None
+            found = again(lambda x, weight: _plain_turned(x, weight, ctx.epsilon, rotation), (x, weight), gradients[0])
+            return *found, None, None, None
         gradient = gradients[0].contiguous()
         of_x, of_weight = torch.empty_like(x), None if weight is None else torch.empty_like(weight)
         turn = _turn(x, weight, ctx.epsilon, cosine, sine)
-        pointers = gradient.data_ptr(), x.data_ptr(), _pointer(statistics), of_x.data_ptr(), _pointer(of_weight)
-        _call("turn_backward", ctypes.byref(turn), *pointers)
+        pointers = gradient.data_ptr(), x.data_ptr(), pointer(statistics), of_x.data_ptr(), pointer(of_weight)
+        call("turn_backward", ctypes.byref(turn), *pointers)
         return of_x, of_weight, None, None, None
 
 
 def _turn(x: Tensor, weight: Tensor | None, epsilon: float, cosine: Tensor | None, sine: Tensor | None) -> TurnStruct:
     rows, tokens, heads, width = x.shape
     own = 0 if cosine is None or len(cosine) == 1 else tokens * width // 2
-    norm = NormStruct(_pointer(weight), None, 0, epsilon)
+    norm = NormStruct(pointer(weight), None, 0, epsilon)
     sizes = rows, tokens, heads, width, heads * width, own
-    return TurnStruct(*sizes, _pointer(cosine), _pointer(sine), norm, torch.get_num_threads())
-
-
-class _Gate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        gate, up = gate.contiguous(), up.contiguous()
-        ctx.save_for_backward(gate, up)
-        y = torch.empty_like(gate)
-        _call("gate", torch.get_num_threads(), gate.data_ptr(), up.data_ptr(), gate.numel(), y.data_ptr())
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        gate, up = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return tuple(_again(lambda gate, up: F.silu(gate) * up, (gate, up), gradients[0]))
-        gradient = gradients[0].contiguous()
-        of_gate, of_up = torch.empty_like(gate), torch.empty_like(up)
-        pointers = gradient.data_ptr(), gate.data_ptr(), up.data_ptr()
-        _call("gate_backward", torch.get_num_threads(), *pointers, gate.numel(), of_gate.data_ptr(), of_up.data_ptr())
-        return of_gate, of_up
+    return TurnStruct(*sizes, pointer(cosine), pointer(sine), norm, torch.get_num_threads())
 
 
 def _plain_attention(query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor:
@@ -154,20 +110,20 @@ class _Attention(torch.autograd.Function):
         found, log_sums = query.new_empty(rows, tokens, heads, width), query.new_empty(rows, heads, tokens)
         ctx.save_for_backward(query, key, value, found, log_sums)
         ctx.causal = causal
-        _call("attend", ctypes.byref(_scores(query, key, value, found, log_sums, causal)))
+        call("attend", ctypes.byref(_scores(query, key, value, found, log_sums, causal)))
         return found
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, found, log_sums = ctx.saved_tensors
         if torch.is_grad_enabled():
-            again = _again(lambda *of: _plain_attention(of[0], of[1], of[2], ctx.causal), (query, key, value), gradients[0])
-            return *again, None
+            found = again(lambda *of: _plain_attention(of[0], of[1], of[2], ctx.causal), (query, key, value), gradients[0])
+            return *found, None
         gradient = gradients[0].contiguous().transpose(1, 2)
         of_all = [torch.empty_like(x) for x in (query, key, value)]
         scores = _scores(query, key, value, found, log_sums, ctx.causal)
         structs = [HeadsStruct.of(x) for x in (gradient, *of_all)]
-        _call("attend_backward", ctypes.byref(scores), *(ctypes.byref(struct) for struct in structs))
+        call("attend_backward", ctypes.byref(scores), *(ctypes.byref(struct) for struct in structs))
         return *of_all, None
 
 
@@ -187,44 +143,46 @@ class TrainingOperations:
         return self  # a copied model computes in the same way
 
     def norm(self, x: Tensor, weight: Tensor, bias: Tensor | None, takes_mean: bool, epsilon: float) -> Tensor | None:
-        if not _fits(x, weight, bias) or x.size(-1) % LANES:
+        if not fits(x, weight, bias) or x.size(-1) % LANES:
             return None
         return _Norm.apply(x, weight, bias, takes_mean, epsilon)
 
     def turned(self, x: Tensor, weight: Tensor | None, epsilon: float, rotation: Rotation | None) -> Tensor | None:
-        if not _fits(x, weight) or (weight is None and rotation is None):
+        if not fits(x, weight) or (weight is None and rotation is None):
             return None
         if x.size(-1) % (LANES if rotation is None else 2 * LANES) or x.size(-1) > WIDEST_HEAD:
             return None
         return _Turn.apply(x, weight, epsilon, *(rotation or (None, None)))
 
-    def gated(self, gate: Tensor, up: Tensor) -> Tensor | None:
-        if not _fits(gate, up) or gate.size(-1) % LANES:
+    def feed_forward(self, x: Tensor, gate: nn.Linear | None, up: nn.Linear, down: nn.Linear, activation: str) -> Tensor | None:
+        if not feed_forward_fits(x, gate, up, down):
             return None
-        return _Gate.apply(gate, up)
+        weights = [None if linear is None else (linear.weight, linear.bias) for linear in (gate, up, down)]
+        flat = [part for pair in weights for part in (pair or (None, None))]
+        return FusedFeedForward.apply(x, activation, *flat)
 
     def attention(self, query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor | None:
-        if not _fits(query, key, value) or query.size(-1) % LANES or (causal and query.size(2) != key.size(2)):
+        if not fits(query, key, value) or query.size(-1) % LANES or (causal and query.size(2) != key.size(2)):
             return None
         return _Attention.apply(query, key, value, causal).flatten(2)
 
     def cross_entropy(
         self, logits: Tensor, targets: Tensor, bias: Tensor | None, smoothing: float, z_loss: float
     ) -> Tensor | None:
-        if not _fits(logits, bias) or logits.stride(-1) != 1:
+        if not fits(logits, bias) or logits.stride(-1) != 1:
             return None
         losses = logits.new_empty(len(logits), 2)
-        pointers = _pointer(bias), targets.data_ptr(), smoothing, z_loss, losses.data_ptr()
-        _call("cross_entropy", torch.get_num_threads(), logits.data_ptr(), *logits.shape, logits.stride(0), *pointers)
+        pointers = pointer(bias), targets.data_ptr(), smoothing, z_loss, losses.data_ptr()
+        call("cross_entropy", torch.get_num_threads(), logits.data_ptr(), *logits.shape, logits.stride(0), *pointers)
         return losses.sum(dim=0)
 
     def orthogonalise(self, matrices: Tensor, coefficients: Tensor) -> bool:
         """Put in place of each matrix (n, rows, columns) about U · Vᵀ of its singular value decomposition, by the polynomials
         a·x + b·x³ + c·x⁵ of `coefficients` (steps, 3), one after the other. False where it can't."""
-        if not _fits(matrices) or not matrices.is_contiguous() or matrices.size(1) % LANES or matrices.size(2) % LANES:
+        if not fits(matrices) or not matrices.is_contiguous() or matrices.size(1) % LANES or matrices.size(2) % LANES:
             return False
         pointers = matrices.data_ptr(), *matrices.shape, coefficients.data_ptr(), len(coefficients)
-        _call("orthogonalise", torch.get_num_threads(), *pointers)
+        call("orthogonalise", torch.get_num_threads(), *pointers)
         return True
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..models.fused import Rotation
 from ..models.loss import logit_gradient
@@ -32,7 +32,7 @@ class CompiledLoss:
     def turned(self, x: Tensor, weight: Tensor | None, epsilon: float, rotation: Rotation | None) -> None:
         return None
 
-    def gated(self, gate: Tensor, up: Tensor) -> None:
+    def feed_forward(self, x: Tensor, gate: nn.Linear | None, up: nn.Linear, down: nn.Linear, activation: str) -> None:
         return None
 
     def attention(self, query: Tensor, key: Tensor, value: Tensor, causal: bool) -> None:

@@ -6,6 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..machine.memory import keep_freed
 from ..models.attention import FLEXIBLE, KERNELS
 from ..native.training import operations
 from ..tokens.loader import Batch
@@ -30,7 +31,8 @@ class Kernels:
     native: str = "torch"
 
     def prepare(self, model: nn.Module, forgiving: bool = False) -> nn.Module:
-        """The model as these kernels run it. Sets torch's threads and its rounding of denormals for the process.
+        """The model as these kernels run it. Sets torch's threads, its rounding of denormals and what becomes of freed memory
+        for the process.
 
         Layers are compiled each for itself, since those that are alike share what was compiled; so is the loss where nothing
         else makes it in few passes. Where compiling fails, a `forgiving` one runs uncompiled.
@@ -38,6 +40,7 @@ class Kernels:
         torch.set_num_threads(self.threads)
         # Gradients through freshly zeroed projections are denormal numbers, on which a CPU is ten times slower.
         torch.set_flush_denormal(True)
+        keep_freed()
         model.set_eager_attention(self.attention == "eager")  # type: ignore[operator]
         model.set_attention_kernel(self.attention if self.attention in (*KERNELS, FLEXIBLE) else "fused")  # type: ignore[operator]
         model.set_activation_checkpointing(self.activation_checkpointing)  # type: ignore[operator]
