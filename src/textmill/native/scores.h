@@ -12,7 +12,7 @@
 namespace textmill {
 
 constexpr int64_t QUERIES = 60;  // whose scores are at hand at once; a multiple of TILE_ROWS
-constexpr int64_t KEYS = 64;     // that are read side by side for all of these
+constexpr int64_t KEYS_AT_ONCE = 64;  // that are read side by side for all of these
 
 // (rows, heads, tokens, head_dim), of which only the last lie side by side; strides in numbers.
 struct Heads {
@@ -51,9 +51,9 @@ inline void gather_rows(const float* from, int64_t rows_apart, int64_t rows, int
 inline void all_scores(const Scores& s, int64_t begin, int64_t end, const float* asked, int64_t asked_apart, const float* turned,
                        float* scores) {
   const int64_t width = s.head_dim, padded = s.padded();
-  for (int64_t panel = 0; panel < padded; panel += KEYS)
+  for (int64_t panel = 0; panel < padded; panel += KEYS_AT_ONCE)
     for (int64_t tile = begin; tile < end; tile += TILE_ROWS) {
-      const int64_t wide = std::min(KEYS, (s.reach(tile) + 15) / 16 * 16 - panel);
+      const int64_t wide = std::min(KEYS_AT_ONCE, (s.reach(tile) + 15) / 16 * 16 - panel);
       if (wide > 0)
         tiles(std::min<int64_t>(TILE_ROWS, end - tile), {asked + tile * asked_apart, asked_apart, 1}, turned + panel, padded, width,
               scores + (tile - begin) * padded + panel, padded, wide, false);
@@ -64,9 +64,9 @@ inline void all_scores(const Scores& s, int64_t begin, int64_t end, const float*
 inline void all_found(const Scores& s, int64_t begin, int64_t end, const float* weights, const float* of_keys, float* result,
                       int64_t apart) {
   const int64_t width = s.head_dim, padded = s.padded();
-  for (int64_t panel = 0; panel < s.keys; panel += KEYS)
+  for (int64_t panel = 0; panel < s.keys; panel += KEYS_AT_ONCE)
     for (int64_t tile = begin; tile < end; tile += TILE_ROWS) {
-      const int64_t deep = std::min(KEYS, s.reach(tile) - panel);
+      const int64_t deep = std::min(KEYS_AT_ONCE, s.reach(tile) - panel);
       if (deep > 0)
         tiles(std::min<int64_t>(TILE_ROWS, end - tile), {weights + (tile - begin) * padded + panel, padded, 1}, of_keys + panel * width,
               width, deep, result + tile * apart, apart, width, panel > 0);
