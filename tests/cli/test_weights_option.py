@@ -50,8 +50,11 @@ def test_what_short_weights_cost_is_told_beside_the_model_itself(folder: Path, t
     assert 0 < abs(values[0] / values[1] - 1) < 0.01
 
 
-def test_vectors_of_texts_by_short_weights(make_encoder: Callable, tokenizer: Any, textmill: Callable, tmp_path: Path) -> None:
-    model = make_encoder("bert", vocabulary_size=tokenizer.vocabulary_size, context_length=64)
+@pytest.mark.parametrize("tied", [False, True])
+def test_vectors_of_texts_by_short_weights(
+    tied: bool, make_encoder: Callable, tokenizer: Any, textmill: Callable, tmp_path: Path
+) -> None:
+    model = make_encoder("bert", vocabulary_size=tokenizer.vocabulary_size, context_length=64, tied_embeddings=tied)
     save_model_folder(tmp_path / "encoder", model, tokenizer, {})
     for format in ("float32", "int8"):
         out = tmp_path / f"{format}.npy"

@@ -11,12 +11,15 @@ from torch import Tensor, nn
 
 from textmill import load
 from textmill.formats.model_folder import save_model_folder
+from textmill.inference.classify import classify
 from textmill.inference.engine import Engine
 from textmill.inference.generate import complete
 from textmill.inference.request import Request
 from textmill.inference.sampling import Sampling
+from textmill.models.heads import TaskModel
 from textmill.models.language_model import LanguageModel
 from textmill.models.recurrent import Cell
+from textmill.models.task import Task, TaskConfig
 from textmill.native.library import Pool
 from textmill.native.linear import PackedEmbedding
 from textmill.native.matrices import install, packed_parts
@@ -29,10 +32,11 @@ pytestmark = pytest.mark.usefixtures("kernels")
 GREEDY = Sampling(temperature=0.0)
 
 
-@pytest.fixture
-def folder(make_decoder: Callable, tokenizer: Any, tmp_path: Path) -> Path:
+@pytest.fixture(params=["tied", "apart"])
+def folder(request: pytest.FixtureRequest, make_decoder: Callable, tokenizer: Any, tmp_path: Path) -> Path:
     torch.manual_seed(3)
-    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size, **NATIVE)
+    tied = request.param == "tied"
+    model = make_decoder(vocabulary_size=tokenizer.vocabulary_size, tied_embeddings=tied, **NATIVE)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -67,6 +71,22 @@ def test_an_engine_answers_as_generate_does(folder: Path) -> None:
         pass
     written = ["".join(delta.text for delta in answer.deltas) for answer in answers]
     assert written == [complete(found.model, found.tokenizer, prompt, GREEDY, max_tokens=20) for prompt in prompts]
+
+
+def test_labels_of_texts_by_packed_bodies(
+    make_encoder: Callable, make_recurrent: Callable, tokenizer: Any, tmp_path: Path
+) -> None:
+    size = {"vocabulary_size": tokenizer.vocabulary_size}
+    for body in (make_encoder("bert", **size), make_recurrent(**size), make_recurrent(**size, tied_embeddings=True)):
+        config = TaskConfig("sequence", ("a", "b"))
+        task, path = Task(config, TaskModel(body, config.head(body.config))), tmp_path / str(id(body))
+        save_model_folder(path, body, tokenizer, {}, task=task)
+        for format in FORMATS:
+            found = load(path, format)
+            assert found.task is not None and (format == "float32" or isinstance(found.model.embedding, PackedEmbedding))
+            [scores] = classify(found.task, tokenizer, ["The class"])
+            [expected] = classify(task, tokenizer, ["The class"])
+            assert scores == pytest.approx(expected, abs=1e-4 if format == "float32" else 0.05)
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """A document on its way through the corpus: found, read, kept, changed, or dropped with its reason."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .settings import CorpusSettings
+if TYPE_CHECKING:
+    from .settings import CorpusSettings
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Unread(Protocol):
     def text(self) -> str:
         """The text as it stands in the source, markup and all."""
 
-    def read(self, settings: CorpusSettings) -> Document | Drop:
+    def read(self, settings: "CorpusSettings") -> Document | Drop:
         """Make it readable."""
 
 

@@ -5,10 +5,12 @@ White space belongs to the pieces and no normaliser is used, so joining the piec
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from tokenizers import Regex, pre_tokenizers
 
-from .settings import Kind
+if TYPE_CHECKING:
+    from .settings import Kind
 
 LONGEST_RUN = 256  # characters: longer runs without a split are cut, so that time grows linearly with the text
 
@@ -30,7 +32,7 @@ _BETWEEN_WORDS = re.compile(r"(?<=\w)(?= \w)|(?<=\n)(?=\w)")
 _UP_TO_WORD_END = re.compile(r"[\W_]*[^\W_]*(?:[^\x00-\x7f\w][\W_]*[^\W_]*)*")
 
 
-def splitter(kind: Kind, alphabet: Iterable[str] = ()) -> pre_tokenizers.PreTokenizer:
+def splitter(kind: "Kind", alphabet: Iterable[str] = ()) -> pre_tokenizers.PreTokenizer:
     """What cuts a text into runs, before bytes are spelled as characters.
 
     For `wordpiece`, a character outside `alphabet` stands alone: its model gives up the whole run for one unknown
@@ -46,7 +48,7 @@ def splitter(kind: Kind, alphabet: Iterable[str] = ()) -> pre_tokenizers.PreToke
     return pre_tokenizers.Sequence([_split(QWEN2), pre_tokenizers.FixedLength(LONGEST_RUN)])
 
 
-def byte_level_splitter(kind: Kind) -> pre_tokenizers.PreTokenizer:
+def byte_level_splitter(kind: "Kind") -> pre_tokenizers.PreTokenizer:
     """What a saved byte-level tokenizer uses. No cut at 256 here: the merges' own work is linear enough in use, and the
     sequence is the one other readers of the file expect."""
     spell_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

@@ -10,7 +10,7 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import tokenizers
@@ -20,18 +20,21 @@ from ..files import fingerprint, write_json, write_text
 from .chat_template import ANSWER, ChatTemplate, Marks, Message, read_chat_template
 from .pieces import Pieces, holds_all_bytes, spelling_of, unrestored_bytes
 from .plain_encoding import PlainEncoder, refuse_surrogates, without_panic
-from .settings import Kind
 from .special_tokens import CONFIG_FILE, END_OF_TEXT, SPAN, SpecialTokens, own_special_tokens, read_config, read_special_tokens
 from .splitting import CHARACTER, independent_pieces
 from .tokenizer_file import TOKENIZER_FILE, read_backend
+
+if TYPE_CHECKING:
+    from .settings import Kind
 
 
 class Tokenizer:
     """A tokenizer of this project, or one from elsewhere that gives the tokens its own stock class gives.
 
     `special` says which tokens play which part (for a tokenizer trained here it needn't be given), `chat_template` how a
-    conversation is written, `training` how it was trained (JSON values; empty where nobody knows). What a whole input
-    begins and ends with is told by `backend`'s post-processor. Decoding leaves special tokens out.
+    conversation is written, `training` how it was trained (JSON values; empty where nobody knows), `content` what the
+    tokenizer.json of `backend` says, where it was read already. What a whole input begins and ends with is told by `backend`'s
+    post-processor. Decoding leaves special tokens out.
 
     `bos_id`, `eos_id`, `pad_id`, `mask_id`: numbers of those tokens, or None. `unknown_id`: what stands for text that the
     vocabulary can't spell; None where it can spell all. `prefix`, `suffix`: what begins and ends a whole input.
@@ -45,6 +48,7 @@ class Tokenizer:
         special: SpecialTokens | None = None,
         chat_template: ChatTemplate | None = None,
         training: Mapping[str, Any] | None = None,
+        content: Mapping[str, Any] | None = None,
     ):
         vocabulary = backend.get_vocab()
         self.special = special or own_special_tokens(vocabulary)
@@ -53,13 +57,15 @@ class Tokenizer:
             raise TokenizerError(f"the special tokens {', '.join(missing)} are not in the vocabulary; name ones that are")
         # A token that plays a part is special, also where its own file forgot to say so.
         said = {token.content for token in backend.get_added_tokens_decoder().values() if token.special}
-        backend.add_special_tokens([text for text in named.values() if text not in said])
+        forgotten = [text for text in named.values() if text not in said]
+        backend.add_special_tokens(forgotten)
         backend.encode_special_tokens = True
         backend.no_truncation()
         backend.no_padding()
-        self._backend = backend
+        self._backend = backend  # `content` isn't kept: it takes more memory than all else
         self.chat_template, self.training = chat_template, dict(training or {})
-        content = json.loads(backend.to_str())  # which isn't kept: it takes more memory than all else here
+        if content is None or forgotten:
+            content = json.loads(backend.to_str())
         self.kind = _kind(content)
         self.vocabulary_size: int = backend.get_vocab_size()
         ids = {part: vocabulary[text] for part, text in named.items()}
@@ -222,12 +228,12 @@ class Tokenizer:
         training = config.get("textmill_training")
         if not isinstance(training, dict | None):
             raise TokenizerError(f"{folder / CONFIG_FILE} is not what textmill wrote; have the tokenizer made anew")
-        backend = read_backend(folder, trained_here=training is not None)
+        backend, content = read_backend(folder, trained_here=training is not None)
         template = read_chat_template(folder, config)
         if training is not None:
-            return cls(backend, chat_template=template, training=training)
+            return cls(backend, chat_template=template, training=training, content=content)
         added = [token.content for token in backend.get_added_tokens_decoder().values() if token.special]
-        return cls(backend, read_special_tokens(folder, backend.get_vocab(), added), template)
+        return cls(backend, read_special_tokens(folder, backend.get_vocab(), added), template, content=content)
 
     @property
     def _separator(self) -> int | None:
@@ -306,17 +312,17 @@ class DecodeStream:
         return rest
 
 
-def _kind(content: dict[str, Any]) -> Kind:
+def _kind(content: Mapping[str, Any]) -> "Kind":
     """Which kind a tokenizer.json holds, read off its structure."""
     model, splitting = content["model"]["type"], content["pre_tokenizer"] or {}
     if model == "BPE":
         return "bpe" if content["model"]["merges"] or splitting.get("type") != "ByteLevel" else "byte"
     if model == "WordLevel":
         return "character" if splitting.get("pattern") == {"Regex": CHARACTER} else "word"
-    return cast(Kind, model.lower())
+    return cast("Kind", model.lower())
 
 
-def _unknown_id(content: dict[str, Any], vocabulary: Mapping[str, int]) -> int | None:
+def _unknown_id(content: Mapping[str, Any], vocabulary: Mapping[str, int]) -> int | None:
     """The token that the model itself gives for what it can't spell; None where bytes spell everything."""
     model = content["model"]
     if spelling_of(content) == "byte-level" and holds_all_bytes(vocabulary):

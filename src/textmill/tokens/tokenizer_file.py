@@ -30,8 +30,9 @@ MOST_GROWTH = 64  # characters that the steps of a normaliser together put in th
 KNOWN_MODELS = ("BPE", "WordPiece", "Unigram", "WordLevel")
 
 
-def read_backend(folder: Path, trained_here: bool) -> tokenizers.Tokenizer:
-    """The tokenizer in `folder`. Raises TokenizerError where there is none, or one that textmill can't vouch for.
+def read_backend(folder: Path, trained_here: bool) -> tuple[tokenizers.Tokenizer, dict[str, Any]]:
+    """The tokenizer in `folder`, and what its tokenizer.json says, as the library writes it. Raises TokenizerError where there
+    is none, or one that textmill can't vouch for.
 
     `trained_here`: it says that textmill made it, and must be as textmill makes them.
     """
@@ -50,7 +51,7 @@ def read_backend(folder: Path, trained_here: bool) -> tokenizers.Tokenizer:
     if trained_here:
         _refuse(path, _changes(opened, backend), "train one with textmill")
     _refuse(path, _strangeness(content, opened, backend), "textmill can't vouch for what it would make of a text")
-    return backend
+    return backend, opened
 
 
 def _refuse(path: Path, problems: list[str], advice: str) -> None:
@@ -136,7 +137,6 @@ def _strangeness(content: dict[str, Any], opened: dict[str, Any], backend: token
     """What of a tokenizer from elsewhere isn't as its file says (`content`; `opened`: as the library writes it), or isn't known
     here."""
     problems = []
-    vocabulary = backend.get_vocab()
     if (model := opened["model"]["type"]) not in KNOWN_MODELS:
         problems.append(f"is of a kind that isn't known here ({model})")
     if spelling_of(opened) is None:
@@ -145,9 +145,9 @@ def _strangeness(content: dict[str, Any], opened: dict[str, Any], backend: token
     if any(sum("Sequence" in part for part in template) != 1 for template in single):
         problems.append("its post-processor writes a text not once, but more often or never")
     lying = [
-        f"says that {token['content']!r} has the number {token['id']}, and it has {vocabulary.get(token['content'])}"
+        f"says that {token['content']!r} has the number {token['id']}, and it has {backend.token_to_id(token['content'])}"
         for token in content.get("added_tokens") or []
-        if vocabulary.get(token["content"]) != token["id"]
+        if backend.token_to_id(token["content"]) != token["id"]
     ]
     return problems + lying[:5]
 

@@ -5,8 +5,6 @@ import json
 import math
 from typing import Any, ClassVar
 
-import pydantic
-
 from ...models.architectures import FAMILIES, build_empty
 from ...models.config import ModelConfig
 from .layout import Layout, Piece
@@ -46,6 +44,8 @@ class OwnLayout(Layout):
             if type(value) in (int, float) and (not math.isfinite(value) or abs(value) > largest):
                 shape.wrong(f"{name} must be at most {largest:,}")
         stock.check()
+        import pydantic  # which a model in another layout is read without
+
         try:
             return pydantic.TypeAdapter(config_class).validate_json(json.dumps(shape.values), strict=True)
         except pydantic.ValidationError as error:
