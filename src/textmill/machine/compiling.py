@@ -55,7 +55,7 @@ def compiling(limit: float) -> Iterator[Finding]:
             way_out = "pip install triton (on Windows triton-windows), or install torch's own build for CUDA"
         yield Finding("Kernels", "compile", "none", f"does not work: {reason}", f"{way_out}; all else works without it")
     if "flex" in results:
-        text = f"works, compiled in {results['flex']:.0f} s; textmill doesn't need it"
+        text = f"works, compiled in {results['flex']:.0f} s; tried where documents or windows are trained on a GPU"
         yield Finding("Kernels", "flex attention", "ok", text, values={"seconds": results["flex"]})
 
 

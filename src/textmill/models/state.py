@@ -97,9 +97,10 @@ class KeyValueState:
         length = max(state.length for state in states)
         merged = states[0]._like(sum(state.rows for state in states))
         merged.length = length
-        missing = torch.cat([torch.full((state.rows,), length - state.length) for state in states])
-        padding = [torch.zeros(state.rows, dtype=torch.int64) if state.padding is None else state.padding for state in states]
-        total = torch.cat(padding) + missing.to(padding[0].device)
+        device = next((keys.device for state in states for keys in state._keys if keys is not None), torch.device("cpu"))
+        total = torch.cat([torch.full((state.rows,), length - state.length) for state in states]).to(device)
+        total += torch.cat([torch.zeros_like(total[: state.rows]) if state.padding is None else state.padding
+                            for state in states])  # fmt: skip
         merged.padding = total if total.any() else None
         for name in ("_keys", "_values"):
             stacks = zip(*(getattr(state, name) for state in states), strict=True)

@@ -53,19 +53,14 @@ class Batch:
         )
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The batch on another device; to a GPU through pinned memory, without waiting."""
-        pinned = torch.device(device).type == "cuda"
-
-        def moved(tensor: torch.Tensor) -> torch.Tensor:
-            return (tensor.pin_memory() if pinned and not tensor.is_cuda else tensor).to(device, non_blocking=pinned)
-
+        """The batch on another device; to a GPU without waiting."""
         return Batch(
-            inputs=moved(self.inputs),
-            targets=moved(self.targets),
-            positions=moved(self.positions),
-            segments=None if self.segments is None else moved(self.segments),
+            inputs=moved(self.inputs, device),
+            targets=moved(self.targets, device),
+            positions=moved(self.positions, device),
+            segments=None if self.segments is None else moved(self.segments, device),
             source=self.source,
-            continues=moved(self.continues),
+            continues=moved(self.continues, device),
             tokens=self.tokens,
             pieces=self.pieces,
         )
@@ -126,6 +121,12 @@ class Loader:
         places = np.arange(context, dtype=np.int64)
         latest = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
         return (np.cumsum(begins, axis=1) - 1).astype(np.int32), places - latest
+
+
+def moved(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """A batch's tensor on another device; to a GPU through pinned memory, without waiting."""
+    pinned = torch.device(device).type == "cuda"
+    return (tensor.pin_memory() if pinned and not tensor.is_cuda else tensor).to(device, non_blocking=pinned)
 
 
 def _counted(targets: torch.Tensor) -> int:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CorpusError
-from .loader import IGNORED
+from .loader import IGNORED, moved
 
 
 class TextPair(NamedTuple):
@@ -46,13 +46,13 @@ class PairBatch:
         return PairBatch(self.source[begin:end], lengths, self.inputs[begin:end], targets, counted, self.pieces)
 
     def to(self, device: torch.device | str) -> "PairBatch":
-        """The batch on another device."""
+        """The batch on another device; to a GPU without waiting."""
         return dataclasses.replace(
             self,
-            source=self.source.to(device),
-            lengths=None if self.lengths is None else self.lengths.to(device),
-            inputs=self.inputs.to(device),
-            targets=self.targets.to(device),
+            source=moved(self.source, device),
+            lengths=None if self.lengths is None else moved(self.lengths, device),
+            inputs=moved(self.inputs, device),
+            targets=moved(self.targets, device),
         )
 
 
