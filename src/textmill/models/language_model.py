@@ -21,6 +21,9 @@ class LanguageModel(nn.Module):
 
     family: ClassVar[str]
     kind: ClassVar[str]  # the family in a sentence: "a decoder"
+    embedding_spread: ClassVar[float] = 0.25
+    """Standard deviation of an untied table's first weights: so small that what the layers add to it counts early
+    (docs/experiments.md)."""
     writes: bool = True  # whether it goes on with a text; the body of a model that is made for a task doesn't
     fused: FusedOperations | None = None
     config: Any  # a ModelConfig, of the family's own class
@@ -45,8 +48,8 @@ class LanguageModel(nn.Module):
                 elif name.endswith("position_embedding.weight"):
                     parameter.normal_(0.0, self.config.width**-0.5, generator=generator)
                 elif name.endswith("embedding.weight"):
-                    # A tied matrix is also the head, where unit variance would make the first predictions wild.
-                    parameter.normal_(0.0, self.config.width**-0.5 if tied else 1.0, generator=generator)
+                    # A tied matrix is also the head, where a larger variance would make the first predictions wild.
+                    parameter.normal_(0.0, self.config.width**-0.5 if tied else self.embedding_spread, generator=generator)
                 elif name.endswith(("output.weight", "down.weight", "head.weight")):
                     parameter.zero_()
                 else:

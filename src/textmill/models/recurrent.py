@@ -139,6 +139,7 @@ class Recurrent(LanguageModel):
     """A causal language model: token ids (B, T) -> the distribution of each next token."""
 
     family, kind = "recurrent", "a recurrent model"
+    embedding_spread = 1.0  # no norm stands between the table and the first layer
 
     def __init__(self, config: RecurrentConfig):
         super().__init__()
