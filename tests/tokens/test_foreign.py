@@ -205,6 +205,17 @@ def test_a_damaged_file_is_refused_or_read_and_nothing_else(name, file, foreign_
     assert Tokenizer.load(folder).encode("the class é") == damaged.encode("the class é")
 
 
+def test_what_a_vocabulary_without_an_unknown_token_cannot_spell_is_told(foreign_folders, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(foreign_folders["mbart"], tmp_path / "mbart"))
+    content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    del content["model"]["unk_id"]
+    (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    tokenizer = Tokenizer.load(folder)
+    assert tokenizer.decode(tokenizer.encode("the class")) == "the class"
+    with pytest.raises(TokenizerError, match="can't spell a text"):
+        tokenizer.encode("中")
+
+
 class TestRefusals:
     @pytest.fixture
     def folder(self, foreign_folders: dict[str, Path], tmp_path: Path) -> Path:

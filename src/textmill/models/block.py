@@ -41,8 +41,9 @@ class FeedForward(nn.Module):
             found = self.fused.feed_forward(x, self.gate, self.up, self.down, self.kind)
             if found is not None:
                 return found
-        up = self.up(x)
-        return self.down(self.activation(up) if self.gate is None else self.activation(self.gate(x)) * up)
+        if self.gate is None:
+            return self.down(self.activation(self.up(x)))
+        return self.down(self.activation(self.gate(x)) * self.up(x))
 
 
 class Block(nn.Module):

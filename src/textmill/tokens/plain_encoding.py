@@ -76,10 +76,13 @@ class PlainEncoder:
 
 
 def without_panic(encode: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """What the library encodes. Where its matcher gives up on a pattern it panics, which no `except Exception` sees."""
+    """What the library encodes. Where its matcher gives up on a pattern it panics, which no `except Exception` sees; where a
+    vocabulary has neither a piece nor an unknown token for a text, it raises a bare Exception. Both are a TokenizerError."""
     try:
         return encode(*arguments, **options)
     except BaseException as error:
+        if type(error) is Exception:
+            raise TokenizerError(f"the tokenizer can't spell a text: {error}") from error
         if type(error).__name__ != "PanicException":
             raise
         raise TokenizerError(f"the tokenizer's own pattern gives up on a text ({error}); cut the text into parts") from error
