@@ -35,7 +35,12 @@ struct Weights {
   }
 };
 
-inline void fetch(const void* from) { _mm_prefetch((const char*)from + AHEAD, _MM_HINT_T0); }
+inline void fetch(const void* from) { _mm_prefetch((const char*)from, _MM_HINT_T0); }
+
+// How far ahead of byte `at` of a block to fetch, where B blocks of `stride` bytes are read side by side: behind a block's end stands
+// what is read beside it already, and its next part B blocks on.
+template <int B>
+inline int64_t ahead_of(int64_t at, int64_t stride) { return at + AHEAD < stride ? AHEAD : AHEAD + (B - 1) * stride; }
 
 inline int32_t four(const int8_t* from) {
   int32_t bytes;
@@ -56,11 +61,12 @@ void product_float32(const uint8_t* blocks, int64_t stride, int64_t inputs, cons
 #pragma GCC unroll 8
     for (int row = 0; row < M; ++row) sums[block][row] = zero();
   for (int64_t k = 0; k < inputs; ++k) {
+    const int64_t ahead = ahead_of<B>(k * LANES * 4, stride);
     Floats columns[B];
 #pragma GCC unroll 8
     for (int block = 0; block < B; ++block) {
       const float* weights = (const float*)(blocks + block * stride) + k * LANES;
-      fetch(weights);
+      fetch((const char*)weights + ahead);
       columns[block] = load(weights);
     }
 #pragma GCC unroll 8
@@ -78,11 +84,14 @@ void product_float32(const uint8_t* blocks, int64_t stride, int64_t inputs, cons
 
 // Σ of a group's short weights, as whole numbers, times rounded activations: of M rows, `apart` bytes from each other.
 template <int M, bool NIBBLES>
-void dot_group(const uint8_t* weights, const int8_t* rounded, int64_t apart, const RoundedGroup* groups, int64_t groups_apart,
-               Integers* sums) {
+inline void dot_group(const uint8_t* weights, const int8_t* rounded, int64_t apart, const RoundedGroup* groups,
+                      int64_t groups_apart, Integers* sums) {
+#pragma GCC unroll 8
   for (int row = 0; row < M; ++row) sums[row] = all_integers(NIBBLES ? 0 : groups[row * groups_apart].offset);
+#pragma GCC unroll 8
   for (int part = 0; part < GROUP / 4; part += NIBBLES ? 2 : 1, weights += 64) {
     const Bytes bytes = load_bytes(weights);
+#pragma GCC unroll 8
     for (int row = 0; row < M; ++row) {
       const int8_t* at = rounded + row * apart + part * 4;
       if constexpr (NIBBLES) {
@@ -100,24 +109,33 @@ void product_short(const uint8_t* blocks, int64_t stride, int64_t inputs, const 
                    Floats (*out)[M]) {
   constexpr int NUMBERS = NUMBER_BYTES<NIBBLES>, BYTES = GROUP_BYTES<NIBBLES>;
   const int64_t groups = inputs / GROUP;
+  Floats totals[B][M];  // in registers, as above
+#pragma GCC unroll 8
   for (int block = 0; block < B; ++block)
-    for (int row = 0; row < M; ++row) out[block][row] = zero();
+#pragma GCC unroll 8
+    for (int row = 0; row < M; ++row) totals[block][row] = zero();
   for (int64_t group = 0; group < groups; ++group) {
-    const int64_t at = first * groups + group;
+    const int64_t at = first * groups + group, ahead = ahead_of<B>(group * BYTES, stride);
+#pragma GCC unroll 8
     for (int block = 0; block < B; ++block) {
       const uint8_t* weights = blocks + block * stride + group * BYTES;
-      for (int line = 0; line < BYTES; line += 64) fetch(weights + line);
+      for (int line = 0; line < BYTES; line += 64) fetch(weights + ahead + line);
       Integers sums[M];
       dot_group<M, NIBBLES>(weights, x.rounded + at * GROUP, inputs, x.groups + at, groups, sums);
       const Floats scale = load_halves(weights + NUMBERS);
       const Floats lowest = NIBBLES ? load_halves(weights + NUMBERS + 2 * LANES) : zero();
+#pragma GCC unroll 8
       for (int row = 0; row < M; ++row) {
         const RoundedGroup& of = x.groups[at + row * groups];
-        if constexpr (NIBBLES) out[block][row] = multiply_add(lowest, all(of.total), out[block][row]);
-        out[block][row] = multiply_add(multiply(scale, all(of.scale)), to_floats(sums[row]), out[block][row]);
+        if constexpr (NIBBLES) totals[block][row] = multiply_add(lowest, all(of.total), totals[block][row]);
+        totals[block][row] = multiply_add(multiply(scale, all(of.scale)), to_floats(sums[row]), totals[block][row]);
       }
     }
   }
+#pragma GCC unroll 8
+  for (int block = 0; block < B; ++block)
+#pragma GCC unroll 8
+    for (int row = 0; row < M; ++row) out[block][row] = totals[block][row];
   for (int row = 0; row < M; ++row) {
     const int64_t from = (first + row) * groups;
     for (int64_t rest = from; rest < from + x.rests[first + row]; ++rest) {
