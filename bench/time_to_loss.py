@@ -166,6 +166,7 @@ def draw(bench: Bench, peer: dict[str, Any], ours: list[dict[str, Any]]) -> str:
     """Loss against seconds of both, as an SVG file."""
     from textmill.report.canvas import (
         ACCENT,
+        FONT,
         GRID,
         MUTED,
         SECOND,
@@ -179,11 +180,11 @@ def draw(bench: Bench, peer: dict[str, Any], ours: list[dict[str, Any]]) -> str:
 
     @own_style
     def drawn() -> str:
-        figure, axes = new_axes(WIDE)
+        figure, axes = new_axes(WIDE, bottom=46)
         axes.plot(*zip(*peer["curve"][1:], (peer["seconds"], peer["loss"])), color=SECOND, marker="o", markersize=3)
         axes.plot([each["seconds"] for each in ours], [each["loss"] for each in ours], "o", color=ACCENT, markersize=4)
         axes.grid(color=GRID, linewidth=0.8)
-        axes.set_xlabel(f"seconds of the whole command; {bench.task.unit}", color=MUTED)
+        axes.set_xlabel(f"seconds of the whole command; {bench.task.unit}", color=MUTED, fontsize=FONT)
         best = min(each["loss"] for each in ours)
         name_at_the_right(axes, [("nanoGPT", peer["loss"], SECOND), ("textmill", best, ACCENT)], WIDE)
         return svg(figure)

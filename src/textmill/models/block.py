@@ -43,7 +43,8 @@ class FeedForward(nn.Module):
                 return found
         if self.gate is None:
             return self.down(self.activation(self.up(x)))
-        return self.down(self.activation(self.gate(x)) * self.up(x))
+        gate, up = self.gate(x), self.up(x)
+        return self.down(self.activation(gate) * up)
 
 
 class Block(nn.Module):
