@@ -2,9 +2,11 @@
 makes starts in any folder and any locale."""
 
 import os
+import re
 import runpy
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
@@ -46,3 +48,17 @@ def test_a_clone_in_a_chinese_folder_starts_in_the_c_locale(tmp_path: Path) -> N
     command = [clone / ".venv" / "bin" / "python", "-c", "import probe"]
     result = subprocess.run(command, env={"LC_ALL": "C"}, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, "found\n"), result.stderr
+
+
+def included(source: Path) -> set[Path]:
+    """The project's own headers that a C++ file is made of."""
+    own = {source.parent / name for name in re.findall(r'^#include "(.+)"', source.read_text(encoding="utf-8"), re.MULTILINE)}
+    return own.union(*map(included, own))
+
+
+def test_a_library_is_built_anew_when_any_of_its_headers_changes() -> None:
+    root = INSTALLER.parents[1]
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    for library in settings["tool"]["setuptools"]["ext-modules"]:
+        (source,) = library["sources"]
+        assert sorted(library["depends"]) == sorted(str(path.relative_to(root)) for path in included(root / source))

@@ -11,8 +11,8 @@ from torch import Tensor
 from textmill.errors import ModelError
 from textmill.models.decoder import Decoder
 from textmill.models.slots import KeyValueSlots
-from textmill.native.decoder import ACTIVATIONS, NativeDecoder, problems
-from textmill.native.library import NoKernels
+from textmill.native.decoder import NativeDecoder, problems
+from textmill.native.library import KINDS, NoKernels
 from textmill.native.packing import FORMATS, GROUP, Format, pack, wider
 
 pytestmark = pytest.mark.usefixtures("instruction_set")
@@ -21,6 +21,7 @@ DIALECTS: dict[str, dict] = {
     "qwen3": {},
     "llama": {"query_key_norm": False, "rope_theta": 500_000.0},
     "grouped": {"heads": 4, "key_value_heads": 1},
+    "wide heads": {"heads": 2, "key_value_heads": 1, "head_dim": 272},
     "windows": {"windows": (0, 5)},
     "two rotations": {"windows": (7, 0), "local_rope_theta": 100.0},
     "gpt2": {
@@ -98,7 +99,7 @@ def test_every_dialect_is_computed_as_torch_computes_it(dialect: str, make: Call
         {
             "positions": st.sampled_from(["rotary", "learned", "sinusoidal", "alibi"]),
             "norm": st.sampled_from(["rms", "layer"]),
-            "activation": st.sampled_from(ACTIVATIONS),
+            "activation": st.sampled_from(KINDS),
             **{
                 name: st.booleans() for name in ("gated", "post_norm", "query_key_norm", "feed_forward_bias", "tied_embeddings")
             },

@@ -9,8 +9,7 @@
 
 namespace textmill {
 
-constexpr int MOST_HEAD_LANES = 16;  // a head has at most so many times sixteen numbers
-constexpr int SLICE = 4;             // times sixteen numbers of the values are mixed at once, in registers
+constexpr int SLICE = 4;  // times sixteen numbers of the values are mixed at once, in registers
 
 struct Attention {
   const float *keys, *values;  // (rows, key_value_heads, length, head_dim); head_dim: a multiple of sixteen

@@ -3,14 +3,13 @@
 // All threads go through the same steps, and wait for each other between them. Keys and values lie in the engine's own buffers
 // (models/slots.py), so that plain torch and these kernels can take turns at the same rows.
 
+#include "activations.h"
 #include "attention.h"
 #include "fitting.h"
 #include "rows.h"
 #include "shared.h"
 
 namespace textmill {
-
-enum Activation : int32_t { SILU = 0, GELU = 1, GELU_TANH = 2, RELU = 3 };
 
 struct Layer {
   Norm attention_norm, feed_forward_norm, query_norm, key_norm;
@@ -34,22 +33,9 @@ struct Tokens {
   const int64_t *row, *place;  // of each token
 };
 
-inline float activated(float x, int32_t kind) {
-  if (kind == RELU) return std::max(x, 0.0f);
-  return 0.5f * x * (1.0f + std::erf(x * 0.70710678f));
-}
-
 inline Floats activated(Floats x, int32_t kind) {
-  if (kind == SILU) return divide(x, add(all(1.0f), exponential(multiply(x, all(-1.0f)))));
-  if (kind == GELU_TANH) {  // x · sigmoid(2u), u = √(2/π) (x + 0.044715 x³)
-    const Floats cube = multiply(multiply(x, x), x);
-    const Floats twice = multiply(multiply_add(cube, all(0.044715f), x), all(-1.5957691f));
-    return divide(x, add(all(1.0f), exponential(twice)));
-  }
-  float lanes[LANES];
-  store(lanes, x);
-  for (float& lane : lanes) lane = activated(lane, kind);
-  return load(lanes);
+  by_kind(kind, [&]<Activation KIND>() { x = activated<KIND>(x).value; });
+  return x;
 }
 
 // Turns the pairs (i, i + d/2) of one head.

@@ -14,12 +14,10 @@ from ..models.decoder import Decoder
 from ..models.language_model import LanguageModel
 from ..models.positions import alibi_slopes
 from ..models.slots import KeyValueSlots, Slots
-from .library import DecoderStruct, LayerStruct, LinearStruct, NoKernels, NormStruct, Pool, TokensStruct, library
+from .library import KINDS, DecoderStruct, LayerStruct, LinearStruct, NoKernels, NormStruct, Pool, TokensStruct, library
 from .matrices import INTERLEAVED, JOINED, PackedWeights, packed_matrices, shape_problems
 from .packing import Format, product
 from .probe import tried
-
-ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
 
 
 def problems(model: nn.Module) -> list[str]:
@@ -51,7 +49,7 @@ class NativeDecoder:
         slopes = alibi_slopes(config.heads) if config.positions == "alibi" else None
         self._struct = DecoderStruct(
             *(config.width, config.heads, config.key_value_heads, config.head_dim, config.feed_forward_width, slots.length),
-            *(ACTIVATIONS.index(config.activation), config.gated, config.post_norm, config.layers),
+            *(KINDS.index(config.activation), config.gated, config.post_norm, config.layers),
             *(self._layers, self._norm(model.norm), self._pointer(slopes), *self._rotations()),
         )
 

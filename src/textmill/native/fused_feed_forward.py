@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ..models.block import ACTIVATIONS
+from .library import KINDS
 from .training_library import LANES, InnerStruct, again, call, fits
 
 CHUNK_BYTES = 2**20  # of what stands between the products, for a chunk of rows
 FEWEST_ROWS = 256  # of a chunk, below which a product doesn't fill the machine
-KINDS = ("silu", "gelu", "gelu_tanh", "relu")  # as activations.h counts them
 
 Weights = tuple[Tensor | None, ...]  # gate, up and down, each with its bias
 

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import TextmillError
 
 INSTRUCTION_SETS = ("avx512", "avx2")  # the fastest first
+KINDS = ("silu", "gelu", "gelu_tanh", "relu")  # of activations, as activations.h counts them
 
 
 class NoKernels(TextmillError):

@@ -67,8 +67,8 @@ def shape_problems(config: object) -> list[str]:
     ):
         if value % GROUP:
             found.append(f"{name} must be a multiple of {GROUP} for the kernels, found {value}")
-    if config.head_dim % LANES or config.head_dim > LANES * LANES:
-        found.append(f"head_dim must be a multiple of {LANES} up to {LANES * LANES} for the kernels, found {config.head_dim}")
+    if config.head_dim % LANES:
+        found.append(f"head_dim must be a multiple of {LANES} for the kernels, found {config.head_dim}")
     return found
 
 
