@@ -208,6 +208,19 @@ def test_what_a_family_has_not_is_refused_all_together() -> None:
     check_recipe({"corpus": {"source": "a"}, "model": {"architecture": "lstm"}, "train": shuffled}, "r.toml")
 
 
+def test_attention_for_masks_is_for_recipes_that_have_some() -> None:
+    def checked(train: dict, model: dict) -> None:
+        check_recipe(
+            {"corpus": {"source": "a"}, "train": {"steps": 1, "attention": "flexible", **train}, "model": model}, "r.toml"
+        )
+
+    with pytest.raises(RecipeError, match=r"train.attention: flexible is for document_attention and for windows"):
+        checked({}, {})
+    checked({"document_attention": True}, {})
+    checked({}, {"sliding_window": 64})
+    checked({}, {"architecture": "modernbert"})
+
+
 def test_what_is_left_open_of_the_size_is_chosen_by_the_time(tmp_path: Path) -> None:
     def sizes(time: dict, **model: object) -> tuple:
         recipe = check_recipe({"corpus": {"source": "a"}, "model": model, "train": time}, "recipe.toml")

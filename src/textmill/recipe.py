@@ -23,7 +23,7 @@ from .ledger import LedgerSettings
 from .models.settings import ModelSettings
 from .settings import Settings
 from .tokens.settings import TokenizerSettings
-from .training.settings import TrainSettings, seconds_of, unfit_contexts, unfit_family
+from .training.settings import TrainSettings, seconds_of, unfit_attention, unfit_contexts, unfit_family
 
 
 class Recipe(Settings):
@@ -106,6 +106,7 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
     except ModelError as error:
         raise RecipeError(*(f"{where}: [model] {problem}" for problem in error.problems)) from None
     problems = unfit_contexts(recipe.train, recipe.model.context_length) + unfit_family(recipe.train, recipe.model.family)
+    problems += unfit_attention(recipe.train, getattr(config, "windows", ()))
     problems += export_problems(recipe.export, config, recipe.model.architecture)
     if problems:
         raise RecipeError(*(f"{where}: {problem}" for problem in problems))

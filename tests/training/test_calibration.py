@@ -55,6 +55,15 @@ def test_what_was_chosen_once_is_chosen_again(make_decoder, tmp_path: Path, monk
     assert not any(reason.startswith("as measured") for reason in other.reasons)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device may have it")
+def test_a_kernel_that_is_not_here_is_told_without_advice_on_memory(make_decoder, tmp_path: Path) -> None:
+    with pytest.raises(
+        TrainingError, match=r"^train.attention: torch's cudnn kernel doesn't work here \(.+\); write auto"
+    ) as told:
+        choose(make_decoder, tmp_path, attention="cudnn")
+    assert "GB" not in str(told.value)
+
+
 def test_layers_are_computed_twice_only_where_memory_demands_it(make_decoder, tmp_path: Path, monkeypatch) -> None:
     assert not choose(make_decoder, tmp_path, dropout=0.2).kernels.activation_checkpointing
     config = make_decoder(context_length=32, layers=4, width=32).config

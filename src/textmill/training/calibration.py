@@ -201,6 +201,11 @@ def _first_guess(
             what = str(error).splitlines()[0] if str(error) else type(error).__name__
             reasons.append(f"micro_batch {guess.micro_batch}: failed here ({what})")
             trial.optimizer.zero_gradients()
+            if settings.attention in (*KERNELS, FLEXIBLE) and "memory" not in what:
+                raise TrainingError(
+                    f"train.attention: torch's {settings.attention} kernel doesn't work here ({what}); "
+                    "write auto, fused or eager"
+                ) from error
             if settings.compile == "on" or settings.micro_batch != "auto" or guess.micro_batch % 2:
                 if settings.compile == "on":
                     raise TrainingError(

@@ -201,6 +201,13 @@ def unfit_contexts(settings: TrainSettings, context: int) -> list[str]:
     ]
 
 
+def unfit_attention(settings: TrainSettings, windows: tuple[int, ...]) -> list[str]:
+    """What is wrong with the attention kernel beside the layers' `windows`."""
+    if settings.attention != "flexible" or settings.document_attention or any(windows):
+        return []
+    return ["train.attention: flexible is for document_attention and for windows, and this recipe has neither; write auto"]
+
+
 def unfit_family(settings: TrainSettings, family: str) -> list[str]:
     """What of these settings says something that models of this family don't have."""
     problems = []
