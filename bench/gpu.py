@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+import nanogpt
 from textmill.benchmark import training
 from textmill.inference.decode_graphs import DecodeGraphs
 from textmill.machine.device import machine_name, synchronize
@@ -62,9 +63,9 @@ def median_seconds(run: Callable[[], object], seconds: float, device: torch.devi
     return statistics.median(taken)
 
 
-def nanogpt_step(checkout: str, shape: DecoderConfig, rows: int, device: torch.device) -> Callable[[], object]:
+def nanogpt_step(checkout: Path, shape: DecoderConfig, rows: int, device: torch.device) -> Callable[[], object]:
     """What its bench.py does in a step, on random tokens that are there already; compiled, and with TF32, as there."""
-    sys.path.insert(0, checkout)
+    sys.path.insert(0, str(checkout))
     from model import GPT, GPTConfig  # type: ignore[import-not-found]
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -86,7 +87,7 @@ def nanogpt_step(checkout: str, shape: DecoderConfig, rows: int, device: torch.d
     return step
 
 
-def trained(runner: str, shape: DecoderConfig, rows: int, device: torch.device, seconds: float, checkout: str | None) -> Any:
+def trained(runner: str, shape: DecoderConfig, rows: int, device: torch.device, seconds: float, checkout: Path | None) -> Any:
     """Tokens per second of training, and the operations that they took."""
     if runner == "nanogpt":
         assert checkout is not None
@@ -119,7 +120,7 @@ def decoded(shape: DecoderConfig, device: torch.device, seconds: float) -> dict[
 
 
 def work(
-    pipe: Connection, what: str, shape: DecoderConfig, rows: int, device: str, seconds: float, checkout: str | None
+    pipe: Connection, what: str, shape: DecoderConfig, rows: int, device: str, seconds: float, checkout: Path | None
 ) -> None:
     """In a process of its own: one figure, or in words why there is none."""
     try:
@@ -149,14 +150,12 @@ def apart(what: str, *arguments: Any) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nanogpt", help="a checkout of nanoGPT; without one there is no ratio")
+    parser.add_argument("--nanogpt", type=nanogpt.checkout, help="a checkout of nanoGPT; without one there is no ratio")
     parser.add_argument("--sizes", default=",".join(SIZES), help="which of them, separated by commas")
     parser.add_argument("--seconds", type=float, default=20, help="that each figure is measured for")
     arguments = parser.parse_args()
     if unknown := set(arguments.sizes.split(",")) - set(SIZES):
         parser.error(f"--sizes: {', '.join(sorted(unknown))} unknown; write some of {', '.join(SIZES)}")
-    if arguments.nanogpt and not (Path(arguments.nanogpt) / "model.py").is_file():
-        parser.error(f"--nanogpt {arguments.nanogpt}: there is no model.py; give a checkout of nanoGPT (bench/README.md)")
     if not torch.cuda.is_available():
         print("error: torch finds no CUDA device here, and these figures are of nothing else", file=sys.stderr)
         sys.exit(2)

@@ -1,9 +1,10 @@
-"""nanoGPT as the peer of `time_to_loss.py`: its own train.py as a whole command, on tokens that both read, and its checkpoint
-as a model that our evaluator scores.
+"""nanoGPT as a peer: where it is, and for `time_to_loss.py` its own train.py as a whole command, on tokens that both read, and
+its checkpoint as a model that our evaluator scores.
 
 Its model is GPT-2's layout without biases, which our decoder can spell, so both are scored by the same code.
 """
 
+import argparse
 import os
 import pickle
 import re
@@ -24,6 +25,13 @@ RECIPE = {
     "n_head": 4, "n_embd": 128, "max_iters": 2000, "lr_decay_iters": 2000, "dropout": 0.0,
 }  # fmt: skip
 DATASET = "same_tokens"
+
+
+def checkout(text: str) -> Path:
+    """The folder that an option --nanogpt names. Raises argparse's error where nanoGPT isn't there."""
+    if not (Path(text) / "model.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text}: there is no model.py; give a checkout of nanoGPT (bench/README.md)")
+    return Path(text)
 
 
 def train(checkout: Path, folder: Path, tokens: tuple[np.ndarray, np.ndarray], vocabulary: int, flags: dict[str, Any]) -> dict:

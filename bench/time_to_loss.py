@@ -194,7 +194,7 @@ def draw(bench: Bench, peer: dict[str, Any], ours: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nanogpt", type=Path, required=True, help="a checkout of nanoGPT")
+    parser.add_argument("--nanogpt", type=nanogpt.checkout, required=True, help="a checkout of nanoGPT")
     parser.add_argument("--text", type=Path, help="a text, such as tiny Shakespeare; not needed with --bpe")
     parser.add_argument("--bpe", action="store_true", help="the Wikipedia sample by BPE instead")
     parser.add_argument("--budgets", help="train.time of our runs, separated by commas; '' runs none")

@@ -30,6 +30,7 @@ from pathlib import Path
 import psutil
 import torch
 
+import nanogpt
 from textmill.formats.layouts.llama import Qwen3Layout
 from textmill.machine.cores import usable_cores
 from textmill.machine.device import best_device, machine_name, synchronize
@@ -92,9 +93,9 @@ def our_step(size: str, layout: str, optimizer_name: str) -> Callable[[], None]:
     return lambda: run_step(runner, optimizer, objective, batch, None, kernels, 0, rate=0.1) and None
 
 
-def nanogpt_step(size: str, checkout: str) -> Callable[[], None]:
+def nanogpt_step(size: str, checkout: Path) -> Callable[[], None]:
     """What its train.py does in a step."""
-    sys.path.insert(0, checkout)
+    sys.path.insert(0, str(checkout))
     from model import GPT, GPTConfig  # type: ignore[import-not-found]
 
     config, tokens, device = shape(size, "same"), tokens_of(size).to(best_device()), best_device()
@@ -140,7 +141,7 @@ def trainer_steps(size: str, turns: Iterator[None], done: Callable[[], None]) ->
         Trainer(model=model, args=settings, train_dataset=rows, callbacks=[InTurn()]).train()
 
 
-def work(runner: str, size: str, checkout: str | None, pipe: Connection) -> None:
+def work(runner: str, size: str, checkout: Path | None, pipe: Connection) -> None:
     """A process of its own: says `ready`, then the seconds of a step whenever it is asked for one; last its peak memory."""
     before, started = psutil.Process().memory_info().rss, 0.0
 
@@ -173,7 +174,7 @@ def work(runner: str, size: str, checkout: str | None, pipe: Connection) -> None
     return None
 
 
-def measure(size: str, steps: int, checkout: str | None) -> dict[str, dict[str, float]]:
+def measure(size: str, steps: int, checkout: Path | None) -> dict[str, dict[str, float]]:
     """Of each runner the median `seconds` of a step, after one that isn't counted, the least and the most, and its `memory`."""
     context = multiprocessing.get_context("spawn")
     names = [name for name in RUNNERS if name != "nanogpt" or checkout]
@@ -206,12 +207,10 @@ def measure(size: str, steps: int, checkout: str | None) -> dict[str, dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nanogpt", help="a checkout of nanoGPT; without one it is left out")
+    parser.add_argument("--nanogpt", type=nanogpt.checkout, help="a checkout of nanoGPT; without one it is left out")
     parser.add_argument("--steps", type=int, default=5, help="steps counted at each size")
     parser.add_argument("--sizes", default=",".join(SIZES), help="which of them, separated by commas")
     arguments = parser.parse_args()
-    if arguments.nanogpt and not (Path(arguments.nanogpt) / "model.py").is_file():
-        parser.error(f"--nanogpt {arguments.nanogpt}: there is no model.py; give a checkout of nanoGPT (bench/README.md)")
     if unknown := set(arguments.sizes.split(",")) - set(SIZES):
         parser.error(f"--sizes: {', '.join(sorted(unknown))} unknown; write some of {', '.join(SIZES)}")
     device = best_device()
