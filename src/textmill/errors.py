@@ -41,6 +41,10 @@ class GenerationError(TextmillError):
     """A request for text that can't be honoured."""
 
 
+class TaskError(TextmillError):
+    """Labelled data, or a way of learning from it, that can't be used."""
+
+
 class RunError(TextmillError):
     """A run folder that can't be used."""
 

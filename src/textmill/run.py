@@ -8,7 +8,6 @@ A stage whose inputs haven't changed isn't run again. The manifest is written af
 that was killed is simply done again, or, in training, gone on with.
 """
 
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from .stages.report import make_report, report_inputs
 from .stages.tokens import make_tokenizer, make_tokens, special_tokens
 from .stages.train import goes_on_training, make_checkpoints, refuse_unfit_training, trained_long_enough
 from .stages.workplace import DamagedOutput, Workplace
+from .training.loop import forget
 
 MANIFEST, MANIFEST_VERSION = "manifest.json", 2
 
@@ -200,6 +200,4 @@ def _forget_training(folder: Path, manifest: dict[str, Any]) -> None:
     """Throw away what was trained. The manifest goes first: a kill on the way must not leave it saying `done`."""
     manifest["stages"].pop("train", None)
     _write_manifest(folder, manifest)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    for name in ("choices.json", "metrics.jsonl"):
-        (folder / name).unlink(missing_ok=True)
+    forget(folder)

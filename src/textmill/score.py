@@ -43,4 +43,8 @@ BITS_PER_BYTE = Figure("bits_per_byte", "bits per byte", "bits/byte")
 BITS_PER_MASKED_TOKEN = Figure("bits_per_masked_token", "bits per masked token", "bits/masked token")
 BITS_PER_SPAN_TOKEN = Figure("bits_per_span_token", "bits per span token", "bits/span token")
 BITS_PER_MASKED_WORD = Figure("bits_per_masked_word", "bits per masked word", "bits/masked word")
-FIGURES = {figure.key: figure for figure in (BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, BITS_PER_SPAN_TOKEN, BITS_PER_MASKED_WORD)}
+BITS_PER_LABEL = Figure("bits_per_label", "bits per label", "bits/label")
+FIGURES = {
+    figure.key: figure
+    for figure in (BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, BITS_PER_SPAN_TOKEN, BITS_PER_MASKED_WORD, BITS_PER_LABEL)
+}

@@ -4,6 +4,7 @@ A head gives outputs and, of targets, the sum of their loss and how many count; 
 Texts are padded at the right, and `lengths` (B,) says how many tokens of each are real.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from .config import ModelConfig
 from .decoder import DecoderConfig
 from .encoder import Encoder, EncoderConfig, Transform
 from .encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from .language_model import LanguageModel
+from .language_model import LanguageModel, TrainableModel
 from .state import real_places
 
 
@@ -34,12 +35,25 @@ class Head(nn.Module):
         self.drop = nn.Dropout(dropout)
         self.output = nn.Linear(config.width, outputs, bias=bias)
 
+    def initialise(self, seed: int) -> None:
+        """Fill the weights as a function of the seed alone: at first all outputs are 0, so that no class is preferred."""
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.startswith("output.") or name.endswith("bias"):
+                    parameter.zero_()
+                elif parameter.dim() == 1:
+                    parameter.fill_(1.0)
+                else:
+                    parameter.normal_(0.0, parameter.size(1) ** -0.5, generator=generator)
+
     def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Hidden states (B, T, D) -> a tensor of outputs, whose shape each kind of head tells."""
         raise NotImplementedError
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The sum of the loss, a scalar."""
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+        """The sum of the loss, a scalar. `weights` (outputs,) of the classes, and the share of a target that is spread evenly
+        over all classes, where it chooses one of them."""
         raise NotImplementedError
 
     def count(self, targets: Tensor) -> int:
@@ -70,17 +84,18 @@ class SequenceHead(Head):
         states = hidden[torch.arange(len(hidden), device=hidden.device), places]  # (B, D)
         return self.outputs(states if self.pooler is None else torch.tanh(self.pooler(states)))
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
         """Cross-entropy in nats."""
-        return F.cross_entropy(outputs.float(), targets, ignore_index=IGNORED, reduction="sum")
+        return _cross_entropy(outputs, targets, weights, smoothing)
 
 
 class MultiLabelHead(SequenceHead):
     """Any of `outputs` classes for each text: (B, outputs) logits, targets (B, outputs) of 0 and 1."""
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
         """Each class's own cross-entropy, yes or no, in nats."""
-        return F.binary_cross_entropy_with_logits(outputs.float(), targets.float(), reduction="sum")
+        targets = targets.float() * (1 - smoothing) + smoothing / 2
+        return F.binary_cross_entropy_with_logits(outputs.float(), targets, weights, reduction="sum")
 
     def count(self, targets: Tensor) -> int:
         """Every yes and no counts."""
@@ -90,7 +105,7 @@ class MultiLabelHead(SequenceHead):
 class RegressionHead(SequenceHead):
     """`outputs` numbers for each text: (B, outputs), targets (B, outputs)."""
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
         """The squared error."""
         return F.mse_loss(outputs.float(), targets.float(), reduction="sum")
 
@@ -106,9 +121,9 @@ class TokenHead(Head):
         """(B, T, D) -> (B, T, outputs)."""
         return self.outputs(hidden)
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
         """Cross-entropy in nats."""
-        return F.cross_entropy(outputs.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+        return _cross_entropy(outputs.flatten(0, 1), targets.flatten(), weights, smoothing)
 
 
 class SpanHead(Head):
@@ -122,13 +137,18 @@ class SpanHead(Head):
         padded = torch.arange(hidden.size(1), device=hidden.device) >= lengths[:, None]
         return self.outputs(hidden).masked_fill(padded[..., None], -torch.inf)
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
         """The mean of both places' cross-entropies in nats, summed over the rows."""
         return F.cross_entropy(outputs.float(), targets, ignore_index=IGNORED, reduction="sum") / 2
 
     def count(self, targets: Tensor) -> int:
         """Rows whose span is known."""
         return int((targets != IGNORED).all(dim=-1).sum())
+
+
+def _cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
+    """The sum in nats of logits (N, classes) and targets (N,)."""
+    return F.cross_entropy(outputs.float(), targets, weights, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing)
 
 
 HEADS: dict[str, type[Head]] = {
@@ -140,16 +160,22 @@ HEADS: dict[str, type[Head]] = {
 }
 
 
-class TaskModel(nn.Module):
+class TaskModel(TrainableModel):
     """A body's hidden states under a head; of an encoder–decoder those of the half that reads. An encoder's own pooler becomes
     the head's."""
 
     def __init__(self, body: LanguageModel, head: Head):
         super().__init__()
-        self.body, self.head = body, head
+        self.body, self.head, self.config = body, head, body.config
         own, wanted = getattr(body, "pooler", None), getattr(head, "pooler", None)
         if own is not None and wanted is not None:
             wanted.load_state_dict(own.state_dict())
+
+    def unread(self) -> Iterator[nn.Parameter]:
+        """What of the body the head never sees: the half that writes, and what is above the last layer."""
+        for name, parameter in self.body.named_parameters():  # a shared matrix has the table's name
+            if name.startswith(("decoder.", "head.")):
+                yield parameter
 
     def forward(self, inputs: Tensor, targets: Tensor | None = None, lengths: Tensor | None = None, **more: Any) -> Tensor:
         """Token ids (B, T) -> the head's outputs; or, with targets, the sum of their loss."""

@@ -16,59 +16,10 @@ def call(layer: nn.Module, *arguments: Any) -> Any:
     return layer(*arguments)
 
 
-class LanguageModel(nn.Module):
-    """A model of one family. Its embedding table is `embedding`, its layers `blocks` (those of both halves, in two stacks)."""
+class TrainableModel(nn.Module):
+    """What training sets of any model, whatever stands above its layers: how it computes, and what it zeroes."""
 
-    family: ClassVar[str]
-    kind: ClassVar[str]  # the family in a sentence: "a decoder"
-    embedding_spread: ClassVar[float] = 0.25
-    """Standard deviation of an untied table's first weights: so small that what the layers add to it counts early
-    (docs/experiments.md)."""
-    writes: bool = True  # whether it goes on with a text; the body of a model that is made for a task doesn't
-    fused: FusedOperations | None = None
     config: Any  # a ModelConfig, of the family's own class
-    embedding: nn.Embedding
-    packed: Any = None  # what its linear layers multiply by, where that isn't torch's own weights (native/matrices.py)
-    head: Any  # hidden states -> logits; its `weight` is (V, D), its `bias` (V,) or None. None where an encoder has no head
-
-    def initialise(self, seed: int) -> None:
-        """Fill the weights as a function of the seed alone.
-
-        Every layer starts as the identity (its output projections are zero) and the untied head predicts the uniform
-        distribution, so that the first steps are calm and need hardly any warm-up (modded-nanogpt, record 5).
-        """
-        generator = torch.Generator().manual_seed(seed)
-        tied = self.config.tied_embeddings
-        with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                if name.endswith("bias"):
-                    parameter.zero_()
-                elif parameter.dim() == 1:
-                    parameter.fill_(1.0)
-                elif name.endswith("position_embedding.weight"):
-                    parameter.normal_(0.0, self.config.width**-0.5, generator=generator)
-                elif name.endswith("embedding.weight"):
-                    # A tied matrix is also the head, where a larger variance would make the first predictions wild.
-                    parameter.normal_(0.0, self.config.width**-0.5 if tied else self.embedding_spread, generator=generator)
-                elif name.endswith(("output.weight", "down.weight", "head.weight")):
-                    parameter.zero_()
-                else:
-                    parameter.normal_(0.0, parameter.size(1) ** -0.5, generator=generator)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return torch.device("cpu") if self.packed is not None else self.embedding.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The numbers in which it computes."""
-        return torch.float32 if self.packed is not None else self.embedding.weight.dtype
-
-    @property
-    def context_limit(self) -> int | None:
-        """How many tokens it can read in a row; None where there is no limit."""
-        return self.config.context_length
 
     def set_eager_attention(self, eager: bool) -> None:
         """Take the written-out attention path, which shows its weights (models/hooks.py), or torch's fused one."""
@@ -115,6 +66,60 @@ class LanguageModel(nn.Module):
         for module in self.modules():
             if hasattr(module, "compiled"):
                 module.compiled = compiled  # type: ignore[assignment]
+
+
+class LanguageModel(TrainableModel):
+    """A model of one family. Its embedding table is `embedding`, its layers `blocks` (those of both halves, in two stacks)."""
+
+    family: ClassVar[str]
+    kind: ClassVar[str]  # the family in a sentence: "a decoder"
+    embedding_spread: ClassVar[float] = 0.25
+    """Standard deviation of an untied table's first weights: so small that what the layers add to it counts early
+    (docs/experiments.md)."""
+    writes: bool = True  # whether it goes on with a text; the body of a model that is made for a task doesn't
+    fused: FusedOperations | None = None
+    embedding: nn.Embedding
+    packed: Any = None  # what its linear layers multiply by, where that isn't torch's own weights (native/matrices.py)
+    head: Any  # hidden states -> logits; its `weight` is (V, D), its `bias` (V,) or None. None where an encoder has no head
+
+    def initialise(self, seed: int) -> None:
+        """Fill the weights as a function of the seed alone.
+
+        Every layer starts as the identity (its output projections are zero) and the untied head predicts the uniform
+        distribution, so that the first steps are calm and need hardly any warm-up (modded-nanogpt, record 5).
+        """
+        generator = torch.Generator().manual_seed(seed)
+        tied = self.config.tied_embeddings
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.endswith("bias"):
+                    parameter.zero_()
+                elif parameter.dim() == 1:
+                    parameter.fill_(1.0)
+                elif name.endswith("position_embedding.weight"):
+                    parameter.normal_(0.0, self.config.width**-0.5, generator=generator)
+                elif name.endswith("embedding.weight"):
+                    # A tied matrix is also the head, where a larger variance would make the first predictions wild.
+                    parameter.normal_(0.0, self.config.width**-0.5 if tied else self.embedding_spread, generator=generator)
+                elif name.endswith(("output.weight", "down.weight", "head.weight")):
+                    parameter.zero_()
+                else:
+                    parameter.normal_(0.0, parameter.size(1) ** -0.5, generator=generator)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return torch.device("cpu") if self.packed is not None else self.embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The numbers in which it computes."""
+        return torch.float32 if self.packed is not None else self.embedding.weight.dtype
+
+    @property
+    def context_limit(self) -> int | None:
+        """How many tokens it can read in a row; None where there is no limit."""
+        return self.config.context_length
 
     def new_state(self, rows: int) -> Any:
         """An empty memory for `rows` sequences, a GenerationState, to be given to `forward` with each further piece of them."""

@@ -5,6 +5,7 @@ So a resumed run, another number of processes, or a question asked out of order 
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -64,6 +65,27 @@ class Batch:
             tokens=self.tokens,
             pieces=self.pieces,
         )
+
+
+class BatchSource(Protocol):
+    """Batches by their number, for the training loop: `batch(step)` is a function of the step alone."""
+
+    @property
+    def plan(self) -> Any:
+        """What says how much the batches before a step have read: `context`, `blocks_before`, `tokens_before`."""
+
+    @property
+    def rows_per_epoch(self) -> int:
+        """How many rows, or texts, an epoch has."""
+
+    def following(self, phases: tuple[Phase, ...]) -> "BatchSource":
+        """The same, with batches of other sizes at the beginning."""
+
+    def batch(self, step: int) -> Any:
+        """Batch number `step`, counted from 0: a Batch, or what can be parted and moved like one."""
+
+    def unread_tokens(self, epoch: int) -> int:
+        """How many tokens are never a target in this epoch."""
 
 
 class Loader:

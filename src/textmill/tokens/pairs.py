@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import CorpusError
 from .loader import IGNORED, moved
+from .texts import padded
 
 
 class TextPair(NamedTuple):
@@ -65,20 +66,13 @@ def pair_batch(
     inputs = [[target[-1] if start_id is None else start_id, *target[:-1]] for target in targets]
     lengths = np.array([len(source) for source in sources])
     return PairBatch(
-        source=_padded(sources, pad_id),
+        source=padded(sources, pad_id),
         lengths=None if (lengths == lengths[0]).all() else torch.from_numpy(lengths),
-        inputs=_padded(inputs, pad_id),
-        targets=_padded(targets, IGNORED),
+        inputs=padded(inputs, pad_id),
+        targets=padded(targets, IGNORED),
         tokens=sum(map(len, targets)),
         pieces=pieces,
     )
-
-
-def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
-    padded = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
-    for place, row in enumerate(rows):
-        padded[place, : len(row)] = row
-    return torch.from_numpy(padded)
 
 
 def read_pairs(path: str | Path) -> Iterator[TextPair]:

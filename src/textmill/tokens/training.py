@@ -37,6 +37,18 @@ ALPHABET_SHARE = 0.75  # of the vocabulary at most, so that Chinese leaves room 
 LONGEST_UNIGRAM = 16  # characters, SentencePiece's default
 
 
+class TooLittleText(TokenizerError):
+    """The texts hold only `found` different tokens, fewer than were asked for."""
+
+    def __init__(self, settings: TokenizerSettings, found: int):
+        self.found = found
+        super().__init__(
+            f"the text is too small for vocabulary_size = {settings.vocabulary_size}: {found} different tokens were "
+            f"found for kind = '{settings.kind}'; give more text, write tokenizer.vocabulary_size = {found} or less, or take "
+            "kind = 'byte'"
+        )
+
+
 def train_tokenizer(
     settings: TokenizerSettings, texts: Iterable[str], progress: Progress | None = None, special: Sequence[str] = ()
 ) -> Tokenizer:
@@ -181,11 +193,7 @@ def _alphabet(settings: TokenizerSettings, counts: Counter[str]) -> frozenset[st
 
 def _refuse_shortfall(settings: TokenizerSettings, found: int) -> None:
     if found < settings.vocabulary_size:
-        raise TokenizerError(
-            f"the text is too small for vocabulary_size = {settings.vocabulary_size}: {found} different tokens were "
-            f"found for kind = '{settings.kind}'; give more text, write tokenizer.vocabulary_size = {found} or less, or take "
-            "kind = 'byte'"
-        )
+        raise TooLittleText(settings, found)
 
 
 def _assemble(

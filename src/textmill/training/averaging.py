@@ -19,7 +19,7 @@ class WeightAverage:
     which is the plain mean of all steps."""
 
     def __init__(self, model: nn.Module, share: float):
-        self.parameters = dict(model.named_parameters())
+        self.parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self.power = 1 / share - 2  # weights of t^power have the mean age t / (power + 2)
         self.tensors = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
 

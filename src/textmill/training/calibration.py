@@ -8,7 +8,7 @@ import copy
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ from ..machine.memory import free_bytes
 from ..machine.neighbours import Neighbours
 from ..machine.profile import peak_flops, recall, remember
 from ..models.attention import FLEXIBLE, KERNELS, Attention
-from ..models.language_model import LanguageModel
+from ..models.language_model import TrainableModel
 from ..native.library import NoKernels
 from ..native.probe import training_tried
 from ..progress import format_seconds
-from ..tokens.loader import Loader
+from ..tokens.loader import BatchSource
 from ..tokens.plans import Phase
 from .averaging import WeightAverage
 from .checkpoints import TrainState, save_checkpoint
@@ -45,12 +45,19 @@ PROBE_SHARE = 0.05  # share of the time budget that may go into trying alternati
 class TrialTraining:
     """A throw-away copy of the training, on which candidates are timed."""
 
-    def __init__(self, settings: TrainSettings, model: LanguageModel, objective: Objective, loader: Loader):
+    def __init__(
+        self,
+        settings: TrainSettings,
+        model: TrainableModel,
+        objective: Objective,
+        loader: BatchSource,
+        factors: Mapping[str, float] | None = None,
+    ):
         self.settings, self.objective, self.loader = settings, objective, loader
         self.model = copy.deepcopy(model)
         self.config = model.config
         self.attends = any(isinstance(module, Attention) for module in self.model.modules())
-        self.optimizer = Optimizer(self.model, settings)
+        self.optimizer = Optimizer(self.model, settings, factors)
         self.step = 0
 
     def seconds(self, kernels: Kernels, steps: int) -> float:
@@ -69,13 +76,14 @@ class TrialTraining:
 
 def calibrate(
     settings: TrainSettings,
-    model: LanguageModel,
+    model: TrainableModel,
     objective: Objective,
-    loader: Loader,
-    validation_seconds: Callable[[LanguageModel], float],
-    sample: Callable[[LanguageModel], Any],
+    loader: BatchSource,
+    validation_seconds: Callable[[Any], float],
+    sample: Callable[[Any], Any],
     folder: Path,
     lineage: dict[str, Any],
+    factors: Mapping[str, float] | None = None,
 ) -> Choices:
     """Measure and choose. Takes some twenty steps, fewer where they are slow against the time budget.
 
@@ -85,7 +93,7 @@ def calibrate(
     started = time.perf_counter()
     budget = seconds_of(settings.time) if settings.time else None
     device = best_device()
-    trial = TrialTraining(settings, model.to(device), objective, loader)
+    trial = TrialTraining(settings, model.to(device), objective, loader, factors)
     reasons: list[str] = []
     best, fastest = _choose_kernels(settings, trial, device, budget, started, reasons)
     if settings.compile == "auto" and not trial.attends:

@@ -96,10 +96,15 @@ def save_checkpoint(folder: Path, state: TrainState, lineage: dict[str, Any], st
             remove_folder(checkpoint.folder)
 
 
+def learning(model: nn.Module) -> dict[str, nn.Parameter]:
+    """What of a model learns, by name: what is frozen is as it was before the training, and isn't saved with it."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
 def _tensors(state: TrainState) -> dict[str, dict[str, Tensor]]:
     """The tensors of a checkpoint, file by file."""
     files = {
-        "model.safetensors": {name: parameter.detach() for name, parameter in state.model.named_parameters()},
+        "model.safetensors": {name: parameter.detach() for name, parameter in learning(state.model).items()},
         "optimizer.safetensors": state.optimizer.state(),
     }
     if state.average is not None:
@@ -218,7 +223,7 @@ def restore(folder: Path, state: TrainState, steps: int, decay_start: int) -> Ch
 
 def _fill(state: TrainState, folder: Path, saved: dict[str, Any]) -> None:
     tensors = safetensors.torch.load_file(folder / "model.safetensors")
-    for name, parameter in state.model.named_parameters():
+    for name, parameter in learning(state.model).items():
         parameter.data.copy_(tensors[name])
     device = next(state.model.parameters()).device
     state.optimizer.load(safetensors.torch.load_file(folder / "optimizer.safetensors"))

@@ -5,8 +5,9 @@ bits as one that wasn't. What depends on the clock (samples, the progress line) 
 """
 
 import math
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,15 @@ from torch import nn
 from ..errors import TrainingError
 from ..interruption import Stopped, stop_deferred
 from ..models.count import Count
-from ..models.language_model import LanguageModel
+from ..models.language_model import TrainableModel
 from ..progress import Progress, format_seconds
 from ..score import Figure
-from ..tokens.loader import Batch, Loader
+from ..tokens.loader import Batch, BatchSource
 from ..tokens.permutation import mix
 from .averaging import WeightAverage
 from .calibration import calibrate
 from .checkpoints import TrainState, discard_after, list_checkpoints, refuse_other_training, restore, save_checkpoint
+from .choices import FILE as CHOICES_FILE
 from .choices import (
     SAMPLE_MOMENTS,
     Choices,
@@ -35,6 +37,7 @@ from .choices import (
     validations,
     warn_of_another_machine,
 )
+from .metrics import FILE as METRICS_FILE
 from .metrics import metrics_writer
 from .objectives import CausalObjective, Objective
 from .optimizers import Optimizer
@@ -57,21 +60,23 @@ class Training:
     `validate` gives `figure` on held-out documents, lower is better, `validation_seconds` what that takes, `sample` a piece of
     what the model makes of text, which it `verb`; none of them may change the model. One target stands for `units_per_target`
     of what the figure counts by: bytes, say. `lineage` names all that makes two trainings the same, apart from their length.
+    `factors` of the learning rate by the parameters' names.
     """
 
     settings: TrainSettings
-    model: LanguageModel
+    model: TrainableModel
     objective: Objective
-    loader: Loader
+    loader: BatchSource
     count: Count
     verb: str
     figure: Figure
     units_per_target: float
-    validate: Callable[[LanguageModel], float]
-    validation_seconds: Callable[[LanguageModel], float]
-    sample: Callable[[LanguageModel], str]
+    validate: Callable[[Any], float]
+    validation_seconds: Callable[[Any], float]
+    sample: Callable[[Any], str]
     folder: Path
     lineage: dict[str, Any]
+    factors: Mapping[str, float] | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -92,6 +97,13 @@ def train(training: Training) -> TrainingSummary:
     while (summary := _train(training)) is None:
         pass  # its plan was made anew, and it goes on as a run does that is prolonged
     return summary
+
+
+def forget(folder: Path) -> None:
+    """Throw away what a training has left in a folder."""
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    for name in (CHOICES_FILE, METRICS_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _train(training: Training) -> TrainingSummary | None:
@@ -191,6 +203,7 @@ def _choices(training: Training) -> Choices:
         training.sample,
         training.folder,
         training.lineage,
+        training.factors,
     )
 
 
@@ -198,7 +211,7 @@ def _begin(training: Training, choices: Choices, steps: int, stable_until: int) 
     """The state before the next step: fresh, or from the newest checkpoint that fits."""
     settings, model = training.settings, training.model.to(choices.kernels.device)
     average = WeightAverage(model, settings.averaging) if settings.averaging is not None else None
-    state = TrainState(0, model, Optimizer(model, settings), average)
+    state = TrainState(0, model, Optimizer(model, settings, training.factors), average)
     _restore(training, state, steps, stable_until)
     return state
 

@@ -27,7 +27,7 @@ class Objective(Protocol):
     `metrics["nats"]` is the sum of the plain loss in nats, without what training may add to it: that is what is shown.
     """
 
-    def prepare(self, batch: Batch, step: int) -> Any:
+    def prepare(self, batch: Any, step: int) -> Any:
         """The whole batch of this step, on the CPU, as the model is to see it: a function of (batch, step). A Batch, or what
         can be parted and moved like one (tokens/pairs.py)."""
         ...

@@ -4,6 +4,7 @@ Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) replaces a
 orthogonal matrix, so that all its directions are learnt at one speed. Matrices of one shape are stepped as one stack.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +48,7 @@ class MatrixStack:
     names: list[str]
     parameters: list[nn.Parameter]
     momentum: Tensor
+    factor: float = 1.0  # of the matrices' learning rate
 
     def gather(self) -> Tensor:
         """The matrices' gradients, (n, rows, columns)."""
@@ -59,24 +61,28 @@ class MatrixStack:
 
 
 class Optimizer:
-    """Steps a model's parameters from their gradients. `state` and `load` give and take all that it remembers."""
+    """Steps a model's parameters from their gradients. `state` and `load` give and take all that it remembers.
 
-    def __init__(self, model: nn.Module, settings: TrainSettings):
-        self.settings = settings
+    `factors` of the learning rate by the parameters' names, 1 where there is none. What needs no gradient isn't stepped.
+    """
+
+    def __init__(self, model: nn.Module, settings: TrainSettings, factors: Mapping[str, float] | None = None):
+        self.settings, factors = settings, factors or {}
         self.matrix_learning_rate = settings.matrix_learning_rate or MATRIX_LEARNING_RATES[settings.optimizer]
-        parameters = dict(model.named_parameters())
+        parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         matrices = {name: p for name, p in parameters.items() if p.dim() == 2 and is_matrix(name)}
-        by_shape: dict[torch.Size, list[str]] = {}
+        alike: dict[tuple[torch.Size, float], list[str]] = {}
         if settings.optimizer == "muon":
             for name, parameter in matrices.items():
-                by_shape.setdefault(parameter.shape, []).append(name)
+                alike.setdefault((parameter.shape, factors.get(name, 1.0)), []).append(name)
         self.stacks = [
             MatrixStack(
                 names,
                 [parameters[name] for name in names],
                 torch.zeros(len(names), *shape, device=parameters[names[0]].device),
+                factor,
             )
-            for shape, names in by_shape.items()
+            for (shape, factor), names in alike.items()
         ]
         by_muon = {name for stack in self.stacks for name in stack.names}
         embedding_decay = settings.embedding_weight_decay
@@ -91,7 +97,7 @@ class Optimizer:
                 continue
             kind = "matrix" if name in matrices else "norm" if parameter.dim() == 1 else "embedding"
             peak = self.matrix_learning_rate if kind == "matrix" else settings.embedding_learning_rate
-            self.others[name] = AdamWParameter(parameter, peak, decays[kind])
+            self.others[name] = AdamWParameter(parameter, peak * factors.get(name, 1.0), decays[kind])
         self.adamw = AdamW(self.others.values(), ADAM_BETAS, ADAM_EPSILON)
 
     def step(self, step: int, rate: float, fused: TrainingOperations | None = None) -> None:
@@ -102,7 +108,7 @@ class Optimizer:
         warm = min(1.0, step / MOMENTUM_STEPS)
         momentum = MOMENTUM_START + (MOMENTUM_END - MOMENTUM_START) * warm
         for stack in self.stacks:
-            self._step_stack(stack, momentum, self.matrix_learning_rate * rate, fused)
+            self._step_stack(stack, momentum, self.matrix_learning_rate * stack.factor * rate, fused)
 
     @torch.no_grad()
     def _step_stack(self, stack: MatrixStack, momentum: float, learning_rate: float, fused: TrainingOperations | None) -> None:

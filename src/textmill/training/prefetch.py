@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..tokens.loader import Batch, Loader
+from ..tokens.loader import Batch, BatchSource
 
 
 class Carrier:
@@ -36,7 +36,7 @@ class Carrier:
 
 
 @contextmanager
-def prefetched(loader: Loader, first: int, device: str = "cpu") -> Iterator[Iterator[Batch]]:
+def prefetched(loader: BatchSource, first: int, device: str = "cpu") -> Iterator[Iterator[Batch]]:
     """Gives the loader's batches from `first` on, in their order, always one of them ahead; on `device` where that is CUDA.
 
     Which batch is which doesn't depend on the thread: batch k is a function of k. What making a batch raises is raised where

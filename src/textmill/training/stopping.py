@@ -5,8 +5,9 @@ All of it is a function of the step and of what the checkpoint holds, so a resum
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from ..models.language_model import LanguageModel
+from ..models.language_model import TrainableModel
 from .checkpoints import TrainState
 
 
@@ -46,7 +47,7 @@ class FinalWeights:
         return "average.safetensors" if self.kind == "averaged" else "model.safetensors"
 
 
-def choose_weights(state: TrainState, model: LanguageModel, validate: Callable[[LanguageModel], float]) -> FinalWeights:
+def choose_weights(state: TrainState, model: TrainableModel, validate: Callable[[Any], float]) -> FinalWeights:
     """The weights that validate best, of a training that has ended: the last, the best of an earlier step, the average."""
     candidates = {}
     if state.average is not None or state.best_step not in (0, state.step):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ..models.count import Count
 from ..progress import format_count, format_seconds
 from ..score import Figure
-from ..tokens.loader import Loader
+from ..tokens.loader import BatchSource
 from .checkpoints import TrainState
 from .choices import Choices
 from .settings import TrainSettings, seconds_of
@@ -33,7 +33,7 @@ class TrainingSummary:
 
 def summarise(
     settings: TrainSettings,
-    loader: Loader,
+    loader: BatchSource,
     count: Count,
     choices: Choices,
     state: TrainState,
