@@ -17,6 +17,7 @@ HOUSE = [
     {"training"},
     {"report"},
     {"recipe"},
+    {"tasks"},
     {"stages"},
     {"run", "closing"},
     {"comparison"},

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import pydantic
 import tomli_w
@@ -24,6 +24,8 @@ from .models.settings import ModelSettings
 from .settings import Settings
 from .tokens.settings import TokenizerSettings
 from .training.settings import TrainSettings, seconds_of, unfit_attention, unfit_contexts, unfit_family
+
+Sections = TypeVar("Sections", bound=Settings)
 
 
 class Recipe(Settings):
@@ -74,9 +76,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         text = "" if path.suffix == ".toml" else f"; give a recipe, a .toml file, and text to learn from by {_learn_from(path)}"
         raise RecipeError(f"{path} is not valid TOML: {error}{text}") from error
-    problems = [problem for override in overrides for problem in _apply(values, override)]
-    if problems:
-        raise RecipeError(*problems)
+    override(values, overrides)
     return check_recipe(values, str(path))
 
 
@@ -93,10 +93,7 @@ def _learn_from(source: Path) -> str:
 
 def check_recipe(values: dict[str, Any], where: str) -> Recipe:
     """A Recipe from plain values. Raises RecipeError with all mistakes at once."""
-    try:
-        recipe = Recipe.model_validate(values)
-    except pydantic.ValidationError as error:
-        raise RecipeError(*dict.fromkeys(f"{where}: {_explain(mistake)}" for mistake in error.errors())) from None
+    recipe = settings_of(Recipe, values, where)
     if recipe.train.time is not None:  # what it leaves open is chosen once and for all, and written into the run folder
         seconds = seconds_of(recipe.train.time)
         fitting = {"model": recipe.model.for_time(seconds), "evaluate": recipe.evaluate.for_time(seconds)}
@@ -111,6 +108,29 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
     if problems:
         raise RecipeError(*(f"{where}: {problem}" for problem in problems))
     return recipe
+
+
+def settings_of(kind: type[Sections], values: dict[str, Any], where: str) -> Sections:
+    """A recipe's sections from plain values. Raises RecipeError with all mistakes at once."""
+    try:
+        return kind.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise RecipeError(*dict.fromkeys(f"{where}: {_explain(mistake, kind)}" for mistake in error.errors())) from None
+
+
+def overridden(sections: Settings, overrides: Iterable[str]) -> dict[str, Any]:
+    """What was said of a recipe's sections, with overrides such as `train.steps=500`: plain values."""
+    values = {name: getattr(sections, name).model_dump(mode="json", exclude_unset=True) for name in type(sections).model_fields}
+    override(values, overrides)
+    return values
+
+
+def override(values: dict[str, Any], overrides: Iterable[str]) -> None:
+    """Put overrides such as `train.steps=500` into the values of a recipe. Raises RecipeError with all that is wrong with
+    them."""
+    problems = [problem for each in overrides for problem in _apply(values, each)]
+    if problems:
+        raise RecipeError(*problems)
 
 
 def _apply(values: dict[str, Any], override: str) -> Iterator[str]:
@@ -131,17 +151,17 @@ def _apply(values: dict[str, Any], override: str) -> Iterator[str]:
     values[section][name] = value
 
 
-def _explain(mistake: Any) -> str:
+def _explain(mistake: Any, kind: type[Settings]) -> str:
     """One of pydantic's mistakes in the recipe's own terms."""
     names: list[str] = []
-    settings: type[Settings] | None = Recipe
+    settings: type[Settings] | None = kind
     field = None
     for part in mistake["loc"]:
         known = settings.model_fields if settings is not None else {}
         if mistake["type"] == "extra_forbidden" and part not in known:
             where = ".".join([*names, str(part)])
-            kind = "key" if names else "section"
-            return f"unknown {kind} {where}{nearest(str(part), known)} (known: {', '.join(known)})"
+            what = "key" if names else "section"
+            return f"unknown {what} {where}{nearest(str(part), known)} (known: {', '.join(known)})"
         if part not in known:
             break  # pydantic names the branch of a union here
         names.append(str(part))

@@ -22,6 +22,7 @@ from . import (  # noqa: F401  (each adds its verbs to the app)
     models,
     report,
     serve,
+    tasks,
     transfer,
     vectors,
 )

@@ -9,6 +9,7 @@ from .. import __version__
 
 GROUPS = {
     "A model's life": ("run", "corpus", "tokenizer", "tokens", "train", "report"),
+    "Teach a model a task": ("tune", "predict"),
     "Use and judge a model": ("generate", "chat", "serve", "batch", "fill", "embed", "evaluate", "compare", "inspect"),
     "Models from elsewhere, and to elsewhere": ("import", "export"),
     "Word vectors": ("vectors", "neighbours"),
@@ -41,6 +42,11 @@ EXAMPLES = {
         "serve models/smollm2 --host 0.0.0.0 --api-keys keys.txt",
     ],
     "batch": ["batch sample:smollm2 requests.jsonl answers.jsonl"],
+    "tune": [
+        "tune classify reviews.csv --test test.csv --base sample:minilm --out runs/reviews",
+        "tune classify questions.txt --set model.architecture=lstm --set learn.epochs=20",
+    ],
+    "predict": ['predict runs/reviews "What a film!"', "predict runs/reviews --json - < texts.txt"],
     "fill": ['fill runs/encoder "Paris is the <|mask|> of France."'],
     "embed": [
         'embed models/minilm "A cat sleeps." "The kitten naps." "Stocks fell." --similarity',

@@ -1,0 +1,72 @@
+"""The verbs that teach a model a task, and ask one that has learnt it."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import TaskError
+from .app import app
+from .life import Restart
+from .models import standard_input
+
+
+class TaskName(StrEnum):
+    """The tasks, each a file in tasks/."""
+
+    CLASSIFY = "classify"
+
+
+@app.command()
+def tune(
+    task: Annotated[TaskName, typer.Argument(metavar="TASK", help="classify: tell a text's class.")],
+    data: Annotated[Path, typer.Argument(help="Examples: .csv or .tsv with a header, .jsonl, or lines of `label text`.")],
+    test: Annotated[Path | None, typer.Option(help="Examples to be judged by, which aren't learnt from.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Examples to choose the best weights by; default: a tenth of DATA, held out.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="A model folder, run folder or sample to go on from; default: from scratch.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The folder of it all; default: runs/ and DATA's name.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change learn, model or tokenizer; may be given many times."),
+    ] = None,
+    restart: Restart = False,
+    encoding: Annotated[str, typer.Option(help="Of the files, such as latin-1 or gb18030.")] = "utf-8",
+    text_column: Annotated[str | None, typer.Option(help="The column or key that holds the text.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="The column or key that holds the label.")] = None,
+) -> None:
+    """Teach a model a task from examples, and judge it beside what needs no network."""
+    from ..recipe import overridden, settings_of
+    from ..tasks import TASKS
+    from ..tasks.labelled import Reading
+    from ..tasks.settings import TaskRecipe
+
+    recipe = settings_of(TaskRecipe, overridden(TaskRecipe(), overrides or []), "--set")
+    if base is not None and (given := [each for each in overrides or [] if not each.startswith("learn.")]):
+        raise TaskError(f"--set {given[0]}: the shape and the tokens are those of --base {base}; leave one of them out")
+    folder = out or Path("runs") / data.name.partition(".")[0]
+    learnt = TASKS[task.value](recipe, Reading(encoding, text_column, label_column))
+    learnt.train(base, data, test, validation, folder, restart)
+    print(f'\nAsk it: textmill predict {folder} "a text"')
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="The folder that a task was learnt in, or its model folder.")],
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="Texts; - reads one a line from standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON line for each text, with every label's probability.")] = False,
+) -> None:
+    """What a model that has learnt a task says of texts."""
+    from ..tasks import Classifier
+
+    given = [line for text in texts for line in (standard_input().splitlines() if text == "-" else [text])]
+    for text, found in zip(given, Classifier.load(model).predict(given), strict=True):
+        if as_json:
+            print(json.dumps({"text": text, "label": found.label, "probabilities": found.probabilities}, ensure_ascii=False))
+        else:
+            print(f"{found.label}  {found.probability:.1%}" + (f"  {text[:80]}" if len(given) > 1 else ""))

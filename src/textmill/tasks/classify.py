@@ -1,0 +1,217 @@
+"""Whole texts into classes: topics, intents, sentiment.
+
+task = textmill.tasks.Classify()
+model = task.train("sample:minilm", "train.csv", test="test.csv", out="runs/topics")
+model("How far is it from Denver to Aspen?")
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import TaskError
+from ..evaluation.label_metrics import accuracy, calibration_error, macro_f1
+from ..files import write_json
+from ..formats.model_folder import ModelFolder, load_model_folder
+from ..inference.classify import classify
+from ..models.task import Task, TaskConfig
+from ..score import Score
+from ..tokens.texts import TextTokens
+from ..tokens.tokenizer import Tokenizer
+from ..training.labels import balanced_weights
+from .baselines import bag_for, linear_predictions, majority
+from .examples import Split, divide
+from .labelled import LabelledText, Reading
+from .learning import Learning, known_base, learn_task, new_base
+from .settings import TaskRecipe
+
+USUAL, PLAIN = TaskRecipe(), Reading()
+LONGEST = 512  # tokens, where neither the recipe nor the model says
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of a text: the likeliest label, and how likely it thinks each."""
+
+    label: str
+    probabilities: dict[str, float]
+
+    @property
+    def probability(self) -> float:
+        """Of the likeliest label."""
+        return self.probabilities[self.label]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model folder with a head for classes, ready to be asked."""
+
+    folder: ModelFolder
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Classifier":
+        """Of a model folder, or of the folder that a task was learnt in."""
+        return cls(load_model_folder(path))
+
+    def __call__(self, text: str) -> Prediction:
+        return self.predict([text])[0]
+
+    def predict(self, texts: Sequence[str], longest: int | None = None) -> list[Prediction]:
+        """A prediction for each text; of one that is longer than the model's context its beginning is read."""
+        task, tokenizer = self.folder.task, self.folder.tokenizer
+        if task is None or task.config.kind != "sequence":
+            raise TaskError(f"{self.folder.path} has no head for classes of texts")
+        limit = longest or self.folder.model.context_limit or LONGEST
+        found = classify(task, tokenizer, [shortened(text, tokenizer, limit) for text in texts])
+        return [Prediction(max(scores, key=lambda label: scores[label]), scores) for scores in found]
+
+
+def shortened(text: str, tokenizer: Tokenizer, limit: int) -> str:
+    """The text's beginning, of at most `limit` tokens with what frames it."""
+    room = limit - len(tokenizer.prefix) - len(tokenizer.suffix)
+    ids, spans = tokenizer.encode_with_spans([text])[0]
+    return text if len(ids) <= room else text[: spans[room - 1][1]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model's scores on the test texts beside what needs no network, and where it was most surely wrong."""
+
+    accuracy: Score
+    macro_f1: Score
+    baselines: dict[str, Score]
+    calibration_error: float
+    mistakes: list[dict[str, Any]]
+
+    def __str__(self) -> str:
+        rows = [("textmill", self.accuracy), *self.baselines.items()]
+        width = max(len(name) for name, _ in rows)
+        table = "\n".join(f"  {name:<{width}}  {score}" for name, score in rows)
+        return (
+            f"accuracy on {self.accuracy.count:,} test texts\n{table}\n"
+            f"  macro F1 {self.macro_f1}; calibration error {self.calibration_error:.3f}"
+        )
+
+
+class Classify:
+    """The task: learns from labelled texts to tell a text's class."""
+
+    def __init__(self, recipe: TaskRecipe = USUAL, reading: Reading = PLAIN):
+        self.learn, self.recipe, self.reading = recipe.learn, recipe, reading
+
+    def train(
+        self,
+        base: str | Path | None,
+        data: str | Path,
+        test: str | Path | None = None,
+        validation: str | Path | None = None,
+        out: str | Path = "runs/classify",
+        restart: bool = False,
+    ) -> Classifier:
+        """Learn from the labelled texts of a file, on a model that has learnt before or, with None, from scratch. The model,
+        its scores and all that tells how it came about are in the folder `out`.
+
+        Raises TaskError for data that can't be used, with all that is wrong."""
+        split = divide(data, test, validation, self.reading, self.learn.validation)
+        print(split.report)
+        labels = tuple(sorted({example.labels[0] for example in split.training}))
+        config = TaskConfig("sequence", labels)
+        if problems := list(config.problems()):
+            raise TaskError(*problems)
+        texts = [example.text for example in split.training]
+        chosen = (
+            known_base(base) if base is not None else new_base(texts, self.recipe.model, self.recipe.tokenizer, self.learn.seed)
+        )
+        longest = min(self.learn.longest or LONGEST, chosen.body.context_limit or LONGEST)
+        numbers = {label: number for number, label in enumerate(labels)}
+        training, cut = encoded(split.training, chosen.tokenizer, numbers, longest)
+        held_out, _ = encoded(split.validation, chosen.tokenizer, numbers, longest)
+        if cut:
+            print(f"  {cut:,} of {len(training):,} training texts are longer than {longest} tokens and were cut there")
+        weights = None
+        if self.learn.class_weights == "balanced":
+            weights = balanced_weights(torch.tensor([int(each.target) for each in training]), len(labels))
+        learning = Learning(
+            base=chosen,
+            task=config,
+            learn=self.learn,
+            training=training,
+            validation=held_out,
+            class_weights=weights,
+            shown=lambda task: _shown(task, chosen.tokenizer, split.validation[0], longest),
+            lineage={"base": chosen.name, "data": split.hash},
+        )
+        model = Classifier.load(learn_task(learning, Path(out), restart))
+        if split.test:
+            judged = judge(model, split, longest)
+            print(judged)
+            write_json(Path(out) / "scores.json", dataclasses.asdict(judged))
+        return model
+
+
+def encoded(
+    examples: Sequence[LabelledText], tokenizer: Tokenizer, numbers: dict[str, int], longest: int
+) -> tuple[list[TextTokens], int]:
+    """The examples as tokens and numbers of labels, those without a known label left out; and how many were cut."""
+    known = [example for example in examples if example.labels[0] in numbers]
+    room = longest - len(tokenizer.prefix) - len(tokenizer.suffix)
+    rows = tokenizer.encode_batch([example.text for example in known])
+    found = [
+        TextTokens(
+            np.array([*tokenizer.prefix, *ids[:room], *tokenizer.suffix] or [tokenizer.document_start_id]),
+            np.array(numbers[example.labels[0]]),
+        )
+        for example, ids in zip(known, rows, strict=True)
+    ]
+    return found, sum(len(ids) > room for ids in rows)
+
+
+def judge(model: Classifier, split: Split, longest: int) -> Judged:
+    """The model's scores on the test texts, beside the baselines' that learnt from the same training texts."""
+    wanted = [example.labels[0] for example in split.test]
+    found = model.predict([example.text for example in split.test], longest)
+    right = [each.label == label for each, label in zip(found, wanted, strict=True)]
+    signature = {"data": split.hash, "test": split.test_hash, "texts": len(wanted)}
+    seen = [*split.training, *split.validation]
+    texts, labels = [example.text for example in seen], [example.labels[0] for example in seen]
+    asked = [example.text for example in split.test]
+    bag = bag_for(texts)
+    guesses = {
+        f"TF-IDF of {bag.units}, linear SVM": linear_predictions(bag, texts, labels, asked),
+        "most frequent label": [majority(labels)] * len(asked),
+    }
+    classes = sorted({*wanted, *labels})
+    numbers = {label: number for number, label in enumerate(classes)}
+    surest = sorted((place for place, flag in enumerate(right) if not flag), key=lambda place: -found[place].probability)[:50]
+    return Judged(
+        accuracy=accuracy(right, signature),
+        macro_f1=macro_f1(
+            [numbers[label] for label in wanted], [numbers[each.label] for each in found], len(classes), signature
+        ),
+        baselines={
+            name: accuracy([guess == label for guess, label in zip(guessed, wanted, strict=True)], signature)
+            for name, guessed in guesses.items()
+        },
+        calibration_error=calibration_error([each.probability for each in found], right),
+        mistakes=[
+            {
+                "text": split.test[place].text,
+                "line": split.test[place].line,
+                "label": wanted[place],
+                "said": found[place].label,
+                "probability": found[place].probability,
+            }
+            for place in surest
+        ],
+    )
+
+
+def _shown(task: Task, tokenizer: Tokenizer, example: LabelledText, longest: int) -> str:
+    scores = classify(task, tokenizer, [shortened(example.text, tokenizer, longest)])[0]
+    label = max(scores, key=lambda label: scores[label])
+    return f"{label} ({scores[label]:.0%}) of “{example.text[:80]}”, which is {example.labels[0]}"

@@ -1,0 +1,191 @@
+"""Labelled texts from files: tables (.csv, .tsv), .jsonl, or lines that begin with a label.
+
+What can't be read is told with its line, all such lines of a file together. A row without a text or without a label is left out
+and counted; nothing goes in silence.
+"""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import TaskError, nearest
+
+TEXT_COLUMNS, LABEL_COLUMNS = ("text", "sentence", "review", "content"), ("label", "labels", "class", "category")
+SHOWN_LINES = 5  # of each kind of mistake
+
+
+@dataclass(frozen=True)
+class LabelledText:
+    """A text, its labels (one, unless a text may have several), and where it stands: its file and line, counted from 1."""
+
+    text: str
+    labels: tuple[str, ...]
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are to be read. `text` and `label` name columns of a table, or keys; `separator` parts several labels."""
+
+    encoding: str = "utf-8"
+    text: str | None = None
+    label: str | None = None
+    separator: str | None = None
+
+
+@dataclass
+class Labelled:
+    """What a file held: its texts in their order, and the lines of rows that were left out, by the reason."""
+
+    texts: list[LabelledText] = field(default_factory=list)
+    left_out: dict[str, list[int]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        reasons = (f"{len(lines):,} left out: {reason} ({lines_named(lines)})" for reason, lines in self.left_out.items())
+        return "; ".join([f"{len(self.texts):,} texts", *reasons])
+
+
+def lines_named(lines: Sequence[int]) -> str:
+    """`line 3`, `lines 3, 8 and 12 more`."""
+    shown = [f"{line:,}" for line in lines[:SHOWN_LINES]]
+    more = f" and {len(lines) - len(shown):,} more" if len(lines) > len(shown) else ""
+    return f"{'line' if len(lines) == 1 else 'lines'} {', '.join(shown)}{more}"
+
+
+def read_labelled(path: str | Path, reading: Reading = Reading()) -> Labelled:
+    """The labelled texts of a file. Raises TaskError with the lines that can't be read."""
+    path = Path(path)
+    text = _decoded(path, reading.encoding)
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    rows = FORMATS.get(suffix, _plain_lines)(path, text, reading)
+    found = Labelled()
+    for line, content, labels in rows:
+        missing = "no text" if not content.strip() else "no label" if not labels else None
+        if missing is not None:
+            found.left_out.setdefault(missing, []).append(line)
+        else:
+            found.texts.append(LabelledText(content.strip(), labels, str(path), line))
+    if not found.texts:
+        raise TaskError(f"{path} holds no labelled text{_hint(suffix)}")
+    return found
+
+
+def _decoded(path: Path, encoding: str) -> str:
+    """A file's text. Raises TaskError where there is none, or where its bytes aren't in this encoding."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as error:
+        near = nearest(path.name, [other.name for other in path.parent.glob("*")]) if path.parent.is_dir() else ""
+        raise TaskError(f"there is no file {path}{near}") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise TaskError(f"{path} can't be read: {error.strerror}; give a file of labelled texts") from error
+    try:
+        if path.suffix == ".gz":
+            raw = gzip.decompress(raw)
+        return raw.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise TaskError(
+            f"{path}, line {line:,}: the byte {raw[error.start]:#04x} is no {encoding}; name the file's encoding, such as "
+            "--encoding latin-1 or --encoding gb18030"
+        ) from error
+    except LookupError as error:
+        raise TaskError(f"--encoding {encoding}: there is no such encoding; write utf-8, latin-1 or gb18030, say") from error
+    except (OSError, EOFError) as error:
+        raise TaskError(f"{path} is no gzip file: {error}") from error
+
+
+Row = tuple[int, str, tuple[str, ...]]  # line, text, labels
+
+
+def _plain_lines(path: Path, text: str, reading: Reading) -> Iterator[Row]:
+    """`label text`, a line each; __label__ before a label, as fastText has it, doesn't belong to it."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            label, _, content = line.strip().partition("\t" if "\t" in line else " ")
+            yield number, content, _labels(label.removeprefix("__label__"), reading)
+
+
+def _table(delimiter: str) -> Any:
+    def rows(path: Path, text: str, reading: Reading) -> Iterator[Row]:
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        try:
+            header = [name.strip() for name in next(lines, [])]
+            text_column, label_column = _columns(path, header, reading)
+            short = []
+            for row in lines:
+                if not row:
+                    continue
+                if len(row) <= max(text_column, label_column):
+                    short.append(lines.line_num)
+                    continue
+                yield lines.line_num, row[text_column], _labels(row[label_column], reading)
+        except csv.Error as error:
+            raise TaskError(f"{path}, line {lines.line_num:,}: {error}") from error
+        if short:
+            raise TaskError(f"{path}, {lines_named(short)}: fewer columns than the header's {len(header)}")
+
+    return rows
+
+
+def _columns(path: Path, header: Sequence[str], reading: Reading) -> tuple[int, int]:
+    """Where the text and the label stand. Raises TaskError, naming the columns that are there."""
+    found: dict[str, int] = {}
+    for what, named, usual in (("text", reading.text, TEXT_COLUMNS), ("label", reading.label, LABEL_COLUMNS)):
+        wanted = [named] if named is not None else usual
+        places = [place for place, name in enumerate(header) if name.lower() in [each.lower() for each in wanted]]
+        if places:
+            found[what] = places[0]
+    if len(header) == 2 and len(found) == 1:
+        (what, place), *_ = found.items()
+        if (reading.text if what == "label" else reading.label) is None:
+            found["text" if what == "label" else "label"] = 1 - place
+    if problems := [
+        f"{path}: which column is the {what}? Found {', '.join(map(repr, header)) or 'none'}; name it: --{what}-column NAME"
+        for what in ("text", "label")
+        if what not in found
+    ]:
+        raise TaskError(*problems)
+    return found["text"], found["label"]
+
+
+def _json_lines(path: Path, text: str, reading: Reading) -> Iterator[Row]:
+    problems: dict[str, list[int]] = {}
+    text_key, label_key = reading.text or "text", reading.label
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+            content = value[text_key]
+            found = value[label_key] if label_key else value["labels"] if "labels" in value else value["label"]
+            labels = [found] if isinstance(found, str | int) else list(found)
+            if not isinstance(content, str) or not all(isinstance(label, str | int) for label in labels):
+                raise TypeError
+        except (ValueError, KeyError, TypeError, IndexError):
+            problems.setdefault(
+                f'write {{"{text_key}": "a text", "{label_key or "label"}": "its label"}}, or a list of labels', []
+            ).append(number)
+            continue
+        yield number, content, tuple(str(label).strip() for label in labels if str(label).strip())
+    if problems:
+        raise TaskError(*(f"{path}, {lines_named(lines)}: {what}" for what, lines in problems.items()))
+
+
+def _labels(text: str, reading: Reading) -> tuple[str, ...]:
+    parts: Iterable[str] = [text] if reading.separator is None else text.split(reading.separator)
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+FORMATS = {".csv": _table(","), ".tsv": _table("\t"), ".jsonl": _json_lines}
+
+
+def _hint(suffix: str) -> str:
+    ways = {".csv": "a header and rows", ".tsv": "a header and rows", ".jsonl": 'lines such as {"text": "…", "label": "…"}'}
+    return f"; write {ways.get(suffix, 'lines such as: label text')}"

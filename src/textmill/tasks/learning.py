@@ -1,0 +1,182 @@
+"""A task learnt on the one training loop: a body that has learnt before or hasn't, the task's head, labelled texts in, and a
+model folder out."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import __version__
+from ..errors import TaskError
+from ..files import fingerprint, folder_lock
+from ..formats.model_folder import load_model_folder, save_model_folder
+from ..formats.sources import model_path
+from ..models.architectures import build
+from ..models.count import count
+from ..models.heads import TaskModel
+from ..models.language_model import LanguageModel
+from ..models.lora import adapt, merge
+from ..models.settings import ModelSettings
+from ..models.task import Task, TaskConfig, body_config
+from ..progress import format_count
+from ..score import BITS_PER_LABEL
+from ..tokens.settings import TokenizerSettings
+from ..tokens.special_tokens import PAD
+from ..tokens.texts import TextLoader, TextTokens
+from ..tokens.tokenizer import Tokenizer
+from ..tokens.training import TooLittleText, train_tokenizer
+from ..training import checkpoints
+from ..training.labels import LabelObjective
+from ..training.loop import Training, forget, train
+from .settings import LearnSettings
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a task is learnt on: a body and its tokenizer, and what is said of where they come from."""
+
+    body: LanguageModel
+    tokenizer: Tokenizer
+    learnt_before: bool
+    name: str
+    architecture: str | None
+
+
+def known_base(name: str | Path) -> Base:
+    """A model folder, a run folder or a sample as a base, without what it has above its last layer but an encoder's pooler."""
+    folder = load_model_folder(model_path(name))
+    return Base(folder.model, folder.tokenizer, True, str(name), None)
+
+
+def new_base(texts: Sequence[str], model: ModelSettings, tokenizer: TokenizerSettings, seed: int) -> Base:
+    """A body from scratch, and a tokenizer learnt from the training texts alone: of as many tokens as they hold, where these
+    are fewer."""
+    try:
+        learnt = train_tokenizer(tokenizer, texts, special=(PAD,))
+    except TooLittleText as few:
+        learnt = train_tokenizer(tokenizer.model_copy(update={"vocabulary_size": few.found}), texts, special=(PAD,))
+    body = build(body_config(model.config(learnt.vocabulary_size)))
+    body.initialise(seed)
+    return Base(body, learnt, False, f"{model.architecture} from scratch", model.architecture)
+
+
+def under_head(base: Base, task: TaskConfig, learn: LearnSettings) -> TaskModel:
+    """The base's body under the head of a task, as it begins to learn."""
+    config = body_config(base.body.config)
+    body = base.body
+    if base.learnt_before:
+        body = build(config)
+        known = base.body.state_dict()
+        body.load_state_dict({name: known[name] for name in body.state_dict()})
+    head = task.head(config)
+    head.initialise(learn.seed)
+    model = TaskModel(base.body, head)  # which gives an encoder's own pooler to the head
+    model.body, model.config = body, config
+    model.set_dropout(learn.dropout)
+    if learn.way == "lora":
+        adapt(body, learn.rank, learn.rank, learn.seed, learn.adapt_embeddings)
+    frozen = body.parameters() if learn.way == "head" else model.unread()
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    return model
+
+
+def rate_factors(model: TaskModel, learn: LearnSettings, learnt_before: bool) -> dict[str, float]:
+    """Of the learning rate, by the parameters' names: the head's own, and less for each layer further down."""
+    layers = model.config.layers
+    factors = {}
+    for name, _ in model.named_parameters():
+        if name.startswith("head."):
+            factors[name] = learn.head_rate(learnt_before)
+        elif learnt_before:
+            found = re.search(r"blocks\.(\d+)\.", name)
+            depth = int(found[1]) + 1 if found else layers if name.startswith("body.norm") else 0
+            factors[name] = learn.layer_decay ** (layers - depth)
+    return factors
+
+
+@dataclass(frozen=True)
+class Learning:
+    """All that a task's training is made of: `training` and `validation` texts as tokens, `bits` of the model on the latter,
+    and what the model says of a text, for show."""
+
+    base: Base
+    task: TaskConfig
+    learn: LearnSettings
+    training: Sequence[TextTokens]
+    validation: Sequence[TextTokens]
+    class_weights: torch.Tensor | None
+    shown: Callable[[Task], str]
+    lineage: dict[str, Any]
+
+
+def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
+    """Train, and write `folder`/model, which is returned; goes on where it was stopped.
+
+    Raises RunError where the folder holds another training."""
+    learn, base = learning.learn, learning.base
+    folder.mkdir(parents=True, exist_ok=True)
+    with folder_lock(folder):
+        if restart:
+            forget(folder)
+        model = under_head(base, learning.task, learn)
+        loader = TextLoader(learning.training, learn.batch_size, learn.seed, learning.task.kind == "token")
+        settings = learn.train_settings(base.learnt_before, loader.steps_per_epoch)
+        cost = count(model.config)
+        print(f"  {base.name}, {base.body.family} of {format_count(cost.parameters)} parameters")
+        objective = LabelObjective(model.head, learning.class_weights, learn.label_smoothing)
+        lineage = {"task": dataclasses.asdict(learning.task), "learn": learn.model_dump(mode="json"), **learning.lineage}
+        lineage = {key: fingerprint(value)[:12] if isinstance(value, dict | list) else value for key, value in lineage.items()}
+        summary = train(
+            Training(
+                settings=settings,
+                model=model,
+                objective=objective,
+                loader=loader,
+                count=cost,
+                verb="says",
+                figure=BITS_PER_LABEL,
+                units_per_target=1.0,
+                validate=lambda model: mean_bits(model, learning.validation, learn.batch_size, learning.task.kind == "token"),
+                validation_seconds=lambda model: 0.0,
+                sample=lambda model: learning.shown(Task(learning.task, model)),
+                folder=folder,
+                lineage=lineage,
+                factors=rate_factors(model, learn, base.learnt_before),
+            )
+        )
+        weights = summary.weights
+        tensors = checkpoints.load_tensors(checkpoints.checkpoint_folder(folder / "checkpoints", weights.step), weights.file)
+        for name, parameter in checkpoints.learning(model).items():
+            parameter.data.copy_(tensors[name])
+        merge(model.body)
+        save_model_folder(
+            folder / "model",
+            model.body,
+            base.tokenizer,
+            {"textmill": __version__, "base": base.name, "task": learning.lineage, "training": dataclasses.asdict(summary)},
+            base.architecture,
+            Task(learning.task, model),
+        )
+    return folder / "model"
+
+
+@torch.no_grad()
+def mean_bits(model: nn.Module, texts: Sequence[TextTokens], batch_size: int, of_tokens: bool) -> float:
+    """Bits a label of the held-out texts. Raises TaskError where there are none."""
+    if not texts:
+        raise TaskError("there are no held-out texts to validate on")
+    loader = TextLoader(texts, batch_size, 0, of_tokens)
+    nats, counted = 0.0, 0
+    device = next(model.parameters()).device
+    for step in range(loader.steps_per_epoch):
+        batch = loader.batch(step).to(device)
+        nats += float(model(batch.inputs, batch.targets, batch.lengths))
+        head: Any = model.head
+        counted += head.count(batch.targets)
+    return nats / counted / 0.6931471805599453

@@ -1,0 +1,119 @@
+"""How a task is learnt: the `[learn]` section of a task's recipe, and what the one training loop makes of it."""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..models.settings import ModelSettings
+from ..settings import Settings
+from ..tokens.settings import TokenizerSettings
+from ..training.settings import TrainSettings
+
+
+class LearnSettings(Settings):
+    """How a model learns a task from examples. What isn't said follows from whether it has learnt before."""
+
+    way: Literal["full", "head", "lora"] = "full"
+    """full: all weights learn. lora: a thin product beside each matrix of the layers learns, merged into it at the end: less
+    memory, and less that can be forgotten. head: only the task's head, on a body that stays as it is: quick, and for few
+    examples."""
+
+    rank: Annotated[int, Field(ge=1)] = 8
+    """With lora: how thin the product is."""
+
+    adapt_embeddings: bool = False
+    """With lora: let it learn beside the table of tokens, too, for words that mean something else here."""
+
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """How often every example is read; default: 3 on a model that has learnt before, 12 from scratch."""
+
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Examples in one step."""
+
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Peak learning rate of all but the head; default: 5e-5 (with lora 5e-4), by AdamW, on a model that has learnt before, and
+    0.02 from scratch, there by Muon for the layers' matrices."""
+
+    head_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """That of the task's head; default: 1e-3, and from scratch the same as all else's."""
+
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """What each layer's learning rate is multiplied by for the layer below it, on a model that has learnt before: what lies
+    deep is of use for every task (Howard & Ruder 2018). 1: all alike."""
+
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decoupled weight decay of the matrices, per step and unit of learning rate."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of embeddings and of the layers' contributions that is zeroed at random."""
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of each label that is spread evenly over all; for labels that are sometimes wrong."""
+
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: rare labels weigh more, so that all count alike; then macro F1 rises, and accuracy may fall."""
+
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training examples that is held out where no validation file is given, chosen by the hash of their texts."""
+
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop after this many validations in a row that were no better than the best before; default: never. The best is kept."""
+
+    longest: Annotated[int, Field(ge=8)] | None = None
+    """Tokens of a text that are read, the rest is cut off and counted; default: the model's context, or 512."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of the new weights and of the order of the examples."""
+
+    def epochs_on(self, learnt_before: bool) -> float:
+        """How often every example is read."""
+        return self.epochs or (3.0 if learnt_before else 12.0)
+
+    def train_settings(self, learnt_before: bool, steps_per_epoch: int) -> TrainSettings:
+        """The same for the training loop."""
+        epochs = self.epochs_on(learnt_before)
+        steps = max(1, round(epochs * steps_per_epoch))
+        rate = self._rate(learnt_before)
+        return TrainSettings(
+            steps=steps,
+            batch_size=self.batch_size,
+            optimizer="adamw" if learnt_before else "muon",
+            matrix_learning_rate=rate,
+            embedding_learning_rate=rate,
+            weight_decay=self.weight_decay,
+            dropout=self.dropout,
+            label_smoothing=self.label_smoothing,
+            clip_norm=1.0,
+            warmup_steps=max(1, round(0.06 * steps)),
+            decay_fraction=0.94 if learnt_before else 0.5,
+            validations=max(1, math.ceil(epochs)),
+            patience=self.patience,
+            seed=self.seed,
+            compile="off",
+            micro_batch=self.batch_size,
+            attention="fused",
+            dtype="auto",
+        )
+
+    def head_rate(self, learnt_before: bool) -> float:
+        """The head's learning rate as a factor of the others'."""
+        rate = self._rate(learnt_before)
+        return (self.head_learning_rate or (1e-3 if learnt_before else rate)) / rate
+
+    def _rate(self, learnt_before: bool) -> float:
+        usual = 0.02 if not learnt_before else 5e-4 if self.way == "lora" else 5e-5
+        return self.learning_rate or usual
+
+
+class TaskRecipe(Settings):
+    """What a task is learnt by. `tokenizer` and `model` are for a model from scratch alone."""
+
+    learn: LearnSettings = LearnSettings()
+    """How it learns."""
+
+    tokenizer: TokenizerSettings = TokenizerSettings(kind="word", vocabulary_size=8192)
+    """How text becomes tokens."""
+
+    model: ModelSettings = ModelSettings(architecture="lstm", preset="1m")
+    """The model's shape."""

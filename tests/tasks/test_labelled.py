@@ -1,0 +1,89 @@
+"""Every format gives the same texts; what can't be read is told with its line; what is left out is counted."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from textmill.errors import TaskError
+from textmill.tasks.labelled import Reading, read_labelled
+
+TEXTS = [("Où est-ce ?", "place"), ('He said "no", twice', "human")]
+
+
+def written(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    raw = text.encode(encoding)
+    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reading"),
+    [
+        ("a.txt", 'place Où est-ce ?\nhuman He said "no", twice\n', Reading()),
+        ("a.txt", '__label__place Où est-ce ?\r\n\r\n__label__human He said "no", twice', Reading()),
+        ("a.txt", 'place\tOù est-ce ?\nhuman\tHe said "no", twice\n', Reading()),
+        ("a.csv", 'text,label\nOù est-ce ?,place\n"He said ""no"", twice",human\n', Reading()),
+        ("a.csv", '\ufeffLabel,Phrase\nplace,Où est-ce ?\nhuman,"He said ""no"", twice"\n', Reading()),
+        ("a.csv", 'id,a,b\n1,Où est-ce ?,place\n2,"He said ""no"", twice",human\n', Reading(text="a", label="b")),
+        ("a.tsv", 'label\ttext\nplace\tOù est-ce ?\nhuman\t"He said ""no"", twice"\n', Reading()),
+        (
+            "a.jsonl",
+            '{"text": "Où est-ce ?", "label": "place"}\n{"text": "He said \\"no\\", twice", "labels": ["human"]}\n',
+            Reading(),
+        ),
+        (
+            "a.jsonl.gz",
+            '{"q": "Où est-ce ?", "c": "place"}\n{"q": "He said \\"no\\", twice", "c": "human"}\n',
+            Reading(text="q", label="c"),
+        ),
+        ("a.txt", 'place Où est-ce ?\nhuman He said "no", twice\n', Reading(encoding="latin-1")),
+    ],
+)  # fmt: skip
+def test_every_format_gives_the_same_texts(name: str, content: str, reading: Reading, tmp_path: Path) -> None:
+    found = read_labelled(written(tmp_path / name, content, reading.encoding), reading)
+    assert [(example.text, *example.labels) for example in found.texts] == TEXTS
+    assert not found.left_out
+
+
+def test_rows_without_text_or_label_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", 'text,label\nfine,good\n" ",good\nno label,\n\n"two\nlines",bad\n')
+    found = read_labelled(path)
+    assert [(example.text, example.line) for example in found.texts] == [("fine", 2), ("two\nlines", 7)]
+    assert found.left_out == {"no text": [3], "no label": [4]}
+    assert "line 3" in str(found) and "line 4" in str(found)
+
+
+def test_several_labels_of_a_text(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "text,labels\nx,sport; news\ny,sport\n")
+    assert [example.labels for example in read_labelled(path, Reading(separator=";")).texts] == [("sport", "news"), ("sport",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", "subject,body,kind\n1,2,3\n", "which column is the text? Found 'subject', 'body', 'kind'"),
+        ("a.csv", "text,label,extra\nx\ny\nz,b,c\n", "lines 2, 3: fewer columns"),
+        ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": 3}\nno\n', "lines 2, 3: write"),
+        ("a.jsonl", "[1, 2]\n", "line 1: write"),
+        ("a.txt", "", "holds no labelled text; write lines such as: label text"),
+        ("a.csv", "", "which column is the text? Found none"),
+        ("a.jsonl.gz", "not gzip", "no gzip file"),
+    ],
+)
+def test_what_cannot_be_read_is_told(name: str, content: str, expected: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(TaskError) as told:
+        read_labelled(path)
+    assert expected in str(told.value)
+
+
+def test_bytes_of_another_encoding_are_told_with_their_line(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.txt", "a fine\nb naïve\n", "latin-1")
+    with pytest.raises(TaskError, match=r"line 2: the byte 0xef is no utf-8; .*latin-1"):
+        read_labelled(path)
+    with pytest.raises(TaskError, match="no such encoding"):
+        read_labelled(path, Reading(encoding="utf-9"))
+    with pytest.raises(TaskError, match=r"did you mean 'a.txt'"):
+        read_labelled(tmp_path / "b.txt")
