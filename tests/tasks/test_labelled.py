@@ -42,21 +42,24 @@ def written(path: Path, text: str, encoding: str = "utf-8") -> Path:
 )  # fmt: skip
 def test_every_format_gives_the_same_texts(name: str, content: str, reading: Reading, tmp_path: Path) -> None:
     found = read_labelled(written(tmp_path / name, content, reading.encoding), reading)
-    assert [(example.text, *example.labels) for example in found.texts] == TEXTS
+    assert [(example.text, *example.labels) for example in found.examples] == TEXTS
     assert not found.left_out
 
 
 def test_rows_without_text_or_label_are_left_out_and_counted(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", 'text,label\nfine,good\n" ",good\nno label,\n\n"two\nlines",bad\n')
     found = read_labelled(path)
-    assert [(example.text, example.line) for example in found.texts] == [("fine", 2), ("two\nlines", 7)]
+    assert [(example.text, example.line) for example in found.examples] == [("fine", 2), ("two\nlines", 7)]
     assert found.left_out == {"no text": [3], "no label": [4]}
     assert "line 3" in str(found) and "line 4" in str(found)
 
 
 def test_several_labels_of_a_text(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "text,labels\nx,sport; news\ny,sport\n")
-    assert [example.labels for example in read_labelled(path, Reading(separator=";")).texts] == [("sport", "news"), ("sport",)]
+    assert [example.labels for example in read_labelled(path, Reading(separator=";")).examples] == [
+        ("sport", "news"),
+        ("sport",),
+    ]
 
 
 @pytest.mark.parametrize(

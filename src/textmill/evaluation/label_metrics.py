@@ -38,10 +38,15 @@ def _macro_f1(tables: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.divide(2 * right, both, out=np.zeros_like(right), where=both > 0).mean(axis=1)
 
 
-def calibration_error(confidence: npt.ArrayLike, right: npt.ArrayLike) -> float:
+def calibration_error(confidence: npt.ArrayLike, right: npt.ArrayLike, signature: Mapping[str, Any]) -> Score:
     """The expected calibration error: how far the share of right answers is from what they were thought likely, (N,) each, in
     bins of equal width, weighed by how many texts each has."""
     sure, flags = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=np.float64)
     bins = np.minimum((sure * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, flags, CALIBRATION_BINS) - np.bincount(bins, sure, CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(sure))
+    gaps = np.zeros((len(sure), CALIBRATION_BINS))
+    gaps[np.arange(len(sure)), bins] = flags - sure
+    generator = np.random.default_rng(0)
+    drawn = generator.multinomial(len(sure), np.full(len(sure), 1 / len(sure)), size=1_000)
+    low, high = np.percentile(np.abs(drawn @ gaps).sum(axis=1) / len(sure), BOUNDS)
+    value = float(np.abs(gaps.sum(axis=0)).sum() / len(sure))
+    return Score("calibration error", value, float(low), float(high), len(sure), signature=dict(signature))

@@ -5,29 +5,26 @@ model = task.train("sample:minilm", "train.csv", test="test.csv", out="runs/topi
 model("How far is it from Denver to Aspen?")
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ..errors import TaskError
 from ..evaluation.label_metrics import accuracy, calibration_error, macro_f1
-from ..files import write_json
 from ..formats.model_folder import ModelFolder, load_model_folder
 from ..inference.classify import classify
 from ..models.task import Task, TaskConfig
-from ..score import Score
 from ..tokens.texts import TextTokens
 from ..tokens.tokenizer import Tokenizer
 from ..training.labels import balanced_weights
 from .baselines import bag_for, linear_predictions, majority
 from .examples import Split, divide
-from .labelled import LabelledText, Reading
-from .learning import Learning, known_base, learn_task, new_base
+from .judged import Judged
+from .labelled import LabelledText, Reading, read_labelled
+from .learning import Learning, chosen_base, learn_task
 from .settings import TaskRecipe
 
 USUAL, PLAIN = TaskRecipe(), Reading()
@@ -78,31 +75,11 @@ def shortened(text: str, tokenizer: Tokenizer, limit: int) -> str:
     return text if len(ids) <= room else text[: spans[room - 1][1]]
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A model's scores on the test texts beside what needs no network, and where it was most surely wrong."""
-
-    accuracy: Score
-    macro_f1: Score
-    baselines: dict[str, Score]
-    calibration_error: float
-    mistakes: list[dict[str, Any]]
-
-    def __str__(self) -> str:
-        rows = [("textmill", self.accuracy), *self.baselines.items()]
-        width = max(len(name) for name, _ in rows)
-        table = "\n".join(f"  {name:<{width}}  {score}" for name, score in rows)
-        return (
-            f"accuracy on {self.accuracy.count:,} test texts\n{table}\n"
-            f"  macro F1 {self.macro_f1}; calibration error {self.calibration_error:.3f}"
-        )
-
-
 class Classify:
     """The task: learns from labelled texts to tell a text's class."""
 
     def __init__(self, recipe: TaskRecipe = USUAL, reading: Reading = PLAIN):
-        self.learn, self.recipe, self.reading = recipe.learn, recipe, reading
+        self.recipe, self.reading = recipe, reading
 
     def train(
         self,
@@ -117,29 +94,37 @@ class Classify:
         its scores and all that tells how it came about are in the folder `out`.
 
         Raises TaskError for data that can't be used, with all that is wrong."""
-        split = divide(data, test, validation, self.reading, self.learn.validation)
+        split = self.read(data, test, validation)
         print(split.report)
+        return self.learn(base, split, out, restart)
+
+    def read(
+        self, data: str | Path, test: str | Path | None = None, validation: str | Path | None = None
+    ) -> Split[LabelledText]:
+        """The examples of these files, checked; `report` tells what was found. Raises TaskError with all that is wrong."""
+        return divide(lambda path: read_labelled(path, self.reading), data, test, validation, self.recipe.learn.validation)
+
+    def learn(self, base: str | Path | None, split: Split[LabelledText], out: str | Path, restart: bool = False) -> Classifier:
+        """Learn from examples that are read already, be judged by the test examples, and write the folder `out`."""
+        learn = self.recipe.learn
         labels = tuple(sorted({example.labels[0] for example in split.training}))
         config = TaskConfig("sequence", labels)
         if problems := list(config.problems()):
             raise TaskError(*problems)
-        texts = [example.text for example in split.training]
-        chosen = (
-            known_base(base) if base is not None else new_base(texts, self.recipe.model, self.recipe.tokenizer, self.learn.seed)
-        )
-        longest = min(self.learn.longest or LONGEST, chosen.body.context_limit or LONGEST)
+        chosen = chosen_base(base, [example.text for example in split.training], self.recipe)
+        longest = min(learn.longest or LONGEST, chosen.body.context_limit or LONGEST)
         numbers = {label: number for number, label in enumerate(labels)}
         training, cut = encoded(split.training, chosen.tokenizer, numbers, longest)
         held_out, _ = encoded(split.validation, chosen.tokenizer, numbers, longest)
         if cut:
             print(f"  {cut:,} of {len(training):,} training texts are longer than {longest} tokens and were cut there")
         weights = None
-        if self.learn.class_weights == "balanced":
+        if learn.class_weights == "balanced":
             weights = balanced_weights(torch.tensor([int(each.target) for each in training]), len(labels))
         learning = Learning(
             base=chosen,
             task=config,
-            learn=self.learn,
+            learn=learn,
             training=training,
             validation=held_out,
             class_weights=weights,
@@ -150,7 +135,7 @@ class Classify:
         if split.test:
             judged = judge(model, split, longest)
             print(judged)
-            write_json(Path(out) / "scores.json", dataclasses.asdict(judged))
+            judged.write(Path(out))
         return model
 
 
@@ -171,7 +156,7 @@ def encoded(
     return found, sum(len(ids) > room for ids in rows)
 
 
-def judge(model: Classifier, split: Split, longest: int) -> Judged:
+def judge(model: Classifier, split: Split[LabelledText], longest: int) -> Judged:
     """The model's scores on the test texts, beside the baselines' that learnt from the same training texts."""
     wanted = [example.labels[0] for example in split.test]
     found = model.predict([example.text for example in split.test], longest)
@@ -188,26 +173,30 @@ def judge(model: Classifier, split: Split, longest: int) -> Judged:
     classes = sorted({*wanted, *labels})
     numbers = {label: number for number, label in enumerate(classes)}
     surest = sorted((place for place, flag in enumerate(right) if not flag), key=lambda place: -found[place].probability)[:50]
+    wanted_numbers, found_numbers = [numbers[label] for label in wanted], [numbers[each.label] for each in found]
     return Judged(
-        accuracy=accuracy(right, signature),
-        macro_f1=macro_f1(
-            [numbers[label] for label in wanted], [numbers[each.label] for each in found], len(classes), signature
-        ),
+        scores=[
+            accuracy(right, signature),
+            macro_f1(wanted_numbers, found_numbers, len(classes), signature),
+            calibration_error([each.probability for each in found], right, signature),
+        ],
         baselines={
-            name: accuracy([guess == label for guess, label in zip(guessed, wanted, strict=True)], signature)
+            name: [accuracy([guess == label for guess, label in zip(guessed, wanted, strict=True)], signature)]
             for name, guessed in guesses.items()
         },
-        calibration_error=calibration_error([each.probability for each in found], right),
-        mistakes=[
-            {
-                "text": split.test[place].text,
-                "line": split.test[place].line,
-                "label": wanted[place],
-                "said": found[place].label,
-                "probability": found[place].probability,
-            }
-            for place in surest
-        ],
+        more={
+            "mistakes": [
+                {
+                    "text": split.test[place].text,
+                    "file": split.test[place].file,
+                    "line": split.test[place].line,
+                    "label": wanted[place],
+                    "said": found[place].label,
+                    "probability": found[place].probability,
+                }
+                for place in surest
+            ]
+        },
     )
 
 

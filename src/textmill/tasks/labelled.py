@@ -5,18 +5,17 @@ and counted; nothing goes in silence.
 """
 
 import csv
-import gzip
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import TaskError, nearest
+from ..errors import TaskError
+from .examples import Found, decoded, lines_named
 
 TEXT_COLUMNS, LABEL_COLUMNS = ("text", "sentence", "review", "content"), ("label", "labels", "class", "category")
-SHOWN_LINES = 5  # of each kind of mistake
 
 
 @dataclass(frozen=True)
@@ -39,66 +38,22 @@ class Reading:
     separator: str | None = None
 
 
-@dataclass
-class Labelled:
-    """What a file held: its texts in their order, and the lines of rows that were left out, by the reason."""
-
-    texts: list[LabelledText] = field(default_factory=list)
-    left_out: dict[str, list[int]] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        reasons = (f"{len(lines):,} left out: {reason} ({lines_named(lines)})" for reason, lines in self.left_out.items())
-        return "; ".join([f"{len(self.texts):,} texts", *reasons])
-
-
-def lines_named(lines: Sequence[int]) -> str:
-    """`line 3`, `lines 3, 8 and 12 more`."""
-    shown = [f"{line:,}" for line in lines[:SHOWN_LINES]]
-    more = f" and {len(lines) - len(shown):,} more" if len(lines) > len(shown) else ""
-    return f"{'line' if len(lines) == 1 else 'lines'} {', '.join(shown)}{more}"
-
-
-def read_labelled(path: str | Path, reading: Reading = Reading()) -> Labelled:
+def read_labelled(path: str | Path, reading: Reading = Reading()) -> Found[LabelledText]:
     """The labelled texts of a file. Raises TaskError with the lines that can't be read."""
     path = Path(path)
-    text = _decoded(path, reading.encoding)
+    text = decoded(path, reading.encoding)
     suffix = Path(path.name.removesuffix(".gz")).suffix
     rows = FORMATS.get(suffix, _plain_lines)(path, text, reading)
-    found = Labelled()
+    found = Found[LabelledText]()
     for line, content, labels in rows:
         missing = "no text" if not content.strip() else "no label" if not labels else None
         if missing is not None:
             found.left_out.setdefault(missing, []).append(line)
         else:
-            found.texts.append(LabelledText(content.strip(), labels, str(path), line))
-    if not found.texts:
+            found.examples.append(LabelledText(content.strip(), labels, str(path), line))
+    if not found.examples:
         raise TaskError(f"{path} holds no labelled text{_hint(suffix)}")
     return found
-
-
-def _decoded(path: Path, encoding: str) -> str:
-    """A file's text. Raises TaskError where there is none, or where its bytes aren't in this encoding."""
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError as error:
-        near = nearest(path.name, [other.name for other in path.parent.glob("*")]) if path.parent.is_dir() else ""
-        raise TaskError(f"there is no file {path}{near}") from error
-    except (IsADirectoryError, PermissionError) as error:
-        raise TaskError(f"{path} can't be read: {error.strerror}; give a file of labelled texts") from error
-    try:
-        if path.suffix == ".gz":
-            raw = gzip.decompress(raw)
-        return raw.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise TaskError(
-            f"{path}, line {line:,}: the byte {raw[error.start]:#04x} is no {encoding}; name the file's encoding, such as "
-            "--encoding latin-1 or --encoding gb18030"
-        ) from error
-    except LookupError as error:
-        raise TaskError(f"--encoding {encoding}: there is no such encoding; write utf-8, latin-1 or gb18030, say") from error
-    except (OSError, EOFError) as error:
-        raise TaskError(f"{path} is no gzip file: {error}") from error
 
 
 Row = tuple[int, str, tuple[str, ...]]  # line, text, labels

@@ -33,7 +33,7 @@ from ..tokens.training import TooLittleText, train_tokenizer
 from ..training import checkpoints
 from ..training.labels import LabelObjective
 from ..training.loop import Training, forget, train
-from .settings import LearnSettings
+from .settings import LearnSettings, TaskRecipe
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,13 @@ def new_base(texts: Sequence[str], model: ModelSettings, tokenizer: TokenizerSet
     body = build(body_config(model.config(learnt.vocabulary_size)))
     body.initialise(seed)
     return Base(body, learnt, False, f"{model.architecture} from scratch", model.architecture)
+
+
+def chosen_base(base: str | Path | None, texts: Sequence[str], recipe: TaskRecipe) -> Base:
+    """The base of this name, or with None a new one, its tokens learnt from the training texts alone."""
+    if base is not None:
+        return known_base(base)
+    return new_base(texts, recipe.model, recipe.tokenizer, recipe.learn.seed)
 
 
 def under_head(base: Base, task: TaskConfig, learn: LearnSettings) -> TaskModel:
