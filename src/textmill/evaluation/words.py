@@ -62,3 +62,8 @@ def word_spans(text: str) -> list[tuple[int, int]]:
             continue
         begin, end = (begin if begin >= 0 else place), place + 1
     return [*spans, (begin, end)] if begin >= 0 else spans
+
+
+def stands_alone(word: str) -> bool:
+    """Whether a word is written without spaces beside it: a Han or hiragana character."""
+    return _CHARACTERS[ord(word[0])].startswith(" ")

@@ -20,6 +20,7 @@ from ..models.task import Task, TaskConfig
 from ..tokens.texts import TextTokens
 from ..tokens.tokenizer import Tokenizer
 from ..training.labels import balanced_weights
+from .augmentation import augmented
 from .baselines import bag_for, linear_predictions, majority
 from .examples import Split, divide
 from .judged import Judged
@@ -114,7 +115,7 @@ class Classify:
         chosen = chosen_base(base, [example.text for example in split.training], self.recipe)
         longest = min(learn.longest or LONGEST, chosen.body.context_limit or LONGEST)
         numbers = {label: number for number, label in enumerate(labels)}
-        training, cut = encoded(split.training, chosen.tokenizer, numbers, longest)
+        training, cut = encoded(augmented(split, learn), chosen.tokenizer, numbers, longest)
         held_out, _ = encoded(split.validation, chosen.tokenizer, numbers, longest)
         if cut:
             print(f"  {cut:,} of {len(training):,} training texts are longer than {longest} tokens and were cut there")

@@ -134,10 +134,10 @@ def divide(
             parts[name] = found.examples
     if validation is None:
         parts["training"], parts["validation"] = held_out(parts["training"], share)
-    elsewhere = {_normal(example.text) for name in ("validation", "test") for example in parts[name]}
-    leaks = [example for example in parts["training"] if _normal(example.text) in elsewhere]
+    elsewhere = {normal(example.text) for name in ("validation", "test") for example in parts[name]}
+    leaks = [example for example in parts["training"] if normal(example.text) in elsewhere]
     if leaks:
-        parts["training"] = [example for example in parts["training"] if _normal(example.text) not in elsewhere]
+        parts["training"] = [example for example in parts["training"] if normal(example.text) not in elsewhere]
         lines.append(
             f"{len(leaks):,} training texts stand in the validation or test texts, too, and aren't learnt from "
             f"({lines_named([example.line for example in leaks])})"
@@ -168,11 +168,12 @@ def divide(
 def held_out(examples: Sequence[AnExample], share: float) -> tuple[list[AnExample], list[AnExample]]:
     """Those to learn from, and the share with the lowest hashes of their texts: the same ones whatever else is in the file."""
     bound = int(share * 2**32)
-    lower = [int.from_bytes(hashlib.sha256(_normal(example.text).encode()).digest()[:4]) < bound for example in examples]
+    lower = [int.from_bytes(hashlib.sha256(normal(example.text).encode()).digest()[:4]) < bound for example in examples]
     kept = [example for example, out in zip(examples, lower, strict=True) if not out]
     out = [example for example, out in zip(examples, lower, strict=True) if out]
     return kept, out
 
 
-def _normal(text: str) -> str:
+def normal(text: str) -> str:
+    """The text as it is compared with others: white space of any kind is one space."""
     return " ".join(text.split())

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..models.settings import ModelSettings
 from ..settings import Settings
@@ -63,8 +63,35 @@ class LearnSettings(Settings):
     longest: Annotated[int, Field(ge=8)] | None = None
     """Tokens of a text that are read, the rest is cut off and counted; default: the model's context, or 512."""
 
+    augment: Annotated[int, Field(ge=0)] = 0
+    """Edited copies of each training text that are learnt from beside it, each in one of the ways `augment_by`. They help where
+    there are some hundred texts; an epoch is longer by them."""
+
+    augment_by: Annotated[tuple[Literal["replace", "insert", "swap", "delete", "mask"], ...], Field(min_length=1)] = (
+        "replace", "insert", "swap", "delete",
+    )  # fmt: skip
+    """What is done to words of a copy: replaced by another of the training texts' words, such a word inserted, two swapped, one
+    deleted (Wei & Zou 2019); mask: replaced by what the encoder `augment_model` thinks likely there. In Chinese a word is a
+    character."""
+
+    augment_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of a copy's words that is edited; of each at least one."""
+
+    augment_vectors: str | None = None
+    """A file of word vectors, as `textmill vectors` writes it: words are replaced by near ones. Default: by any, as often as it
+    stands in the training texts."""
+
+    augment_model: str | None = None
+    """For mask: the folder of an encoder that has learnt to guess masked words."""
+
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Seed of the new weights and of the order of the examples."""
+    """Seed of the new weights, of the order of the examples and of their edited copies."""
+
+    @model_validator(mode="after")
+    def _masked_copies_have_a_model(self) -> "LearnSettings":
+        if ("mask" in self.augment_by) != (self.augment_model is not None):
+            raise ValueError('augment_by with "mask" and augment_model go together: give both, or neither')
+        return self
 
     def epochs_on(self, learnt_before: bool) -> float:
         """How often every example is read."""
