@@ -16,6 +16,8 @@ from textmill.files import write_text
 from textmill.inspection.mermaid import model_picture
 from textmill.models.settings import ModelSettings
 from textmill.recipe import Recipe, describe_fields, recipe_schema
+from textmill.settings import Settings
+from textmill.tasks.settings import TaskRecipe
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -34,20 +36,28 @@ def _reference() -> Iterator[str]:
     yield from ["## The recipe", "", "A TOML file. `--set section.key=value` changes a key for one run. An editor that knows"]
     yield from ["[TOML schemas](recipe.schema.json) completes keys where a recipe begins with this line:", ""]
     yield from ["```toml", "#:schema ../docs/recipe.schema.json", "```", ""]
-    for section, holder in Recipe.model_fields.items():
-        yield from [f"### [{section}]", "", " ".join((holder.description or "").split()), ""]
-        yield from ["| key | values | default | meaning |", "|---|---|---|---|"]
-        for key, kind, default, meaning in describe_fields(section):
-            short = default.removeprefix("default ")
-            value = f"`{short}`" if default.startswith("default ") else short
-            yield f"| `{key.partition('.')[2]}` | {_cell(kind)} | {_cell(value)} | {_cell(meaning)} |"
-        yield ""
+    for section in Recipe.model_fields:
+        yield from _section(section, Recipe)
+    yield from ["## How a task is learnt", "", "`textmill tune` takes these with `--set`, too, and those of `[model]` and"]
+    yield from ["`[tokenizer]` above for a model from scratch. [Tasks](tasks.md)", ""]
+    yield from _section("learn", TaskRecipe)
     yield from ["## The verbs", ""]
     group: Any = get_command(app)
     for title, verbs in GROUPS.items():
         yield from [f"### {title}", ""]
         for verb in verbs:
             yield from _verb(verb, group.commands[verb])
+
+
+def _section(section: str, recipe: type[Settings]) -> Iterator[str]:
+    """One section's keys."""
+    yield from [f"### [{section}]", "", " ".join((recipe.model_fields[section].description or "").split()), ""]
+    yield from ["| key | values | default | meaning |", "|---|---|---|---|"]
+    for key, kind, default, meaning in describe_fields(section, recipe):
+        short = default.removeprefix("default ")
+        value = f"`{short}`" if default.startswith("default ") else short
+        yield f"| `{key.partition('.')[2]}` | {_cell(kind)} | {_cell(value)} | {_cell(meaning)} |"
+    yield ""
 
 
 def _verb(verb: str, command: Any) -> Iterator[str]:

@@ -180,15 +180,16 @@ def _explain(mistake: Any, kind: type[Settings]) -> str:
     return f"{what}. {where.rpartition('.')[2]}: {meaning}" if meaning else what
 
 
-def describe_fields(name: str | None = None) -> Iterator[tuple[str, str, str, str]]:
+def describe_fields(name: str | None = None, recipe: type[Settings] = Recipe) -> Iterator[tuple[str, str, str, str]]:
     """(key, type, default, documentation) of each field, as `textmill recipe` prints them: of all, of a section such as
-    `train`, or of one key such as `train.time`. Raises RecipeError, with the nearest, for a name that isn't there."""
+    `train`, or of one key such as `train.time`; `recipe` is the kind they belong to. Raises RecipeError, with the nearest, for
+    a name that isn't there."""
     fields = {
         f"{section}.{key}": field
-        for section, holder in Recipe.model_fields.items()
+        for section, holder in recipe.model_fields.items()
         for key, field in holder.annotation.model_fields.items()  # type: ignore[union-attr]
     }
-    if name is not None and name not in fields and name not in Recipe.model_fields:
+    if name is not None and name not in fields and name not in recipe.model_fields:
         raise RecipeError(f"there is no {_nearest_field(name, fields)}")
     for path, field in fields.items():
         if name in (None, path, path.partition(".")[0]):

@@ -35,6 +35,13 @@ def tune(
         list[str] | None,
         typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change learn, model or tokenizer; may be given many times."),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Judge by all of DATA instead of a test file: in so many parts, each by a model that learnt from the others. "
+            "Leaves figures, no model."
+        ),
+    ] = None,
     restart: Restart = False,
     encoding: Annotated[str, typer.Option(help="Of the files, such as latin-1 or gb18030.")] = "utf-8",
     text_column: Annotated[str | None, typer.Option(help="The column or key that holds the text.")] = None,
@@ -43,6 +50,7 @@ def tune(
     """Teach a model a task from examples, and judge it beside what needs no network."""
     from ..recipe import overridden, settings_of
     from ..tasks import TASKS
+    from ..tasks.folds import cross_validate
     from ..tasks.labelled import Reading
     from ..tasks.settings import TaskRecipe
 
@@ -51,6 +59,11 @@ def tune(
         raise TaskError(f"--set {given[0]}: the shape and the tokens are those of --base {base}; leave one of them out")
     folder = out or Path("runs") / data.name.partition(".")[0]
     learnt = TASKS[task.value](recipe, Reading(encoding, text_column, label_column))
+    if folds is not None:
+        if test is not None:
+            raise TaskError("--folds judges by all of DATA, and --test by another file; give one of them")
+        cross_validate(learnt, base, data, folds, validation, folder, restart)
+        return
     learnt.train(base, data, test, validation, folder, restart)
     print(f'\nAsk it: textmill predict {folder} "a text"')
 

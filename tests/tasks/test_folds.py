@@ -1,0 +1,81 @@
+"""In cross-validation every text is judged once, by a model that hasn't seen it; labels are dealt evenly, like texts stay
+together."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from textmill.errors import RunError, TaskError
+from textmill.evaluation.label_metrics import accuracy
+from textmill.tasks import Classify
+from textmill.tasks.folds import cross_validate, deal, pooled
+from textmill.tasks.labelled import LabelledText
+
+from .test_classify import sentences, small
+
+
+def test_labels_are_dealt_evenly_and_like_texts_together() -> None:
+    examples = [LabelledText(f"text {number % 45}", ("often" if number % 5 else "seldom",)) for number in range(60)]
+    found = deal(examples, 5, seed=0)
+    assert found == deal(examples, 5, seed=0) != deal(examples, 5, seed=1)
+    assert max(Counter(found).values()) - min(Counter(found).values()) <= 6  # 15 texts stand there twice
+    for label in ("often", "seldom"):
+        different = {(each.text, fold) for each, fold in zip(examples, found) if each.labels == (label,)}
+        counts = Counter(fold for _, fold in different)
+        assert len(counts) == 5 and max(counts.values()) - min(counts.values()) <= 1
+    assert all(found[number] == found[number + 45] for number in range(15))
+    for wrong in (1, 46):
+        with pytest.raises(TaskError, match="at most as many as there are different texts, 45"):
+            deal(examples, wrong, seed=0)
+
+
+def test_the_pooled_score_is_that_of_all_texts() -> None:
+    right = np.random.default_rng(0).random(900) < 0.8
+    whole = accuracy(right, {})
+    parts = [accuracy(part, {"test": str(number)}).to_dict() for number, part in enumerate(np.split(right, [200, 500]))]
+    [found] = pooled([[part] for part in parts])
+    assert found.count == 900 and found.value == pytest.approx(whole.value)
+    assert found.low == pytest.approx(whole.low, abs=0.004) and found.high == pytest.approx(whole.high, abs=0.004)
+
+
+class Watched(Classify):
+    """Notes what it is given to learn from and to be judged by."""
+
+    def __init__(self, *arguments) -> None:
+        super().__init__(*arguments)
+        self.splits: list = []
+
+    def learn(self, base, split, out, restart=False):
+        self.splits.append(split)
+        return super().learn(base, split, out, restart)
+
+
+def test_every_text_is_judged_once_by_a_model_that_has_not_seen_it(tmp_path: Path, capsys) -> None:
+    data, out = tmp_path / "data.txt", tmp_path / "folds"
+    data.write_text("\n".join(sentences(120, 0)), encoding="utf-8")
+    task = Watched(small("lstm", epochs=2))
+    scores = cross_validate(task, None, data, 3, out=out)
+    lines = Counter(example.line for split in task.splits for example in split.test)
+    assert set(lines) == set(range(1, 121)) and set(lines.values()) == {1}
+    for split in task.splits:
+        asked = {example.text for example in split.test}
+        assert not asked & {example.text for example in [*split.training, *split.validation]}
+        assert len(split.training) + len(split.validation) + len(split.test) == 120
+    told = json.loads((out / "scores.json").read_text())
+    folds = [json.loads((out / f"fold-{number}" / "scores.json").read_text()) for number in (1, 2, 3)]
+    right = sum(round(fold["scores"][0]["value"] * fold["scores"][0]["count"]) for fold in folds)
+    assert scores[0].count == 120 and scores[0].value == pytest.approx(right / 120)
+    assert told["scores"][0] == scores[0].to_dict() and [fold["scores"] for fold in told["folds"]] == [
+        fold["scores"] for fold in folds
+    ]
+    assert "by fold: " in capsys.readouterr().out and len(told["baselines"]) == 2
+
+    before = (out / "fold-1" / "scores.json").stat().st_mtime_ns
+    (out / "fold-2" / "scores.json").unlink()  # as if it had been stopped there
+    assert cross_validate(task, None, data, 3, out=out) == scores
+    assert len(task.splits) == 4 and (out / "fold-1" / "scores.json").stat().st_mtime_ns == before
+    with pytest.raises(RunError, match="folds of other data or settings"):
+        cross_validate(task, None, data, 4, out=out)
