@@ -187,6 +187,7 @@ async def _unless_left(request: Request, wanted: Awaitable[Result]) -> Result:
     finally:
         leaving.cancel()
         working.cancel()
+        await asyncio.wait([working])  # so that who has gone has nothing more read from the answer's time on
 
 
 async def _behind(first: Piece, pieces: AsyncGenerator[Piece, None]) -> AsyncIterator[Piece]:
