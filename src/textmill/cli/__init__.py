@@ -17,6 +17,7 @@ from . import (  # noqa: F401  (each adds its verbs to the app)
     encoders,
     evaluate,
     inspect,
+    judge,
     life,
     machine,
     models,

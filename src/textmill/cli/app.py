@@ -10,7 +10,7 @@ from .. import __version__
 GROUPS = {
     "A model's life": ("run", "corpus", "tokenizer", "tokens", "train", "report"),
     "Teach a model a task": ("tune", "predict"),
-    "Use and judge a model": ("generate", "chat", "serve", "batch", "fill", "embed", "evaluate", "compare", "inspect"),
+    "Use and judge a model": ("generate", "chat", "serve", "batch", "fill", "embed", "evaluate", "judge", "compare", "inspect"),
     "Models from elsewhere, and to elsewhere": ("import", "export"),
     "Word vectors": ("vectors", "neighbours"),
     "Before you begin": ("doctor", "bench", "recipe", "sample"),
@@ -57,6 +57,10 @@ EXAMPLES = {
         "evaluate runs/wikipedia-sample my-notes/ book.txt",
         "evaluate runs/small dump.xml.bz2 --against runs/large --documents 5",
         "evaluate runs/small test.jsonl --train-text train.jsonl --json",
+    ],
+    "judge": [
+        "judge sample:smollm2 capitals.jsonl --chat --out capitals.json",
+        "judge runs/small runs/large grammar.jsonl questions.jsonl",
     ],
     "compare": [
         "compare recipes/wikipedia-sample.toml my.toml --seeds 3 --time 2m",

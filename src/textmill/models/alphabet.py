@@ -68,6 +68,12 @@ class Alphabet:
         symbols[np.repeat(spelled, lengths)] = np.frombuffer(rare.tobytes().decode("utf-32-le").encode(), dtype=np.uint8)
         return symbols
 
+    def text(self, symbols: np.ndarray) -> bytes:
+        """The text of symbols, (n,), none of them the end, in UTF-8: what `symbols` was given."""
+        return b"".join(
+            bytes([symbol]) if symbol < END else chr(self.characters[symbol - END - 1]).encode() for symbol in symbols.tolist()
+        )
+
 
 def _code_points(text: bytes) -> np.ndarray:
     """(n,) uint32; a byte that is no UTF-8 is a code point of its own."""

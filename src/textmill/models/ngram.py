@@ -117,6 +117,12 @@ class NgramModel:
             ]
         )
 
+    def likeliest(self, symbols: np.ndarray) -> int:
+        """The likeliest symbol, which may be the end, behind a document's first symbols, (n,)."""
+        history = _keys(_padded(symbols, self.order)[-self.order :], self.order, self.alphabet.bits)
+        every = np.arange(self.alphabet.size, dtype=np.uint64)
+        return int(self._key_nats(history >> self.alphabet.bits << self.alphabet.bits | every).argmin())
+
     def _key_nats(self, keys: np.ndarray) -> np.ndarray:
         """Look each n-gram up in the highest order; what isn't there pays its context's backoff and goes one lower."""
         nats = np.zeros(len(keys))
