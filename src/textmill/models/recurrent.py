@@ -47,22 +47,23 @@ class Cell(nn.Module):
     """x_t and what was remembered of t - 1 -> the hidden vector h_t, by torch's fused kernels, in torch's layout of weights.
 
     `weight_dropout` zeroes a share of the hidden-to-hidden weights, the same at every step (DropConnect; Merity et al. 2018).
+    `inputs`: how wide x_t is, where it isn't as wide as h_t.
     """
 
     kernel: ClassVar[Callable[..., tuple[Tensor, ...]]]
     gates: ClassVar[int]  # products of x_t, and of h_{t-1}, whose matrices stand one below another
     parts: ClassVar[int] = 1  # vectors that are remembered: the hidden one and, in an LSTM, the cell's
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, inputs: int | None = None):
         super().__init__()
-        self.input_weight = nn.Parameter(torch.empty(self.gates * width, width))
+        self.input_weight = nn.Parameter(torch.empty(self.gates * width, inputs or width))
         self.hidden_weight = nn.Parameter(torch.empty(self.gates * width, width))
         self.input_bias = nn.Parameter(torch.empty(self.gates * width))
         self.hidden_bias = nn.Parameter(torch.empty(self.gates * width))
         self.weight_dropout = 0.0
 
     def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, T, D), `before` (B, P, D) -> (B, T, D), and what is remembered after it, (B, P, D)."""
+        """x (B, T, inputs), `before` (B, P, D) -> (B, T, D), and what is remembered after it, (B, P, D)."""
         hidden_weight = dropout(self.hidden_weight, self.weight_dropout, self.training)
         remembered = [part.contiguous() for part in before.movedim(1, 0)[:, None]]  # each (1, B, D)
         output, *after = type(self).kernel(
@@ -126,13 +127,18 @@ class RecurrentBlock(nn.Module):
         return self.residual(output), after
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Orthogonal hidden-to-hidden matrices, gate by gate (Saxe et al. 2014); forget gates are open at first, by a bias of
-        1, so that an LSTM begins by remembering (Jozefowicz et al. 2015)."""
-        with torch.no_grad():
-            for gate in self.cell.hidden_weight.chunk(self.cell.gates):
-                nn.init.orthogonal_(gate, generator=generator)
-            if isinstance(self.cell, LSTM):
-                self.cell.input_bias.view(LSTM.gates, -1)[LSTM.forget_gate] = 1.0
+        """See `initialise_cell`."""
+        initialise_cell(self.cell, generator)
+
+
+def initialise_cell(cell: Cell, generator: torch.Generator) -> None:
+    """Orthogonal hidden-to-hidden matrices, gate by gate (Saxe et al. 2014); forget gates are open at first, by a bias of
+    1, so that an LSTM begins by remembering (Jozefowicz et al. 2015)."""
+    with torch.no_grad():
+        for gate in cell.hidden_weight.chunk(cell.gates):
+            nn.init.orthogonal_(gate, generator=generator)
+        if isinstance(cell, LSTM):
+            cell.input_bias.view(LSTM.gates, -1)[LSTM.forget_gate] = 1.0
 
 
 class Recurrent(LanguageModel):
