@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from .bidirectional import Bidirectional, BidirectionalConfig
 from .config import ModelConfig
 from .decoder import Decoder, DecoderConfig
 from .encoder import Encoder, EncoderConfig
@@ -31,12 +32,13 @@ class Architecture:
 
     @property
     def family(self) -> str:
-        """recurrent, decoder, encoder, encoder-decoder: which class of models it is."""
+        """recurrent, bidirectional, decoder, encoder, encoder-decoder: which class of models it is."""
         return FAMILIES[self.config].family
 
 
 FAMILIES: dict[type[Any], type[LanguageModel]] = {
     RecurrentConfig: Recurrent,
+    BidirectionalConfig: Bidirectional,
     DecoderConfig: Decoder,
     EncoderConfig: Encoder,
     EncoderDecoderConfig: EncoderDecoder,
@@ -110,6 +112,8 @@ ARCHITECTURES = {
     "lstm": Architecture(RecurrentConfig, {"cell": "lstm"}),
     "gru": Architecture(RecurrentConfig, {"cell": "gru"}),
     "rnn": Architecture(RecurrentConfig, {"cell": "rnn"}),
+    "bilstm": Architecture(BidirectionalConfig, {"cell": "lstm"}),
+    "bigru": Architecture(BidirectionalConfig, {"cell": "gru"}),
 }
 
 

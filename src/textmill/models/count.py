@@ -13,6 +13,7 @@ from torch import nn
 
 from ..tokens.spans import MEAN_LENGTH
 from .architectures import build_empty
+from .bidirectional import BidirectionalConfig
 from .config import ModelConfig, TransformerConfig
 from .encoder import EncoderConfig
 from .encoder_decoder import EncoderDecoderConfig
@@ -62,7 +63,7 @@ class Count:
 
 def count(config: ModelConfig, context: int | None = None, head_share: float = 1.0) -> Count:
     """Count a model at a context of `context` tokens (default: the longest it takes). `head_share`: see Count."""
-    causal = not isinstance(config, EncoderConfig)
+    causal = not isinstance(config, EncoderConfig | BidirectionalConfig)
     attention = attention_flops(config, context or config.context_length)
     parameters, embedding, matrices, head = _parameters(config)
     decoded = matrices - (_source_parameters(config) if isinstance(config, EncoderDecoderConfig) else 0)
@@ -171,6 +172,11 @@ def _(config: EncoderConfig, length: int, bytes_per_value: int = 4) -> int:
 @state_bytes.register
 def _(config: RecurrentConfig, length: int, bytes_per_value: int = 4) -> int:
     return config.layers * config.cell_class.parts * config.width * bytes_per_value
+
+
+@state_bytes.register
+def _(config: BidirectionalConfig, length: int, bytes_per_value: int = 4) -> int:
+    return 0  # it reads a text whole
 
 
 @functools.singledispatch

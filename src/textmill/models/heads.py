@@ -4,15 +4,17 @@ A head gives outputs and, of targets, the sum of their loss and how many count; 
 Texts are padded at the right, and `lengths` (B,) says how many tokens of each are real.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..tokens.loader import IGNORED
+from .bidirectional import Bidirectional, BidirectionalConfig
 from .config import ModelConfig
+from .crf import Chain
 from .decoder import DecoderConfig
 from .encoder import Encoder, EncoderConfig, Transform
 from .encoder_decoder import EncoderDecoder, EncoderDecoderConfig
@@ -27,9 +29,11 @@ class Head(nn.Module):
     what the last product is given, in training.
     """
 
+    of_tokens: ClassVar[bool] = False  # whether there is a target for each token
+
     def __init__(self, config: ModelConfig, outputs: int, dropout: float = 0.0, bias: bool = True):
         super().__init__()
-        self.sees_both_sides = isinstance(config, EncoderConfig | EncoderDecoderConfig)
+        self.sees_both_sides = isinstance(config, EncoderConfig | EncoderDecoderConfig | BidirectionalConfig)
         before = isinstance(config, EncoderConfig) and not config.post_norm
         self.transform = Transform(config) if before else nn.Identity()  # type: ignore[arg-type]
         self.drop = nn.Dropout(dropout)
@@ -40,12 +44,15 @@ class Head(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, parameter in self.named_parameters():
-                if name.startswith("output.") or name.endswith("bias"):
+                if name.startswith(("output.", "chain.")) or name.endswith("bias"):
                     parameter.zero_()
                 elif parameter.dim() == 1:
                     parameter.fill_(1.0)
                 else:
                     parameter.normal_(0.0, parameter.size(1) ** -0.5, generator=generator)
+
+    def name_outputs(self, labels: Sequence[str]) -> None:
+        """Learn what the outputs are called: of use to a head that tells labels together."""
 
     def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Hidden states (B, T, D) -> a tensor of outputs, whose shape each kind of head tells."""
@@ -117,6 +124,8 @@ class RegressionHead(SequenceHead):
 class TokenHead(Head):
     """One of `outputs` classes for each token: (B, T, outputs) logits, targets (B, T), -100 doesn't count."""
 
+    of_tokens = True
+
     def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, outputs)."""
         return self.outputs(hidden)
@@ -124,6 +133,25 @@ class TokenHead(Head):
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
         """Cross-entropy in nats."""
         return _cross_entropy(outputs.flatten(0, 1), targets.flatten(), weights, smoothing)
+
+
+class ChainHead(TokenHead):
+    """A class for each token, told together by a CRF: emissions (B, T, outputs), targets (B, T); what is -100 isn't part of the
+    chain. No class of transformers has such a head."""
+
+    def __init__(self, config: ModelConfig, outputs: int, dropout: float = 0.0):
+        super().__init__(config, outputs, dropout)
+        self.chain = Chain(outputs)
+
+    def name_outputs(self, labels: Sequence[str]) -> None:
+        """What the scheme of these tags forbids is excluded."""
+        self.chain.exclude(labels)
+
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+        """-log p of the rows' whole paths in nats; there is neither a weight of a class nor smoothing for it (ValueError)."""
+        if weights is not None or smoothing:
+            raise ValueError("a CRF tells labels together: classes can't be weighed, nor targets be smoothed")
+        return self.chain.nats(outputs.float(), targets, targets != IGNORED).sum()
 
 
 class SpanHead(Head):
@@ -156,6 +184,7 @@ HEADS: dict[str, type[Head]] = {
     "multi_label": MultiLabelHead,
     "regression": RegressionHead,
     "token": TokenHead,
+    "chain": ChainHead,
     "span": SpanHead,
 }
 
@@ -191,4 +220,4 @@ def hidden_of_texts(body: LanguageModel, inputs: Tensor, lengths: Tensor | None,
     where only tokens that see both sides could look at it."""
     if isinstance(body, EncoderDecoder):
         return body.encoder.run(inputs, real=None if lengths is None else real_places(lengths, inputs.size(1)), **more)
-    return body.hidden(inputs, **({"lengths": lengths} if isinstance(body, Encoder) else {}), **more)
+    return body.hidden(inputs, **({"lengths": lengths} if isinstance(body, Encoder | Bidirectional) else {}), **more)

@@ -8,6 +8,7 @@ from pydantic import Field
 from ..errors import RecipeError, nearest
 from ..settings import Settings
 from .architectures import ARCHITECTURES, Architecture
+from .bidirectional import BidirectionalConfig
 from .config import ModelConfig, Positions
 from .decoder import DecoderConfig
 from .encoder_decoder import EncoderDecoderConfig
@@ -93,7 +94,8 @@ class ModelSettings(Settings):
 
     architecture: str = "qwen3"
     """Which model: qwen3, qwen2, llama, mistral or gpt2 (decoders); bert or modernbert (encoders); marian or mbart
-    (encoder–decoders, post-norm and pre-norm); lstm, gru or rnn (recurrent). The preset says how large it is."""
+    (encoder–decoders, post-norm and pre-norm); lstm, gru or rnn (recurrent); for tasks alone bilstm or bigru, which read from
+    both sides. The preset says how large it is."""
 
     preset: str = "3m"
     """Named size to start from: 0.5m, 1m, 3m, 5m, 12m, 30m, 60m, 85m, 300m, 500m or 1b (parameters in the layers). Left out
@@ -141,6 +143,10 @@ class ModelSettings(Settings):
     """Base of the rotary positions' wavelengths; raise it for contexts of many thousand tokens. Default: the architecture's,
     10,000 or (modernbert, in layers that see all) 160,000."""
 
+    pair_rows: Annotated[int, Field(ge=0)] = 0
+    """With bilstm and bigru: vectors of a table in which a token's pairs with its neighbours are looked up, by a hash; 0: they
+    aren't. Chinese characters gain from some thousands."""
+
     def for_time(self, seconds: float) -> "ModelSettings":
         """The same with a size that fits so short a training, in what the recipe doesn't say."""
         if seconds >= SHORT_TIME:
@@ -161,7 +167,7 @@ class ModelSettings(Settings):
             )
         if self.decoder_layers is not None and architecture.config is not EncoderDecoderConfig:
             raise RecipeError(f"model.decoder_layers: {self.architecture} has one stack of layers; write model.layers instead")
-        if architecture.config is RecurrentConfig:
+        if issubclass(architecture.config, RecurrentConfig):
             return self._recurrent_config(vocabulary_size, architecture)
         gated = architecture.differs.get("gated", True)
         sizes = preset_sizes(self.preset, architecture.config, gated)
@@ -205,18 +211,21 @@ class ModelSettings(Settings):
     def _recurrent_config(self, vocabulary_size: int, architecture: Architecture) -> RecurrentConfig:
         """Raises RecipeError for keys that say something of attention."""
         used = {"architecture", "preset", "context_length", "layers", "width", "tied_embeddings"}
+        if architecture.config is BidirectionalConfig:
+            used = used - {"tied_embeddings"} | {"pair_rows"}
         foreign = [
             name for name, field in type(self).model_fields.items() if name not in used and getattr(self, name) != field.default
         ]
         if foreign:
             raise RecipeError(*(f"model.{name}: {self.architecture} has no such part; leave it out" for name in foreign))
         sizes = recurrent_sizes(self.preset, architecture.differs["cell"])
-        return RecurrentConfig(
+        return architecture.config(
             vocabulary_size=vocabulary_size,
             context_length=self.context_length,
             layers=self.layers or sizes["layers"],
             width=self.width or sizes["width"],
             tied_embeddings=bool(self.tied_embeddings),
+            **({"pair_rows": self.pair_rows} if "pair_rows" in used else {}),
             **architecture.differs,
         )
 

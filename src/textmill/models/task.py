@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .bidirectional import BidirectionalConfig
 from .config import ModelConfig
 from .decoder import DecoderConfig
 from .encoder import EncoderConfig
@@ -25,11 +26,13 @@ class TaskConfig:
     """A task: the `kind` of its head, one of HEADS, and the `labels` of the head's outputs, in their order.
 
     sequence: one of the labels for a text; multi_label: any of them, each for itself; regression: a number by each name;
-    token: one of the labels for each token; span: where the answer to a question begins and ends, without labels to choose.
+    token: one of the labels for each token; chain: the same, told together by a CRF; span: where the answer to a question
+    begins and ends, without labels to choose. `characters`: what tokens are labelled for are single characters, not words.
     """
 
     kind: str
     labels: tuple[str, ...]
+    characters: bool = False
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the labels: a sentence each."""
@@ -47,7 +50,9 @@ class TaskConfig:
 
     def head(self, config: ModelConfig) -> Head:
         """A head for the task, its weights not yet set, on a body of this shape."""
-        return HEADS[self.kind](config, len(self.labels))
+        head = HEADS[self.kind](config, len(self.labels))
+        head.name_outputs(self.labels)
+        return head
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def body_config(config: ModelConfig) -> ModelConfig:
     """The shape of a body under a task's head: without what it would have above its last layer."""
     if isinstance(config, EncoderConfig):
         return dataclasses.replace(config, masked_head=False, pooler=False)
-    if isinstance(config, DecoderConfig | RecurrentConfig):
+    if isinstance(config, DecoderConfig | RecurrentConfig) and not isinstance(config, BidirectionalConfig):
         return dataclasses.replace(config, tied_embeddings=True)  # then its head for tokens has no weight of its own
     return config
 

@@ -2,7 +2,8 @@
 command line."""
 
 from .classify import Classifier, Classify
+from .tag import Tag, Tagger
 
-TASKS = {"classify": Classify}
+TASKS = {"classify": Classify, "tag": Tag}
 
-__all__ = ["TASKS", "Classifier", "Classify"]
+__all__ = ["TASKS", "Classifier", "Classify", "Tag", "Tagger"]

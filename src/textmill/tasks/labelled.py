@@ -30,12 +30,14 @@ class LabelledText:
 
 @dataclass(frozen=True)
 class Reading:
-    """How files are to be read. `text` and `label` name columns of a table, or keys; `separator` parts several labels."""
+    """How files are to be read. `text` and `label` name columns of a table, or keys; `separator` parts several labels; of tagged
+    words they number columns, and `scheme` names that of the tags."""
 
     encoding: str = "utf-8"
     text: str | None = None
     label: str | None = None
     separator: str | None = None
+    scheme: str | None = None
 
 
 def read_labelled(path: str | Path, reading: Reading = Reading()) -> Found[LabelledText]:

@@ -132,7 +132,7 @@ def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
         if restart:
             forget(folder)
         model = under_head(base, learning.task, learn)
-        loader = TextLoader(learning.training, learn.batch_size, learn.seed, learning.task.kind == "token")
+        loader = TextLoader(learning.training, learn.batch_size, learn.seed, model.head.of_tokens)
         settings = learn.train_settings(base.learnt_before, loader.steps_per_epoch)
         cost = count(model.config)
         print(f"  {base.name}, {base.body.family} of {format_count(cost.parameters)} parameters")
@@ -149,7 +149,7 @@ def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
                 verb="says",
                 figure=BITS_PER_LABEL,
                 units_per_target=1.0,
-                validate=lambda model: mean_bits(model, learning.validation, learn.batch_size, learning.task.kind == "token"),
+                validate=lambda model: mean_bits(model, learning.validation, learn.batch_size),
                 validation_seconds=lambda model: 0.0,
                 sample=lambda model: learning.shown(Task(learning.task, model)),
                 folder=folder,
@@ -174,16 +174,16 @@ def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
 
 
 @torch.no_grad()
-def mean_bits(model: nn.Module, texts: Sequence[TextTokens], batch_size: int, of_tokens: bool) -> float:
+def mean_bits(model: nn.Module, texts: Sequence[TextTokens], batch_size: int) -> float:
     """Bits a label of the held-out texts. Raises TaskError where there are none."""
     if not texts:
         raise TaskError("there are no held-out texts to validate on")
-    loader = TextLoader(texts, batch_size, 0, of_tokens)
+    head: Any = model.head
+    loader = TextLoader(texts, batch_size, 0, head.of_tokens)
     nats, counted = 0.0, 0
     device = next(model.parameters()).device
     for step in range(loader.steps_per_epoch):
         batch = loader.batch(step).to(device)
         nats += float(model(batch.inputs, batch.targets, batch.lengths))
-        head: Any = model.head
         counted += head.count(batch.targets)
     return nats / counted / 0.6931471805599453

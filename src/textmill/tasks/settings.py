@@ -54,6 +54,10 @@ class LearnSettings(Settings):
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: rare labels weigh more, so that all count alike; then macro F1 rises, and accuracy may fall."""
 
+    crf: bool = False
+    """Tagging: tell the tags of a sentence together, by a conditional random field above the model. textmill alone reads such a
+    folder: no class of transformers has one."""
+
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training examples that is held out where no validation file is given, chosen by the hash of their texts."""
 

@@ -20,6 +20,7 @@ class OwnLayout(Layout):
     heads: ClassVar = {
         **dict.fromkeys(("sequence", "multi_label", "regression"), ("TextmillForSequenceClassification", "task.output")),
         "token": ("TextmillForTokenClassification", "task.output"),
+        "chain": ("TextmillForChainOfLabels", "task.output"),
         "span": ("TextmillForQuestionAnswering", "task.output"),
     }
 

@@ -22,6 +22,7 @@ PROBLEM_TYPES = {
     "multi_label": "multi_label_classification",
     "regression": "regression",
 }
+CHARACTERS = "labels_characters"  # in config.json, where tokens are labelled for single characters; transformers passes over it
 DEFAULT_LABELS = 2  # of a config.json that says nothing of them, as transformers writes it for two without names
 
 
@@ -64,6 +65,7 @@ class TaskLayout(Layout):
             "id2label": {str(number): label for number, label in enumerate(labels)},
             "label2id": {label: number for number, label in enumerate(labels)},
             **({"problem_type": problem} if problem else {}),
+            **({CHARACTERS: True} if self.task.characters else {}),
         }
 
     def stock_config(self, config: ModelConfig, tokenizer: Tokenizer, dtype: str = "float32") -> dict[str, Any]:
@@ -111,7 +113,7 @@ def read_task(stock: StockConfig, layout: Layout) -> TaskConfig | None:
     if kind in PROBLEM_TYPES:
         usual = "regression" if len(labels) == 1 else PROBLEM_TYPES[kind]
         kind = stock.one_of("problem_type", {problem: kind for kind, problem in PROBLEM_TYPES.items()}, usual)
-    task = TaskConfig(kind, labels)
+    task = TaskConfig(kind, labels, stock.flag(CHARACTERS, False))
     for problem in task.problems():
         stock.wrong(problem)
     return task

@@ -1,0 +1,285 @@
+"""A tag for each word, and the entities that the tags make: names of people, places, products.
+
+task = textmill.tasks.Tag()
+model = task.train("sample:minilm", "train.conll", test="test.conll", out="runs/names")
+model("Ada Lovelace lived in London .").entities
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import TaskError
+from ..evaluation.entities import entity_f1, kind_name
+from ..evaluation.label_metrics import accuracy
+from ..files import fingerprint
+from ..formats.model_folder import ModelFolder, load_model_folder
+from ..inference.tag import OF_TOKENS, Told, inputs_of, room_for, tag
+from ..models.settings import ModelSettings
+from ..models.task import Task, TaskConfig
+from ..tokens.loader import IGNORED
+from ..tokens.tags import LETTERS, OUTSIDE, Entity, Scheme, tags_of
+from ..tokens.texts import TextTokens
+from ..tokens.tokenizer import Tokenizer
+from ..tokens.words import WordTokens, joined, split_words, tokens_of_words
+from ..training.labels import balanced_weights
+from .dictionary import EntityDictionary
+from .examples import Split, divide
+from .judged import Judged
+from .labelled import Reading
+from .learning import Learning, chosen_base, learn_task
+from .settings import TaskRecipe
+from .tagged import TaggedText, read_tagged
+
+MOST_MISTAKES = 50
+SHOWN_CHARACTERS = 80
+PLAIN = Reading()
+USUAL = TaskRecipe(model=ModelSettings(architecture="bilstm", preset="1m"))
+
+
+@dataclass(frozen=True)
+class FoundEntity:
+    """An entity: its kind, its text, the characters `[start, end)` of the text where it stands, and how likely it is there."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class TaggedWords:
+    """A text's words with a tag for each, and its entities."""
+
+    text: str
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    entities: tuple[FoundEntity, ...]
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """A model folder with a head for labels of tokens, ready to be asked."""
+
+    folder: ModelFolder
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Tagger":
+        """Of a model folder, or of the folder that a task was learnt in. Raises TaskError where it labels no tokens."""
+        folder = load_model_folder(path)
+        if folder.task is None or folder.task.config.kind not in OF_TOKENS:
+            raise TaskError(f"{folder.path} has no head for labels of tokens")
+        return cls(folder)
+
+    def __call__(self, text: str | Sequence[str]) -> TaggedWords:
+        return self.predict([text])[0]
+
+    def predict(self, texts: Sequence[str | Sequence[str]], longest: int | None = None) -> list[TaggedWords]:
+        """What it says of each text, or of words as they are given. More than `longest` tokens, or than the model's context, are
+        read in windows that overlap."""
+        assert self.folder.task is not None
+        characters = self.folder.task.config.characters
+        parts = [
+            (joined(text, characters) if not isinstance(text, str) else (text, split_words(text, characters))) for text in texts
+        ]
+        words = [[text[begin:end] for begin, end in spans] for text, spans in parts]
+        tokens = tokens_of_words(self.folder.tokenizer, words, characters)
+        told = tag(self.folder.task, self.folder.tokenizer, tokens, longest)
+        return [_tagged(text, spans, each) for (text, spans), each in zip(parts, told, strict=True)]
+
+
+def _tagged(text: str, spans: Sequence[tuple[int, int]], told: Told) -> TaggedWords:
+    entities = []
+    for (kind, begin, end), probability in told.entities:
+        start, stop = spans[begin][0], spans[end - 1][1]
+        entities.append(FoundEntity(kind, text[start:stop], start, stop, probability))
+    return TaggedWords(text, tuple(text[begin:end] for begin, end in spans), tuple(told.tags), tuple(entities))
+
+
+class Tag:
+    """The task: learns from tagged words to tag others."""
+
+    def __init__(self, recipe: TaskRecipe = USUAL, reading: Reading = PLAIN):
+        self.recipe, self.reading = recipe, reading
+
+    def train(
+        self,
+        base: str | Path | None,
+        data: str | Path,
+        test: str | Path | None = None,
+        validation: str | Path | None = None,
+        out: str | Path = "runs/tag",
+        restart: bool = False,
+    ) -> Tagger:
+        """Learn from the tagged words of a file, on a model that has learnt before or, with None, from scratch. The model, its
+        scores and all that tells how it came about are in the folder `out`.
+
+        Raises TaskError for data that can't be used, with all that is wrong."""
+        split = self.read(data, test, validation)
+        print(split.report)
+        return self.learn(base, split, out, restart)
+
+    def read(self, data: str | Path, test: str | Path | None = None, validation: str | Path | None = None) -> Split[TaggedText]:
+        """The sentences of these files, checked; `report` tells what was found. Raises TaskError with all that is wrong."""
+        split = divide(lambda path: read_tagged(path, self.reading), data, test, validation, self.recipe.learn.validation)
+        self.scheme = _scheme_to_learn(read_tagged(data, self.reading).scheme)
+        return split
+
+    def learn(self, base: str | Path | None, split: Split[TaggedText], out: str | Path, restart: bool = False) -> Tagger:
+        """Learn from sentences that are read already, be judged by the test sentences, and write the folder `out`."""
+        learn = self.recipe.learn
+        if learn.crf and (learn.class_weights != "none" or learn.label_smoothing):
+            raise TaskError(
+                "learn.crf tells the tags of a sentence together: leave learn.class_weights and label_smoothing out"
+            )
+        characters = split.training[0].characters
+        kinds = sorted({kind for example in split.training for kind in example.labels})
+        labels = (OUTSIDE, *(f"{letter}-{kind}" for kind in kinds for letter in LETTERS[self.scheme]))
+        config = TaskConfig("chain" if learn.crf else "token", labels, characters)
+        if problems := list(config.problems()):
+            raise TaskError(*problems)
+        chosen = chosen_base(base, [example.text for example in split.training], self.recipe)
+        training = Encoding(
+            split.training, chosen.tokenizer, self.scheme, labels, room_for(chosen.body, chosen.tokenizer, learn.longest)
+        )
+        held_out = Encoding(split.validation, chosen.tokenizer, self.scheme, labels, training.room)
+        if told := training.told():
+            print(told)
+        weights = None
+        if learn.class_weights == "balanced":
+            targets = torch.from_numpy(np.concatenate([text.target for text in training.texts]))
+            weights = balanced_weights(targets[targets != IGNORED], len(labels))
+        learning = Learning(
+            base=chosen,
+            task=config,
+            learn=learn,
+            training=training.texts,
+            validation=held_out.texts,
+            class_weights=weights,
+            shown=lambda task: _shown(task, chosen.tokenizer, split.validation[0]),
+            lineage={"base": chosen.name, "data": hash_of([*split.training, *split.validation]), "scheme": self.scheme},
+        )
+        model = Tagger.load(learn_task(learning, Path(out), restart))
+        if split.test:
+            judged = judge(model, split, self.scheme, learn.longest)
+            print(judged)
+            judged.write(Path(out))
+        return model
+
+
+def _scheme_to_learn(scheme: str) -> Scheme:
+    """IOB1 can't be told by what stands before; the same entities can be written in BIO."""
+    return "BIO" if scheme == "IOB1" else scheme  # type: ignore[return-value]
+
+
+def hash_of(examples: Sequence[TaggedText]) -> str:
+    """Of words and entities."""
+    return fingerprint([[example.words, example.entities] for example in examples])[:12]
+
+
+class Encoding:
+    """Sentences as `texts` of tokens, and a target for each: the number of its word's tag for a word's first token that has one
+    among `labels`, else none. Those of more than `room` tokens are read in windows that overlap, and each word asked for once."""
+
+    def __init__(self, examples: Sequence[TaggedText], tokenizer: Tokenizer, scheme: Scheme, labels: Sequence[str], room: int):
+        numbers = {label: number for number, label in enumerate(labels)}
+        self.room, self.texts = room, list[TextTokens]()
+        self.parted = self.without_tokens = 0
+        characters = examples[0].characters if examples else False
+        sentences: list[WordTokens] = tokens_of_words(tokenizer, [example.words for example in examples], characters)
+        for example, sentence in zip(examples, sentences, strict=True):
+            tags = tags_of(example.entities, len(example.words), scheme)
+            pieces = inputs_of(sentence, tokenizer, room)
+            self.parted += len(pieces) > 1
+            self.without_tokens += sum(first < 0 for first in sentence.firsts)
+            for piece in pieces:
+                target = np.full(len(piece.tokens), IGNORED)
+                for word, place in piece.asked:
+                    target[place] = numbers.get(tags[word], IGNORED)
+                if (target != IGNORED).any():
+                    self.texts.append(TextTokens(np.array(piece.tokens), target))
+
+    def told(self) -> str:
+        """What is to be known of it: a line each."""
+        lines = []
+        if self.parted:
+            lines.append(
+                f"  {self.parted:,} training sentences of more than {self.room} tokens are read in windows that overlap"
+            )
+        if self.without_tokens:
+            lines.append(f"  {self.without_tokens:,} words have no token in this tokenizer, and are taken for {OUTSIDE}")
+        return "\n".join(lines)
+
+
+def judge(model: Tagger, split: Split[TaggedText], scheme: Scheme, longest: int | None = None) -> Judged:
+    """The model's scores on the test sentences, beside those of the dictionary of training entities."""
+    signature = {
+        "data": hash_of([*split.training, *split.validation]),
+        "test": hash_of(split.test),
+        "sentences": len(split.test),
+    }
+    found = model.predict([example.words for example in split.test], longest)
+    wanted = [list(example.entities) for example in split.test]
+    spans = [joined(example.words, example.characters)[1] for example in split.test]
+    guessed = [_in_words(each, places) for each, places in zip(found, spans, strict=True)]
+    scores = entity_f1(wanted, guessed, signature)
+    right = [
+        one == other
+        for example, each in zip(split.test, found, strict=True)
+        for one, other in zip(tags_of(example.entities, len(example.words), scheme), each.tags, strict=True)
+    ]
+    dictionary = EntityDictionary([*split.training, *split.validation])
+    baseline = entity_f1(wanted, [dictionary.entities(example.words) for example in split.test], signature)
+    of_kinds = [score for name, score in scores.items() if kind_name(name)]
+    chief = [scores[name] for name in ("F1", "precision", "recall")]
+    return Judged(
+        scores=[*chief, accuracy(right, signature), *of_kinds],
+        baselines={"dictionary of training entities": list(baseline.values())},
+        more=_errors(split.test, found, guessed),
+    )
+
+
+def _in_words(found: TaggedWords, spans: Sequence[tuple[int, int]]) -> list[Entity]:
+    begins, ends = {begin: n for n, (begin, _) in enumerate(spans)}, {end: n + 1 for n, (_, end) in enumerate(spans)}
+    return [Entity(entity.kind, begins[entity.start], ends[entity.end]) for entity in found.entities]
+
+
+def _errors(test: Sequence[TaggedText], found: Sequence[TaggedWords], guessed: Sequence[list[Entity]]) -> dict[str, Any]:
+    """The most confident mistakes, and which kind was taken for which: what a page shows."""
+    mistakes = []
+    confusions: Counter[tuple[str, str]] = Counter()
+    for example, each, entities in zip(test, found, guessed, strict=True):
+        wanted = {(entity.begin, entity.end): entity.kind for entity in example.entities}
+        said = {(entity.begin, entity.end): entity.kind for entity in entities}
+        for place in wanted.keys() | said.keys():
+            one, other = wanted.get(place, OUTSIDE), said.get(place, OUTSIDE)
+            confusions[one, other] += one != other
+        for entity, detail in zip(entities, each.entities, strict=True):
+            kind = wanted.get((entity.begin, entity.end), OUTSIDE)
+            if kind != entity.kind:
+                mistakes.append(
+                    {
+                        "text": example.text,
+                        "file": example.file,
+                        "line": example.line,
+                        "label": f"{detail.text}: {kind}",
+                        "said": f"{detail.text}: {entity.kind}",
+                        "probability": detail.probability,
+                    }
+                )
+    mistakes.sort(key=lambda mistake: -mistake["probability"])
+    often = [{"label": one, "said": other, "count": count} for (one, other), count in confusions.most_common() if count]
+    return {"mistakes": mistakes[:MOST_MISTAKES], "confusions": often[:MOST_MISTAKES]}
+
+
+def _shown(task: Task, tokenizer: Tokenizer, example: TaggedText) -> str:
+    told = tag(task, tokenizer, tokens_of_words(tokenizer, [example.words], example.characters))[0]
+    text, spans = joined(example.words, example.characters)
+    names = [f"{text[spans[e.begin][0] : spans[e.end - 1][1]]} ({e.kind})" for e, _ in told.entities]
+    return f"{', '.join(names) or 'nothing'} in “{text[:SHOWN_CHARACTERS]}”"
