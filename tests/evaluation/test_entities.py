@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textmill.errors import TaskError
-from textmill.evaluation.entities import LETTERS, Entity, entities_of, entity_f1, scheme_of, tags_of
+from textmill.evaluation.entities import entity_f1
+from textmill.tokens.tags import LETTERS, Entity, entities_of, scheme_of, tags_of
 
 
 @st.composite

@@ -11,6 +11,7 @@ from textmill.models.heads import HEADS, MultiLabelHead, RegressionHead, Sequenc
 
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}
 LENGTHS = torch.tensor([20, 7, 13])
+STOCK = HEADS.keys() - {"chain"}  # which no stock class has
 REAL = torch.arange(20) < LENGTHS[:, None]
 INPUTS = torch.randint(8, 512, (3, 20), generator=torch.Generator().manual_seed(0))
 OUTPUTS = {"sequence": 3, "multi_label": 3, "regression": 1, "token": 5, "span": 2}
@@ -23,7 +24,7 @@ TARGETS: dict[str, torch.Tensor] = {
 }
 
 
-@pytest.fixture(params=[(model_type, kind) for model_type in ("bert", "modernbert") for kind in HEADS], ids=str)
+@pytest.fixture(params=[(model_type, kind) for model_type in ("bert", "modernbert") for kind in sorted(STOCK)], ids=str)
 def pair(request: pytest.FixtureRequest, make_encoder) -> tuple[str, TaskModel, Any]:
     """A kind of head, our model under it, and the stock class with the same weights."""
     model_type, kind = request.param
@@ -111,4 +112,4 @@ def test_what_does_not_count_teaches_nothing(make_encoder) -> None:
 
 def test_the_layouts_name_the_classes_that_hold_them(make_encoder) -> None:
     for model_type in ("bert", "modernbert"):
-        assert layout_for(make_encoder(model_type).config).heads.keys() == HEADS.keys()
+        assert layout_for(make_encoder(model_type).config).heads.keys() == STOCK

@@ -17,12 +17,18 @@ class TaskName(StrEnum):
     """The tasks, each a file in tasks/."""
 
     CLASSIFY = "classify"
+    TAG = "tag"
 
 
 @app.command()
 def tune(
-    task: Annotated[TaskName, typer.Argument(metavar="TASK", help="classify: tell a text's class.")],
-    data: Annotated[Path, typer.Argument(help="Examples: .csv or .tsv with a header, .jsonl, or lines of `label text`.")],
+    task: Annotated[TaskName, typer.Argument(metavar="TASK", help="classify: a text's class; tag: entities among words.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Examples: .csv or .tsv with a header, .jsonl, lines of `label text`; or words and tags in columns."
+        ),
+    ],
     test: Annotated[Path | None, typer.Option(help="Examples to be judged by, which aren't learnt from.")] = None,
     validation: Annotated[
         Path | None, typer.Option(help="Examples to choose the best weights by; default: a tenth of DATA, held out.")
@@ -46,6 +52,7 @@ def tune(
     encoding: Annotated[str, typer.Option(help="Of the files, such as latin-1 or gb18030.")] = "utf-8",
     text_column: Annotated[str | None, typer.Option(help="The column or key that holds the text.")] = None,
     label_column: Annotated[str | None, typer.Option(help="The column or key that holds the label.")] = None,
+    scheme: Annotated[str | None, typer.Option(help="Of tags: BIO, BIOES, BMES, BILOU or IOB1; default: as they look.")] = None,
 ) -> None:
     """Teach a model a task from examples, and judge it beside what needs no network."""
     from ..recipe import overridden, settings_of
@@ -54,11 +61,11 @@ def tune(
     from ..tasks.labelled import Reading
     from ..tasks.settings import TaskRecipe
 
-    recipe = settings_of(TaskRecipe, overridden(TaskRecipe(), overrides or []), "--set")
+    recipe = settings_of(TaskRecipe, overridden(TASKS[task.value].usual, overrides or []), "--set")
     if base is not None and (given := [each for each in overrides or [] if not each.startswith("learn.")]):
         raise TaskError(f"--set {given[0]}: the shape and the tokens are those of --base {base}; leave one of them out")
     folder = out or Path("runs") / data.name.partition(".")[0]
-    learnt = TASKS[task.value](recipe, Reading(encoding, text_column, label_column))
+    learnt = TASKS[task.value](recipe, Reading(encoding, text_column, label_column, scheme=scheme))
     if folds is not None:
         if test is not None:
             raise TaskError("--folds judges by all of DATA, and --test by another file; give one of them")
@@ -75,10 +82,15 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON line for each text, with every label's probability.")] = False,
 ) -> None:
     """What a model that has learnt a task says of texts."""
-    from ..tasks import Classifier
+    from ..tasks import Tagger, load_learnt
 
+    learnt = load_learnt(model)
     given = [line for text in texts for line in (standard_input().splitlines() if text == "-" else [text])]
-    for text, found in zip(given, Classifier.load(model).predict(given), strict=True):
+    if isinstance(learnt, Tagger):
+        for tagged in learnt.predict(given):
+            print(json.dumps(tagged.to_dict(), ensure_ascii=False) if as_json else str(tagged))
+        return
+    for text, found in zip(given, learnt.predict(given), strict=True):
         if as_json:
             print(json.dumps({"text": text, "label": found.label, "probabilities": found.probabilities}, ensure_ascii=False))
         else:

@@ -89,9 +89,9 @@ class Bidirectional(LanguageModel):
         """None: it reads texts of any length."""
         return None
 
-    def hidden(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        """The last layer's output, (B, T, D), of token ids (B, T), of which the first `lengths` (B,) of each row are real; None:
-        all."""
+    def hidden(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The last layer's output, (B, T, D), of token ids (B, T), of which the first `lengths` (B,) of each row are real, or
+        all with None."""
         if lengths is None:
             lengths = torch.full((len(inputs),), inputs.size(1), device=inputs.device)
         real = real_places(lengths, inputs.size(1))

@@ -8,6 +8,7 @@ model("How far is it from Denver to Aspen?")
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -77,7 +78,9 @@ def shortened(text: str, tokenizer: Tokenizer, limit: int) -> str:
 
 
 class Classify:
-    """The task: learns from labelled texts to tell a text's class."""
+    """The task: learns from labelled texts to tell a text's class. `usual`: the recipe where none is given."""
+
+    usual: ClassVar[TaskRecipe] = USUAL
 
     def __init__(self, recipe: TaskRecipe = USUAL, reading: Reading = PLAIN):
         self.recipe, self.reading = recipe, reading

@@ -30,8 +30,8 @@ class LabelledText:
 
 @dataclass(frozen=True)
 class Reading:
-    """How files are to be read. `text` and `label` name columns of a table, or keys; `separator` parts several labels; of tagged
-    words they number columns, and `scheme` names that of the tags."""
+    """How files are to be read. `text` and `label` name columns of a table, or keys; `separator` parts several labels.
+    Of tagged words they number columns, and `scheme` is that of the tags."""
 
     encoding: str = "utf-8"
     text: str | None = None

@@ -5,11 +5,12 @@ model = task.train("sample:minilm", "train.conll", test="test.conll", out="runs/
 model("Ada Lovelace lived in London .").entities
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -62,6 +63,18 @@ class TaggedWords:
     tags: tuple[str, ...]
     entities: tuple[FoundEntity, ...]
 
+    def __str__(self) -> str:
+        told = (f"{entity.text} [{entity.kind} {entity.probability:.0%}]" for entity in self.entities)
+        return f"{self.text[:SHOWN_CHARACTERS]}: {', '.join(told) or 'nothing'}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "text": self.text,
+            "words": [{"word": word, "tag": tag} for word, tag in zip(self.words, self.tags, strict=True)],
+            "entities": [dataclasses.asdict(entity) for entity in self.entities],
+        }
+
 
 @dataclass(frozen=True)
 class Tagger:
@@ -81,8 +94,8 @@ class Tagger:
         return self.predict([text])[0]
 
     def predict(self, texts: Sequence[str | Sequence[str]], longest: int | None = None) -> list[TaggedWords]:
-        """What it says of each text, or of words as they are given. More than `longest` tokens, or than the model's context, are
-        read in windows that overlap."""
+        """What it says of each text, or of words as they are given. What has more than `longest`
+        tokens, or than the model's context, is read in windows that overlap."""
         assert self.folder.task is not None
         characters = self.folder.task.config.characters
         parts = [
@@ -103,7 +116,9 @@ def _tagged(text: str, spans: Sequence[tuple[int, int]], told: Told) -> TaggedWo
 
 
 class Tag:
-    """The task: learns from tagged words to tag others."""
+    """The task: learns from tagged words to tag others. `usual`: the recipe where none is given."""
+
+    usual: ClassVar[TaskRecipe] = USUAL
 
     def __init__(self, recipe: TaskRecipe = USUAL, reading: Reading = PLAIN):
         self.recipe, self.reading = recipe, reading
@@ -127,9 +142,7 @@ class Tag:
 
     def read(self, data: str | Path, test: str | Path | None = None, validation: str | Path | None = None) -> Split[TaggedText]:
         """The sentences of these files, checked; `report` tells what was found. Raises TaskError with all that is wrong."""
-        split = divide(lambda path: read_tagged(path, self.reading), data, test, validation, self.recipe.learn.validation)
-        self.scheme = _scheme_to_learn(read_tagged(data, self.reading).scheme)
-        return split
+        return divide(lambda path: read_tagged(path, self.reading), data, test, validation, self.recipe.learn.validation)
 
     def learn(self, base: str | Path | None, split: Split[TaggedText], out: str | Path, restart: bool = False) -> Tagger:
         """Learn from sentences that are read already, be judged by the test sentences, and write the folder `out`."""
@@ -138,17 +151,19 @@ class Tag:
             raise TaskError(
                 "learn.crf tells the tags of a sentence together: leave learn.class_weights and label_smoothing out"
             )
-        characters = split.training[0].characters
+        if learn.augment:
+            raise TaskError("learn.augment edits words, and would leave their tags as they were; leave it out of tagging")
+        characters, scheme = split.training[0].characters, split.training[0].scheme
         kinds = sorted({kind for example in split.training for kind in example.labels})
-        labels = (OUTSIDE, *(f"{letter}-{kind}" for kind in kinds for letter in LETTERS[self.scheme]))
+        labels = (OUTSIDE, *(f"{letter}-{kind}" for kind in kinds for letter in LETTERS[scheme]))
         config = TaskConfig("chain" if learn.crf else "token", labels, characters)
         if problems := list(config.problems()):
             raise TaskError(*problems)
-        chosen = chosen_base(base, [example.text for example in split.training], self.recipe)
+        chosen = chosen_base(base, [example.text for example in split.training], self._recipe(characters))
         training = Encoding(
-            split.training, chosen.tokenizer, self.scheme, labels, room_for(chosen.body, chosen.tokenizer, learn.longest)
+            split.training, chosen.tokenizer, scheme, labels, room_for(chosen.body, chosen.tokenizer, learn.longest)
         )
-        held_out = Encoding(split.validation, chosen.tokenizer, self.scheme, labels, training.room)
+        held_out = Encoding(split.validation, chosen.tokenizer, scheme, labels, training.room)
         if told := training.told():
             print(told)
         weights = None
@@ -163,19 +178,21 @@ class Tag:
             validation=held_out.texts,
             class_weights=weights,
             shown=lambda task: _shown(task, chosen.tokenizer, split.validation[0]),
-            lineage={"base": chosen.name, "data": hash_of([*split.training, *split.validation]), "scheme": self.scheme},
+            lineage={"base": chosen.name, "data": hash_of([*split.training, *split.validation]), "scheme": scheme},
         )
         model = Tagger.load(learn_task(learning, Path(out), restart))
         if split.test:
-            judged = judge(model, split, self.scheme, learn.longest)
+            judged = judge(model, split, scheme, learn.longest)
             print(judged)
             judged.write(Path(out))
         return model
 
-
-def _scheme_to_learn(scheme: str) -> Scheme:
-    """IOB1 can't be told by what stands before; the same entities can be written in BIO."""
-    return "BIO" if scheme == "IOB1" else scheme  # type: ignore[return-value]
+    def _recipe(self, characters: bool) -> TaskRecipe:
+        """The recipe; where characters are tagged, with characters in place of words as tokens."""
+        tokenizer = self.recipe.tokenizer
+        if not characters or tokenizer.kind != "word":
+            return self.recipe
+        return self.recipe.model_copy(update={"tokenizer": tokenizer.model_copy(update={"kind": "character"})})
 
 
 def hash_of(examples: Sequence[TaggedText]) -> str:
@@ -184,8 +201,8 @@ def hash_of(examples: Sequence[TaggedText]) -> str:
 
 
 class Encoding:
-    """Sentences as `texts` of tokens, and a target for each: the number of its word's tag for a word's first token that has one
-    among `labels`, else none. Those of more than `room` tokens are read in windows that overlap, and each word asked for once."""
+    """Sentences as `texts` of tokens with a target for each: the number of its word's tag for a word's first token, where it is
+    among `labels`, else none. More than `room` tokens are read in windows that overlap, and each word is asked for once."""
 
     def __init__(self, examples: Sequence[TaggedText], tokenizer: Tokenizer, scheme: Scheme, labels: Sequence[str], room: int):
         numbers = {label: number for number, label in enumerate(labels)}
@@ -252,7 +269,7 @@ def _in_words(found: TaggedWords, spans: Sequence[tuple[int, int]]) -> list[Enti
 
 def _errors(test: Sequence[TaggedText], found: Sequence[TaggedWords], guessed: Sequence[list[Entity]]) -> dict[str, Any]:
     """The most confident mistakes, and which kind was taken for which: what a page shows."""
-    mistakes = []
+    mistakes: list[dict[str, Any]] = []
     confusions: Counter[tuple[str, str]] = Counter()
     for example, each, entities in zip(test, found, guessed, strict=True):
         wanted = {(entity.begin, entity.end): entity.kind for entity in example.entities}

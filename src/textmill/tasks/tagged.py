@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..errors import TaskError
-from ..tokens.tags import LETTERS, OUTSIDE, Entity, entities_of, scheme_of
+from ..tokens.tags import LETTERS, OUTSIDE, Entity, Scheme, entities_of, scheme_of
 from ..tokens.words import joined, split_words
 from .examples import Found, decoded, lines_named
 from .labelled import Reading
@@ -22,18 +22,20 @@ from .labelled import Reading
 COMMENTS, NO_WORDS = "comments and marks of documents", "no words"
 SINGLE = 0.99  # of the words are single characters: characters are tagged
 SCHEMES = (*LETTERS, "IOB1")
+PLAIN = Reading()
 
 
 @dataclass(frozen=True)
 class TaggedText:
     """A sentence's words and the entities in them, and where it stands: its file and the line of its first word.
-    `characters`: its words are single characters, written without spaces."""
+    `characters`: its words are single characters, written without spaces; `scheme`: in which their tags are to be told."""
 
     words: tuple[str, ...]
     entities: tuple[Entity, ...]
     file: str = ""
     line: int = 0
     characters: bool = False
+    scheme: Scheme = "BIO"
 
     @property
     def text(self) -> str:
@@ -71,7 +73,7 @@ class Sentence:
     lines: list[int] = field(default_factory=list)
 
 
-def read_tagged(path: str | Path, reading: Reading = Reading()) -> Tagged:
+def read_tagged(path: str | Path, reading: Reading = PLAIN) -> Tagged:
     """The tagged sentences of a file. Raises TaskError with every line that can't be read."""
     path = Path(path)
     text = decoded(path, reading.encoding)
@@ -85,6 +87,8 @@ def read_tagged(path: str | Path, reading: Reading = Reading()) -> Tagged:
     if not sum(map(len, (sentence.words for sentence in sentences))):
         raise TaskError(f"{path} holds no words")
     found.scheme = _scheme(path, sentences, reading)
+    # IOB1 isn't told: whether B or I begins an entity hangs on what stands before it; the same entities can be told in BIO.
+    scheme: Scheme = "BIO" if found.scheme == "IOB1" else found.scheme  # type: ignore[assignment]
     words = [word for sentence in sentences for word in sentence.words]
     characters = sum(len(word) == 1 for word in words) >= SINGLE * len(words)
     for sentence in sentences:
@@ -96,7 +100,9 @@ def read_tagged(path: str | Path, reading: Reading = Reading()) -> Tagged:
                     found.noted.setdefault("entities whose tags aren't whole, taken as conlleval takes them", []).append(
                         sentence.lines[entity.begin]
                     )
-        found.examples.append(TaggedText(tuple(sentence.words), tuple(entities), str(path), sentence.lines[0], characters))
+        found.examples.append(
+            TaggedText(tuple(sentence.words), tuple(entities), str(path), sentence.lines[0], characters, scheme)
+        )
     return found
 
 
@@ -109,8 +115,8 @@ def _columns(path: Path, lines: Sequence[str], reading: Reading, found: Tagged) 
     needed = max(2, word_column, tag_column)
     if usual < needed:
         raise TaskError(
-            f"{path}: its lines have {usual} column{'' if usual == 1 else 's'}, and {needed} are needed: a word, a space or a tab, "
-            "and its tag"
+            f"{path}: its lines have {usual} column{'' if usual == 1 else 's'}, and {needed} are needed: a word, a tab or "
+            "a space, and its tag"
         )
     problems: dict[str, list[int]] = {}
     sentences, open_sentence = [], Sentence()
@@ -229,7 +235,7 @@ def _cut(begin: int, end: int, cuts: Iterable[int]) -> list[tuple[int, int]]:
     return list(itertools.pairwise(places))
 
 
-def _are_texts(value: Any) -> bool:
+def _are_texts(value: Any) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
@@ -242,7 +248,7 @@ def _scheme(path: Path, sentences: Sequence[Sentence], reading: Reading) -> str:
     if reading.scheme is not None:
         if reading.scheme not in SCHEMES:
             raise TaskError(f"--scheme {reading.scheme}: write one of {', '.join(SCHEMES)}")
-        letters = LETTERS["BIO" if reading.scheme == "IOB1" else reading.scheme]  # type: ignore[index]
+        letters = LETTERS["BIO" if reading.scheme == "IOB1" else reading.scheme]
         wrong = _lines_of(sentences, lambda tag: tag != OUTSIDE and tag[0] not in letters)
         _refuse(
             path, {f"the tags aren't of {reading.scheme}, whose letters are {', '.join(letters)} and O": wrong} if wrong else {}

@@ -87,8 +87,8 @@ class Window:
 
 
 def windows(sizes: Sequence[int], room: int) -> list[Window]:
-    """The windows in which a sentence is read whose words have so many tokens: one where they fit into `room`, else several that
-    overlap by half, each labelling the words that the one before it saw less of. A word larger than the room is cut."""
+    """The windows in which a sentence is read whose words have so many tokens: one where they fit into `room`, else several
+    that overlap by half, each labelling the words that the one before it saw less of. A word larger than the room is cut."""
     ends = [0]
     for size in sizes:
         ends.append(ends[-1] + size)
