@@ -44,7 +44,12 @@ BITS_PER_MASKED_TOKEN = Figure("bits_per_masked_token", "bits per masked token",
 BITS_PER_SPAN_TOKEN = Figure("bits_per_span_token", "bits per span token", "bits/span token")
 BITS_PER_MASKED_WORD = Figure("bits_per_masked_word", "bits per masked word", "bits/masked word")
 BITS_PER_LABEL = Figure("bits_per_label", "bits per label", "bits/label")
+BITS_PER_ANSWER_BYTE = Figure("bits_per_answer_byte", "bits per byte of answers", "bits/byte")
+BITS_PER_PAIR = Figure("bits_per_pair", "bits per pair", "bits/pair")
 FIGURES = {
     figure.key: figure
-    for figure in (BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, BITS_PER_SPAN_TOKEN, BITS_PER_MASKED_WORD, BITS_PER_LABEL)
-}
+    for figure in (
+        BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, BITS_PER_SPAN_TOKEN, BITS_PER_MASKED_WORD, BITS_PER_LABEL, BITS_PER_ANSWER_BYTE,
+        BITS_PER_PAIR,
+    )
+}  # fmt: skip

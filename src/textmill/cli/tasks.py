@@ -16,13 +16,14 @@ from .models import standard_input
 class TaskName(StrEnum):
     """The tasks, each a file in tasks/."""
 
+    CHAT = "chat"
     CLASSIFY = "classify"
     TAG = "tag"
 
 
 @app.command()
 def tune(
-    task: Annotated[TaskName, typer.Argument(metavar="TASK", help="classify: a text's class; tag: entities among words.")],
+    task: Annotated[TaskName, typer.Argument(metavar="TASK", help="chat: answers; classify: a text's class; tag: entities among words.")],
     data: Annotated[
         Path,
         typer.Argument(
@@ -59,20 +60,21 @@ def tune(
     from ..tasks import TASKS
     from ..tasks.folds import cross_validate
     from ..tasks.labelled import Reading
-    from ..tasks.settings import TaskRecipe
 
-    recipe = settings_of(TaskRecipe, overridden(TASKS[task.value].usual, overrides or []), "--set")
+    kind = TASKS[task.value]
+    recipe = settings_of(type(kind.usual), overridden(kind.usual, overrides or []), "--set")
     if base is not None and (given := [each for each in overrides or [] if not each.startswith("learn.")]):
         raise TaskError(f"--set {given[0]}: the shape and the tokens are those of --base {base}; leave one of them out")
     folder = out or Path("runs") / data.name.partition(".")[0]
-    learnt = TASKS[task.value](recipe, Reading(encoding, text_column, label_column, scheme=scheme))
+    learnt = kind(recipe, Reading(encoding, text_column, label_column, scheme=scheme))
     if folds is not None:
         if test is not None:
             raise TaskError("--folds judges by all of DATA, and --test by another file; give one of them")
         cross_validate(learnt, base, data, folds, validation, folder, restart)
         return
     learnt.train(base, data, test, validation, folder, restart)
-    print(f'\nAsk it: textmill predict {folder} "a text"')
+    print(f"
+Ask it: textmill {kind.asked.format(folder=folder)}")
 
 
 @app.command()

@@ -104,7 +104,7 @@ class _CrossEntropySum(torch.autograd.Function):
         loss = torch.zeros(2, dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device)
         hidden_gradient = torch.empty_like(hidden)
         head = weight.to(hidden.dtype)
-        weight_gradient = torch.empty_like(weight)
+        weight_gradient = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
         bias_gradient = None if bias is None else torch.zeros_like(bias)
         chunks = _chunks(len(targets), len(weight), targets.device)
         buffer = hidden.new_empty(chunks[0].stop, len(weight))  # one for all chunks: fresh memory would cost page faults
@@ -119,6 +119,8 @@ class _CrossEntropySum(torch.autograd.Function):
                 bias_gradient += gradient.sum(dim=0)
             gradient = gradient.to(hidden.dtype)
             torch.mm(gradient, head, out=hidden_gradient[rows])
+            if weight_gradient is None:
+                continue  # a frozen head
             if head.dtype != weight.dtype:  # the sum over the chunks is kept in the weight's own precision
                 part = gradient.T @ hidden[rows]
                 weight_gradient = weight_gradient.copy_(part) if rows.start == 0 else weight_gradient.add_(part)
@@ -130,11 +132,12 @@ class _CrossEntropySum(torch.autograd.Function):
         return loss  # one tensor: torch.compile loses the gradient of a pair
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None, Tensor | None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None, Tensor | None, None]:
         scale = gradients[0][0]
         hidden_gradient, weight_gradient, bias_gradient = ctx.saved_tensors
         of_bias = None if bias_gradient is None else bias_gradient * scale
-        return hidden_gradient * scale.to(hidden_gradient.dtype), weight_gradient * scale, None, None, None, of_bias, None
+        of_weight = None if weight_gradient is None else weight_gradient * scale
+        return hidden_gradient * scale.to(hidden_gradient.dtype), of_weight, None, None, None, of_bias, None
 
 
 def cross_entropy_sum(

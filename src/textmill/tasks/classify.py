@@ -81,6 +81,7 @@ class Classify:
     """The task: learns from labelled texts to tell a text's class. `usual`: the recipe where none is given."""
 
     usual: ClassVar[TaskRecipe] = USUAL
+    asked: ClassVar = 'predict {folder} "a text"'
 
     def __init__(self, recipe: TaskRecipe = USUAL, reading: Reading = PLAIN):
         self.recipe, self.reading = recipe, reading

@@ -4,7 +4,7 @@ before."""
 import gzip
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -146,23 +146,30 @@ def divide(
         raise TaskError(
             f"{data}: too few texts: {len(parts['training'])} to learn from, {len(parts['validation'])} to validate on"
         )
-    counts = Counter(label for example in parts["training"] for label in example.labels)
     lines.append(
         f"{len(parts['training']):,} to learn from, {len(parts['validation']):,} to validate on, {len(parts['test']):,} to be "
-        f"judged by; labels: {', '.join(f'{label} {count:,}' for label, count in counts.most_common(SHOWN_LABELS))}"
-        + (f" and {len(counts) - SHOWN_LABELS} more" if len(counts) > SHOWN_LABELS else "")
+        "judged by"
     )
-    unknown = [example for name in ("validation", "test") for example in parts[name] if not set(example.labels) <= set(counts)]
-    if unknown:
-        lines.append(
+    counts = Counter(label for example in parts["training"] for label in example.labels)
+    if counts:
+        lines += _labels_told(counts, [*parts["validation"], *parts["test"]])
+    return Split(parts["training"], parts["validation"], parts["test"], DataReport(tuple(lines)))
+
+
+def _labels_told(counts: Counter[str], others: Sequence[Example]) -> Iterator[str]:
+    """What is to be said of the labels of the training texts, and of the `others`'."""
+    yield f"labels: {', '.join(f'{label} {count:,}' for label, count in counts.most_common(SHOWN_LABELS))}" + (
+        f" and {len(counts) - SHOWN_LABELS} more" if len(counts) > SHOWN_LABELS else ""
+    )
+    if unknown := [example for example in others if not set(example.labels) <= set(counts)]:
+        yield (
             f"{len(unknown):,} validation or test texts have a label that no training text has, "
             f"such as {unknown[0].labels[0]!r} "
             f"({lines_named([example.line for example in unknown])}): they count as mistakes"
         )
     if max(counts.values()) > IMBALANCE * min(counts.values()):
         (often, most), *_, (seldom, least) = counts.most_common()
-        lines.append(f"the labels are unbalanced: {often} {most:,} times, {seldom} {least:,} times; see learn.class_weights")
-    return Split(parts["training"], parts["validation"], parts["test"], DataReport(tuple(lines)))
+        yield f"the labels are unbalanced: {often} {most:,} times, {seldom} {least:,} times; see learn.class_weights"
 
 
 def held_out(examples: Sequence[AnExample], share: float) -> tuple[list[AnExample], list[AnExample]]:

@@ -33,6 +33,7 @@ from ..tokens.training import TooLittleText, train_tokenizer
 from ..training import checkpoints
 from ..training.labels import LabelObjective
 from ..training.loop import Training, forget, train
+from ..training.summary import TrainingSummary
 from .settings import LearnSettings, TaskRecipe
 
 
@@ -53,13 +54,17 @@ def known_base(name: str | Path) -> Base:
     return Base(folder.model, folder.tokenizer, True, str(name), None)
 
 
-def new_base(texts: Sequence[str], model: ModelSettings, tokenizer: TokenizerSettings, seed: int) -> Base:
-    """A body from scratch, and a tokenizer learnt from the training texts alone: of as many tokens as they hold, where these
-    are fewer."""
+def new_tokenizer(texts: Sequence[str], tokenizer: TokenizerSettings) -> Tokenizer:
+    """A tokenizer learnt from the training texts alone: of as many tokens as they hold, where these are fewer."""
     try:
-        learnt = train_tokenizer(tokenizer, texts, special=(PAD,))
+        return train_tokenizer(tokenizer, texts, special=(PAD,))
     except TooLittleText as few:
-        learnt = train_tokenizer(tokenizer.model_copy(update={"vocabulary_size": few.found}), texts, special=(PAD,))
+        return train_tokenizer(tokenizer.model_copy(update={"vocabulary_size": few.found}), texts, special=(PAD,))
+
+
+def new_base(texts: Sequence[str], model: ModelSettings, tokenizer: TokenizerSettings, seed: int) -> Base:
+    """A body from scratch, and a tokenizer learnt from the training texts alone."""
+    learnt = new_tokenizer(texts, tokenizer)
     body = build(body_config(model.config(learnt.vocabulary_size)))
     body.initialise(seed)
     return Base(body, learnt, False, f"{model.architecture} from scratch", model.architecture)
@@ -93,16 +98,16 @@ def under_head(base: Base, task: TaskConfig, learn: LearnSettings) -> TaskModel:
     return model
 
 
-def rate_factors(model: TaskModel, learn: LearnSettings, learnt_before: bool) -> dict[str, float]:
+def rate_factors(model: nn.Module, learn: LearnSettings, learnt_before: bool) -> dict[str, float]:
     """Of the learning rate, by the parameters' names: the head's own, and less for each layer further down."""
-    layers = model.config.layers
+    layers = int(model.config.layers)  # type: ignore[union-attr, arg-type]
     factors = {}
     for name, _ in model.named_parameters():
         if name.startswith("head."):
             factors[name] = learn.head_rate(learnt_before)
         elif learnt_before:
             found = re.search(r"blocks\.(\d+)\.", name)
-            depth = int(found[1]) + 1 if found else layers if name.startswith("body.norm") else 0
+            depth = int(found[1]) + 1 if found else layers if name.startswith(("body.norm", "norm.")) else 0
             factors[name] = learn.layer_decay ** (layers - depth)
     return factors
 
@@ -139,7 +144,7 @@ def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
         objective = LabelObjective(model.head, learning.class_weights, learn.label_smoothing)
         lineage = {"task": dataclasses.asdict(learning.task), "learn": learn.model_dump(mode="json"), **learning.lineage}
         lineage = {key: fingerprint(value)[:12] if isinstance(value, dict | list) else value for key, value in lineage.items()}
-        summary = train(
+        summary = trained(
             Training(
                 settings=settings,
                 model=model,
@@ -157,10 +162,6 @@ def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
                 factors=rate_factors(model, learn, base.learnt_before),
             )
         )
-        weights = summary.weights
-        tensors = checkpoints.load_tensors(checkpoints.checkpoint_folder(folder / "checkpoints", weights.step), weights.file)
-        for name, parameter in checkpoints.learning(model).items():
-            parameter.data.copy_(tensors[name])
         merge(model.body)
         save_model_folder(
             folder / "model",
@@ -171,6 +172,16 @@ def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
             Task(learning.task, model),
         )
     return folder / "model"
+
+
+def trained(training: Training) -> TrainingSummary:
+    """Train, and put the weights that were chosen into the model."""
+    summary = train(training)
+    weights = summary.weights
+    tensors = checkpoints.load_tensors(checkpoints.checkpoint_folder(training.checkpoints, weights.step), weights.file)
+    for name, parameter in checkpoints.learning(training.model).items():
+        parameter.data.copy_(tensors[name])
+    return summary
 
 
 @torch.no_grad()

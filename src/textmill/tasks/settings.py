@@ -148,3 +148,46 @@ class TaskRecipe(Settings):
 
     model: ModelSettings = ModelSettings(architecture="lstm", preset="1m")
     """The model's shape."""
+
+
+class DialogueSettings(LearnSettings):
+    """How a model learns to answer, or which answers are preferred. What belongs to classes of texts doesn't."""
+
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    """Conversations, or pairs of answers, in one step."""
+
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """What each layer's learning rate is multiplied by for the layer below it."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of embeddings and of the layers' contributions that is zeroed at random."""
+
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """With preferences: how dear it is to move away from the model that it began as; less lets it move further."""
+
+    answer_tokens: Annotated[int, Field(ge=1)] = 64
+    """Tokens of an answer at most, where answers of before and after are shown side by side."""
+
+    shown_answers: Annotated[int, Field(ge=0)] = 5
+    """How many of the test's questions are answered so."""
+
+    def problems(self) -> list[str]:
+        """What is set and isn't of use here."""
+        unused = [name for name in ("class_weights", "head_learning_rate") if name in self.model_fields_set]
+        found = [f"learn.{name} is for classes of texts; leave it out" for name in unused]
+        if self.way == "head":
+            found.append("learn.way = head learns a head of labels, and answers have none; write full or lora")
+        return found
+
+
+class DialogueRecipe(TaskRecipe):
+    """What answers are learnt by. `tokenizer` and `model` are for a model from scratch alone."""
+
+    learn: DialogueSettings = DialogueSettings()
+    """How it learns."""
+
+    tokenizer: TokenizerSettings = TokenizerSettings(kind="bpe", vocabulary_size=4096)
+    """How text becomes tokens."""
+
+    model: ModelSettings = ModelSettings(architecture="qwen3", preset="1m")
+    """The model's shape."""

@@ -119,6 +119,7 @@ class Tag:
     """The task: learns from tagged words to tag others. `usual`: the recipe where none is given."""
 
     usual: ClassVar[TaskRecipe] = USUAL
+    asked: ClassVar = 'predict {folder} "a text"'
 
     def __init__(self, recipe: TaskRecipe = USUAL, reading: Reading = PLAIN):
         self.recipe, self.reading = recipe, reading

@@ -138,18 +138,23 @@ class Tokenizer:
         special tokens: where a message or a tool spells one, its text is encoded. Raises TokenizerError where there is no
         template, or it can't be applied.
         """
-        if self.chat_template is None:
-            raise TokenizerError("this tokenizer has no chat template; give the text to go on from instead of messages")
-        marks, variables = Marks([*messages, *tools], self._special_texts), self.special.stock_config()
-        rendered = self.chat_template.render(marks.put(messages), variables, add_generation_prompt, marks.put(tools))
-        refuse_surrogates([rendered])
-        ids = []
-        for stretch, is_text in marks.stretches(rendered):
-            if is_text:
-                ids += self.encode(stretch)
-            else:
-                ids += without_panic(self._backend_with_special.encode, stretch, add_special_tokens=False).ids
-        return ids
+        stretches = self._chat_stretches(messages, add_generation_prompt, tools)
+        return [id for stretch, is_text in stretches for id in self._encoded_stretch(stretch, is_text)[0]]
+
+    def encode_chat_with_spans(self, messages: Sequence[Message]) -> tuple[str, list[int], list[tuple[int, int]]]:
+        """A whole conversation as its template's text, its tokens, and for each token the characters `[begin, end)` of the
+        text that it stands for. Raises TokenizerError as `encode_chat` does."""
+        text, ids, spans = "", list[int](), list[tuple[int, int]]()
+        for stretch, is_text in self._chat_stretches(messages, False, ()):
+            found, places = self._encoded_stretch(stretch, is_text)
+            ids += found
+            spans += [(len(text) + begin, len(text) + end) for begin, end in places]
+            text += stretch
+        return text, ids, spans
+
+    def chat_text(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
+        """What the template makes of a conversation. Raises TokenizerError as `encode_chat` does."""
+        return "".join(stretch for stretch, _ in self._chat_stretches(messages, add_generation_prompt, ()))
 
     def encode_with_losses(self, texts: Sequence[str]) -> list[tuple[list[int], int]]:
         """For each text its tokens, and how many of its UTF-8 bytes they don't give back."""
@@ -245,6 +250,23 @@ class Tokenizer:
         if found is None:
             raise TokenizerError(f"this tokenizer has no token that {what} a document, so documents can't be scored with it")
         return found
+
+    def _chat_stretches(
+        self, messages: Sequence[Message], add_generation_prompt: bool, tools: Sequence[Mapping[str, Any]]
+    ) -> Iterator[tuple[str, bool]]:
+        """A conversation in its template, in stretches; and of each whether it is text alone, whatever it spells."""
+        if self.chat_template is None:
+            raise TokenizerError("this tokenizer has no chat template; give the text to go on from instead of messages")
+        marks, variables = Marks([*messages, *tools], self._special_texts), self.special.stock_config()
+        rendered = self.chat_template.render(marks.put(messages), variables, add_generation_prompt, marks.put(tools))
+        refuse_surrogates([rendered])
+        return marks.stretches(rendered)
+
+    def _encoded_stretch(self, stretch: str, is_text: bool) -> tuple[list[int], list[tuple[int, int]]]:
+        if is_text:
+            return self.encode_with_spans([stretch])[0]
+        encoding = without_panic(self._backend_with_special.encode, stretch, add_special_tokens=False)
+        return encoding.ids, encoding.offsets
 
     def _end_of_turn(self) -> int | None:
         """The special token that the chat template writes behind an answer, if any."""

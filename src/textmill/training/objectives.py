@@ -41,7 +41,7 @@ class Objective(Protocol):
         ...
 
 
-def _documents(batch: Batch) -> dict[str, Tensor | None]:
+def documents(batch: Batch) -> dict[str, Tensor | None]:
     """What keeps attention inside documents, where a batch says it."""
     return {} if batch.segments is None else {"positions": batch.positions, "segments": batch.segments}
 
@@ -60,7 +60,7 @@ class CausalObjective:
 
     def __call__(self, model: nn.Module, batch: Batch, carry: Tensor | None) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         state = model.carried(carry, batch.continues)  # type: ignore[operator]
-        loss, nats = model(batch.inputs, batch.targets, state=state, terms=self.terms, **_documents(batch))
+        loss, nats = model(batch.inputs, batch.targets, state=state, terms=self.terms, **documents(batch))
         return loss, None if state is None else state.values.detach(), {"nats": nats}
 
 
@@ -97,7 +97,7 @@ class MaskedObjective:
         return batch.tokens
 
     def __call__(self, model: nn.Module, batch: Batch, carry: Tensor | None) -> tuple[Tensor, None, dict[str, Tensor]]:
-        loss, nats = model(batch.inputs, batch.targets, terms=self.terms, **_documents(batch))
+        loss, nats = model(batch.inputs, batch.targets, terms=self.terms, **documents(batch))
         return loss, None, {"nats": nats}
 
     def _chosen(self, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
