@@ -17,7 +17,7 @@ from textmill.inspection.mermaid import model_picture
 from textmill.models.settings import ModelSettings
 from textmill.recipe import Recipe, describe_fields, recipe_schema
 from textmill.settings import Settings
-from textmill.tasks.settings import TaskRecipe
+from textmill.tasks.settings import DialogueRecipe, TaskRecipe
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -41,6 +41,8 @@ def _reference() -> Iterator[str]:
     yield from ["## How a task is learnt", "", "`textmill tune` takes these with `--set`, too, and those of `[model]` and"]
     yield from ["`[tokenizer]` above for a model from scratch. [Tasks](tasks.md)", ""]
     yield from _section("learn", TaskRecipe)
+    yield from ["For `chat` and `prefer` some defaults differ, and there are some more:", ""]
+    yield from _section("learn", DialogueRecipe)
     yield from ["## The verbs", ""]
     group: Any = get_command(app)
     for title, verbs in GROUPS.items():

@@ -73,8 +73,7 @@ def tune(
         cross_validate(learnt, base, data, folds, validation, folder, restart)
         return
     learnt.train(base, data, test, validation, folder, restart)
-    print(f"
-Ask it: textmill {kind.asked.format(folder=folder)}")
+    print(f"\nAsk it: textmill {kind.asked.format(folder=folder)}")
 
 
 @app.command()

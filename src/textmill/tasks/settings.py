@@ -173,7 +173,8 @@ class DialogueSettings(LearnSettings):
 
     def problems(self) -> list[str]:
         """What is set and isn't of use here."""
-        unused = [name for name in ("class_weights", "head_learning_rate") if name in self.model_fields_set]
+        of_texts = ("class_weights", "head_learning_rate", "augment")
+        unused = [name for name in of_texts if getattr(self, name) != type(self).model_fields[name].default]
         found = [f"learn.{name} is for classes of texts; leave it out" for name in unused]
         if self.way == "head":
             found.append("learn.way = head learns a head of labels, and answers have none; write full or lora")
