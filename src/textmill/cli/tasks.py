@@ -23,7 +23,9 @@ class TaskName(StrEnum):
 
 @app.command()
 def tune(
-    task: Annotated[TaskName, typer.Argument(metavar="TASK", help="chat: answers; classify: a text's class; tag: entities among words.")],
+    task: Annotated[
+        TaskName, typer.Argument(metavar="TASK", help="chat: answers; classify: a text's class; tag: entities among words.")
+    ],
     data: Annotated[
         Path,
         typer.Argument(

@@ -13,3 +13,9 @@ from .tag import Tag, Tagger
 TASKS: dict[str, Any] = {"chat": Chat, "classify": Classify, "tag": Tag}
 
 __all__ = ["TASKS", "Answerer", "Chat", "Classifier", "Classify", "Tag", "Tagger", "load_learnt"]
+
+
+def load_learnt(path: str | Path) -> Classifier | Tagger:
+    """What was learnt in a folder, or the model of a model folder, as its head asks for."""
+    folder = load_model_folder(path)
+    return Tagger(folder) if folder.task is not None and folder.task.config.kind in OF_TOKENS else Classifier(folder)
