@@ -46,10 +46,11 @@ BITS_PER_MASKED_WORD = Figure("bits_per_masked_word", "bits per masked word", "b
 BITS_PER_LABEL = Figure("bits_per_label", "bits per label", "bits/label")
 BITS_PER_ANSWER_BYTE = Figure("bits_per_answer_byte", "bits per byte of answers", "bits/byte")
 BITS_PER_PAIR = Figure("bits_per_pair", "bits per pair", "bits/pair")
+F1_SHORTFALL = Figure("f1_shortfall", "short of an F1 of 1", "short of an F1 of 1")
 FIGURES = {
     figure.key: figure
     for figure in (
         BITS_PER_BYTE, BITS_PER_MASKED_TOKEN, BITS_PER_SPAN_TOKEN, BITS_PER_MASKED_WORD, BITS_PER_LABEL, BITS_PER_ANSWER_BYTE,
-        BITS_PER_PAIR,
+        BITS_PER_PAIR, F1_SHORTFALL,
     )
 }  # fmt: skip

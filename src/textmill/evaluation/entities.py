@@ -38,6 +38,13 @@ def entity_f1(
     return scores
 
 
+def plain_f1(wanted: Sequence[Sequence[Entity]], found: Sequence[Sequence[Entity]]) -> float:
+    """The same F1 as a number alone, without an interval."""
+    right = sum(len({*truth} & {*guess}) for truth, guess in zip(wanted, found, strict=True))
+    both = sum(map(len, wanted)) + sum(map(len, found))
+    return 2 * right / both if both else 0.0
+
+
 def kind_name(score: str) -> str | None:
     """The kind of entity whose F1 has this name; None where it is another score's."""
     return score.removeprefix(OF_KIND) if score.startswith(OF_KIND) else None

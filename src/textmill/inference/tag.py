@@ -52,9 +52,13 @@ class Told:
     entities: list[tuple[Entity, float]]
 
 
-def tag(task: Task, tokenizer: Tokenizer, sentences: Sequence[WordTokens], longest: int | None = None) -> list[Told]:
-    """The tags of each sentence's words. One of more than `longest` tokens (default: the model's context) is read in windows
-    that overlap. Raises GenerationError for a task that labels no tokens."""
+def tag(
+    task: Task, tokenizer: Tokenizer, sentences: Sequence[WordTokens], longest: int | None = None, likely: bool = True
+) -> list[Told]:
+    """The tags of each sentence's words, and their entities, with probabilities unless `likely` is false, which is faster.
+
+    A sentence of more than `longest` tokens (default: the model's context) is read in windows that overlap. Raises
+    GenerationError for a task that labels no tokens."""
     if problem := Emissions(task).problem(task.model.body):
         raise GenerationError(problem)
     pieces = [inputs_of(sentence, tokenizer, room_for(task.model.body, tokenizer, longest)) for sentence in sentences]
@@ -68,7 +72,7 @@ def tag(task: Task, tokenizer: Tokenizer, sentences: Sequence[WordTokens], longe
             found = next(emissions).cpu()
             for word, place in part.asked:
                 rows[word] = found[place]
-        told.append(decoded(rows, sentence.firsts, task.config.labels, chain))
+        told.append(decoded(rows, sentence.firsts, task.config.labels, chain, likely))
     return told
 
 
@@ -112,7 +116,7 @@ def chain_of(task: Task) -> Chain:
     return head.chain if isinstance(head, ChainHead) else Chain(len(task.config.labels)).exclude(task.config.labels)
 
 
-def decoded(emissions: Tensor, firsts: Sequence[int], labels: Sequence[str], chain: Chain) -> Told:
+def decoded(emissions: Tensor, firsts: Sequence[int], labels: Sequence[str], chain: Chain, likely: bool = True) -> Told:
     """The tags of words with emissions (W, labels); words without a token are outside."""
     known = [word for word, first in enumerate(firsts) if first != NO_TOKEN]
     rows = emissions[known]
@@ -121,13 +125,14 @@ def decoded(emissions: Tensor, firsts: Sequence[int], labels: Sequence[str], cha
     entities = entities_of(own)
     spans = [(entity.begin, path[entity.begin : entity.end]) for entity in entities]
     longer = _longer(spans, labels, len(path))
-    likely = chain.span_probabilities(rows, [*spans, *(span for span in longer if span)]) if spans else []
-    further = iter(likely[len(spans) :])
+    asked = [*spans, *(span for span in longer if span)]
+    found = chain.span_probabilities(rows, asked) if spans and likely else [1.0] * len(spans) + [0.0] * len(spans)
+    further = iter(found[len(spans) :])
     tags = [OUTSIDE] * len(firsts)
     for word, label in zip(known, own, strict=True):
         tags[word] = label
     told = []
-    for entity, probability, more in zip(entities, likely, longer, strict=False):
+    for entity, probability, more in zip(entities, found, longer, strict=False):
         probability -= next(further) if more else 0.0
         told.append((Entity(entity.kind, known[entity.begin], known[entity.end - 1] + 1), max(0.0, probability)))
     return Told(tags, told)

@@ -2,6 +2,7 @@
 model folder out."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from ..models.lora import adapt, merge
 from ..models.settings import ModelSettings
 from ..models.task import Task, TaskConfig, body_config
 from ..progress import format_count
-from ..score import BITS_PER_LABEL
+from ..score import BITS_PER_LABEL, Figure
 from ..tokens.settings import TokenizerSettings
 from ..tokens.special_tokens import PAD
 from ..tokens.texts import TextLoader, TextTokens
@@ -115,7 +116,8 @@ def rate_factors(model: nn.Module, learn: LearnSettings, learnt_before: bool) ->
 @dataclass(frozen=True)
 class Learning:
     """All that a task's training is made of: `training` and `validation` texts as tokens, `bits` of the model on the latter,
-    and what the model says of a text, for show."""
+    and what the model says of a text, for show. Where the best weights are chosen by something else, `validate` gives it on the
+    held-out texts, lower is better, in the unit of `figure`."""
 
     base: Base
     task: TaskConfig
@@ -125,6 +127,8 @@ class Learning:
     class_weights: torch.Tensor | None
     shown: Callable[[Task], str]
     lineage: dict[str, Any]
+    validate: Callable[[Task], float] | None = None
+    figure: Figure | None = None
 
 
 def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
@@ -154,7 +158,8 @@ def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
                 verb="says",
                 figure=BITS_PER_LABEL,
                 units_per_target=1.0,
-                validate=lambda model: mean_bits(model, learning.validation, learn.batch_size),
+                validate=functools.partial(_validated, learning),
+                validated_in=learning.figure,
                 validation_seconds=lambda model: 0.0,
                 sample=lambda model: learning.shown(Task(learning.task, model)),
                 folder=folder,
@@ -182,6 +187,12 @@ def trained(training: Training) -> TrainingSummary:
     for name, parameter in checkpoints.learning(training.model).items():
         parameter.data.copy_(tensors[name])
     return summary
+
+
+def _validated(learning: Learning, model: TaskModel) -> float:
+    if learning.validate is not None:
+        return learning.validate(Task(learning.task, model))
+    return mean_bits(model, learning.validation, learning.learn.batch_size)
 
 
 @torch.no_grad()

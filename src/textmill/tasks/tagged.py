@@ -110,7 +110,9 @@ def _columns(path: Path, lines: Sequence[str], reading: Reading, found: Tagged) 
     """Columns with tabs or spaces between them, the word in the first and the tag in the last one, or in those named."""
     rows = {number: _cells(line) for number, line in enumerate(lines, start=1) if line.strip(" \t\r\ufeff")}
     counts = Counter(len(cells) for cells in rows.values() if cells[0] != "-DOCSTART-")
-    usual = counts.most_common(1)[0][0] if counts else 0
+    if not counts:
+        return []
+    usual = counts.most_common(1)[0][0]
     word_column, tag_column = _place(reading.text, 1, "--text-column"), _place(reading.label, -1, "--label-column")
     needed = max(2, word_column, tag_column)
     if usual < needed:
@@ -258,7 +260,7 @@ def _scheme(path: Path, sentences: Sequence[Sentence], reading: Reading) -> str:
         scheme = scheme_of(tag for sentence in sentences for tag in sentence.tags)
     except TaskError as error:
         counts = Counter(tag[0] for sentence in sentences for tag in sentence.tags if tag != OUTSIDE)
-        rarest = min(counts, key=lambda letter: counts[letter])
+        rarest = min(counts, key=lambda letter: (counts[letter], letter == "B"))
         lines = _lines_of(sentences, lambda tag: tag != OUTSIDE and tag[0] == rarest)
         raise TaskError(f"{path}: {error}; the rarest letter is {rarest} ({lines_named(lines)})") from error
     return "IOB1" if scheme == "BIO" and _is_iob1(sentences) else scheme

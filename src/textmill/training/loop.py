@@ -60,7 +60,7 @@ class Training:
     `validate` gives `figure` on held-out documents, lower is better, `validation_seconds` what that takes, `sample` a piece of
     what the model makes of text, which it `verb`; none of them may change the model. One target stands for `units_per_target`
     of what the figure counts by: bytes, say. `lineage` names all that makes two trainings the same, apart from their length.
-    `factors` of the learning rate by the parameters' names.
+    `factors` of the learning rate by the parameters' names. `validated_in`: what `validate` gives, where it isn't `figure`.
     """
 
     settings: TrainSettings
@@ -77,6 +77,11 @@ class Training:
     folder: Path
     lineage: dict[str, Any]
     factors: Mapping[str, float] | None = None
+    validated_in: Figure | None = None
+
+    @property
+    def validation_figure(self) -> Figure:
+        return self.validated_in or self.figure
 
     @property
     def checkpoints(self) -> Path:
@@ -168,17 +173,17 @@ def _train(training: Training) -> TrainingSummary | None:
                 return None
         model.eval()
         weights = choose_weights(state, model, training.validate)
-        reached = {training.figure.key: weights.validation}
+        reached = {training.validation_figure.key: weights.validation}
         record("weights", step=state.step, seconds=state.seconds, chosen=weights.kind, **reached)
-    return summarise(settings, loader, training.count, choices, state, weights, steps, resumed_from, training.figure)
+    return summarise(settings, loader, training.count, choices, state, weights, steps, resumed_from, training.validation_figure)
 
 
 def _validated(training: Training, state: TrainState, progress: Progress) -> dict[str, float]:
     """What the model reaches on held-out text now, by the figure's name."""
     validation = training.validate(training.model)
     note_validation(state, validation)
-    progress.say(f"  step {state.step:,}: {validation:.3f} {training.figure.name} on held-out text")
-    return {training.figure.key: validation}
+    progress.say(f"  step {state.step:,}: {validation:.3f} {training.validation_figure.name} on held-out text")
+    return {training.validation_figure.key: validation}
 
 
 def _sampled(training: Training, state: TrainState, progress: Progress) -> str:
