@@ -18,13 +18,15 @@ class TaskName(StrEnum):
 
     CHAT = "chat"
     CLASSIFY = "classify"
+    PREFER = "prefer"
     TAG = "tag"
 
 
 @app.command()
 def tune(
     task: Annotated[
-        TaskName, typer.Argument(metavar="TASK", help="chat: answers; classify: a text's class; tag: entities among words.")
+        TaskName,
+        typer.Argument(metavar="TASK", help="chat: answers; classify: a text's class; prefer: which answers; tag: entities."),
     ],
     data: Annotated[
         Path,

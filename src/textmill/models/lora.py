@@ -59,9 +59,11 @@ class AdaptedEmbedding(Adapted):
         return self.plain(ids) + F.linear(F.embedding(ids, self.left), self.right.T) * self.scale
 
 
-def adapt(model: nn.Module, rank: int, alpha: float, seed: int, embeddings: bool = False) -> list[str]:
-    """Freeze a model, and let low ranks be learnt beside every linear layer of its blocks and, with `embeddings`, beside its
-    table of tokens and a head that shares it. The names of what was adapted.
+def adapt(
+    model: nn.Module, rank: int, alpha: float, seed: int, embeddings: bool = False, upper: int | None = None
+) -> list[str]:
+    """Freeze a model, and let low ranks be learnt beside every linear layer of its blocks, or of the `upper` blocks of each
+    stack, and, with `embeddings`, beside its table of tokens and a head that shares it. The names of what was adapted.
 
     `right` begins as a function of the seed, scaled as a new layer's weights are. Raises ModelError where there is no such
     layer.
@@ -71,6 +73,7 @@ def adapt(model: nn.Module, rank: int, alpha: float, seed: int, embeddings: bool
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
+    passed_over = _lower_blocks(model, upper)
     tables: dict[int, Adapted] = {}
     names = []
     for name, owner, child in list(_layers(model)):
@@ -78,7 +81,7 @@ def adapt(model: nn.Module, rank: int, alpha: float, seed: int, embeddings: bool
         of_table = isinstance(layer, nn.Embedding) or id(layer.weight) in tables
         if of_table and not (embeddings and child != "position_embedding"):
             continue
-        if not of_table and "blocks." not in name:
+        if not of_table and ("blocks." not in name or name.startswith(passed_over)):
             continue
         kind = AdaptedEmbedding if isinstance(layer, nn.Embedding) else AdaptedLinear
         adapted = kind(layer, rank, alpha, tables.get(id(layer.weight)))
@@ -101,6 +104,14 @@ def merge(model: nn.Module) -> None:
                 merged = adapted.plain if id(adapted.plain.weight) in done else adapted.merged()
                 done.add(id(adapted.plain.weight))
                 setattr(module, child, merged)
+
+
+def _lower_blocks(model: nn.Module, upper: int | None) -> tuple[str, ...]:
+    """What the names of all but the `upper` blocks of each stack begin with."""
+    stacks = [(name, stack) for name, stack in model.named_modules() if name.split(".")[-1] == "blocks"]
+    if upper is None:
+        return ()
+    return tuple(f"{name}.{block}." for name, stack in stacks for block in range(len(stack) - upper))
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:

@@ -8,11 +8,12 @@ from ..formats.model_folder import load_model_folder
 from ..inference.tag import OF_TOKENS
 from .chat import Answerer, Chat
 from .classify import Classifier, Classify
+from .prefer import Prefer
 from .tag import Tag, Tagger
 
-TASKS: dict[str, Any] = {"chat": Chat, "classify": Classify, "tag": Tag}
+TASKS: dict[str, Any] = {"chat": Chat, "classify": Classify, "prefer": Prefer, "tag": Tag}
 
-__all__ = ["TASKS", "Answerer", "Chat", "Classifier", "Classify", "Tag", "Tagger", "load_learnt"]
+__all__ = ["TASKS", "Answerer", "Chat", "Classifier", "Classify", "Prefer", "Tag", "Tagger", "load_learnt"]
 
 
 def load_learnt(path: str | Path) -> Classifier | Tagger:

@@ -162,6 +162,10 @@ class DialogueSettings(LearnSettings):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of embeddings and of the layers' contributions that is zeroed at random."""
 
+    adapt_layers: Annotated[int, Field(ge=1)] | None = None
+    """With lora: beside how many of the topmost layers it learns; default: all. What lies below then needs no gradient, which
+    saves a part of the time."""
+
     beta: Annotated[float, Field(gt=0)] = 0.1
     """With preferences: how dear it is to move away from the model that it began as; less lets it move further."""
 

@@ -74,7 +74,7 @@ def tune(tuning: Tuning, folder: Path, restart: bool = False) -> Path:
         cost = count(model.config)
         model.set_dropout(learn.dropout)
         if learn.way == "lora":
-            adapt(model, learn.rank, learn.rank, learn.seed, learn.adapt_embeddings)
+            adapt(model, learn.rank, learn.rank, learn.seed, learn.adapt_embeddings, learn.adapt_layers)
         learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         print(
             f"  {base.name}, {model.family} of {format_count(cost.parameters)} parameters"

@@ -48,6 +48,12 @@ class DialogueTokens:
             return self
         return DialogueTokens(self.tokens[: kept[-1][0]], self.asked[: kept[-1][0]], kept) if kept else None
 
+    def last_answer(self) -> "DialogueTokens":
+        """The same, in which the last answer alone is asked for."""
+        asked = self.asked.copy()
+        asked[: self.answers[-2][0] if len(self.answers) > 1 else 0] = False
+        return DialogueTokens(self.tokens, asked, self.answers[-1:])
+
 
 def with_template(tokenizer: Tokenizer) -> bool:
     """Give a tokenizer that has no chat template the plain one; whether it was given. Raises TokenizerError where it has no
