@@ -15,6 +15,7 @@ import torch
 
 from ..errors import TaskError
 from ..evaluation.label_metrics import accuracy, calibration_error, macro_f1
+from ..evaluation.perturbations import under_perturbations
 from ..formats.model_folder import ModelFolder, load_model_folder
 from ..inference.classify import classify
 from ..models.task import Task, TaskConfig
@@ -179,6 +180,10 @@ def judge(model: Classifier, split: Split[LabelledText], longest: int) -> Judged
     numbers = {label: number for number, label in enumerate(classes)}
     surest = sorted((place for place, flag in enumerate(right) if not flag), key=lambda place: -found[place].probability)[:50]
     wanted_numbers, found_numbers = [numbers[label] for label in wanted], [numbers[each.label] for each in found]
+
+    def told_right(texts: Sequence[str]) -> list[bool]:
+        return [each.label == label for each, label in zip(model.predict(texts, longest), wanted, strict=True)]
+
     return Judged(
         scores=[
             accuracy(right, signature),
@@ -189,6 +194,7 @@ def judge(model: Classifier, split: Split[LabelledText], longest: int) -> Judged
             name: [accuracy([guess == label for guess, label in zip(guessed, wanted, strict=True)], signature)]
             for name, guessed in guesses.items()
         },
+        perturbations=under_perturbations(asked, right, told_right, "accuracy", signature),
         more={
             "mistakes": [
                 {

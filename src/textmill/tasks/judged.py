@@ -5,23 +5,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..evaluation.perturbations import Perturbed
 from ..files import write_json
 from ..score import Score
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A model's scores, the chief one first, and each baseline's by its name; `more`: what else its page shows."""
+    """A model's scores, the chief one first, and each baseline's by its name; `more`: what else its page shows;
+    `perturbations`: the chief score where the texts are written otherwise."""
 
     scores: Sequence[Score]
     baselines: Mapping[str, Sequence[Score]]
     more: Mapping[str, Any] = field(default_factory=dict)
+    perturbations: Mapping[str, Perturbed] = field(default_factory=dict)
 
     def __str__(self) -> str:
         chief, *others = self.scores
         rows = [("textmill", chief), *((name, scores[0]) for name, scores in self.baselines.items())]
         width = max(len(name) for name, _ in rows)
         table = [f"  {name:<{width}}  {score}" for name, score in rows]
+        if self.perturbations:
+            width = max(map(len, self.perturbations))
+            table.append(f"{chief.name} on the same texts, written otherwise")
+            table += [f"  {name:<{width}}  {found}" for name, found in self.perturbations.items()]
         rest = [f"  {'; '.join(f'{score.name} {score}' for score in others)}"] if others else []
         return "\n".join([f"{chief.name} on {chief.count:,} test texts", *table, *rest])
 
@@ -30,6 +37,7 @@ class Judged:
         told = {
             "scores": [score.to_dict() for score in self.scores],
             "baselines": {name: [score.to_dict() for score in scores] for name, scores in self.baselines.items()},
+            "perturbations": {name: found.to_dict() for name, found in self.perturbations.items()},
             **self.more,
         }
         write_json(folder / "scores.json", told)
