@@ -49,8 +49,8 @@ def serve(starter: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable:
 def folders(
     make_decoder, make_recurrent, make_encoder, make_encoder_decoder, tokenizer: Tokenizer, texts: list[str], tmp_path_factory
 ) -> dict[str, Path]:
-    """A model with a chat template, one whose template knows calls, a base model, a recurrent one, an encoder, and two with
-    labels: an encoder whose labels stand for themselves, and a recurrent model that chooses one."""
+    """A model with a chat template, one whose template knows calls, a base model, a recurrent one, an encoder, and three with
+    labels: an encoder whose labels stand for themselves, a recurrent model that chooses one, and an encoder that tags words."""
     place = tmp_path_factory.mktemp("served")
     size = {"vocabulary_size": tokenizer.vocabulary_size, "context_length": 256}
     answering = Tokenizer(tokenizer._backend, chat_template=ChatTemplate(TEMPLATE), training=tokenizer.training)
@@ -69,6 +69,7 @@ def folders(
     for name, body, kind, labels in [
         ("moderator", make_encoder("bert", **size, layers=1), "multi_label", ("insult", "threat", "neutral")),
         ("sorter", make_recurrent(vocabulary_size=tokenizer.vocabulary_size, layers=1), "sequence", ("OK", "spam")),
+        ("tagger", make_encoder("bert", **size, layers=1), "chain", ("O", "B-name", "I-name", "B-place", "I-place")),
     ]:
         task = TaskConfig(kind, labels)
         head = task.head(body.config)

@@ -19,6 +19,7 @@ OPERATIONS = [
     ("POST", "/v1/embeddings"),
     ("POST", "/v1/fill"),
     ("POST", "/v1/classify"),
+    ("POST", "/v1/tag"),
     ("POST", "/v1/moderations"),
 ]
 MODEL_OF = {
@@ -27,6 +28,7 @@ MODEL_OF = {
     "/v1/embeddings": "encoder",
     "/v1/fill": "encoder",
     "/v1/classify": "sorter",
+    "/v1/tag": "tagger",
     "/v1/moderations": "moderator",
 }
 SECONDS = 30  # after which a request hangs

@@ -14,7 +14,7 @@ import pytest
 
 from .clients import ASKED, sent, streamed
 
-SERVED = {"talker", "caller", "base", "lstm", "encoder", "moderator", "sorter"}
+SERVED = {"talker", "caller", "base", "lstm", "encoder", "moderator", "sorter", "tagger"}
 
 
 def test_models(client: openai.OpenAI) -> None:

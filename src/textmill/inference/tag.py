@@ -3,24 +3,26 @@
 Tags are told together: the likeliest path that their scheme allows, by a CRF's scores where the head has one.
 """
 
+import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import GenerationError
 from ..models.crf import Chain
 from ..models.heads import ChainHead
 from ..models.language_model import LanguageModel
 from ..models.task import Task
 from ..tokens.tags import OUTSIDE, Entity, entities_of, marks_ends
 from ..tokens.tokenizer import Tokenizer
-from ..tokens.words import NO_TOKEN, WordTokens, windows
+from ..tokens.words import NO_TOKEN, WordTokens, joined, split_words, tokens_of_words, windows
 from .reading import read_alone
 
 OF_TOKENS = ("token", "chain")  # tasks whose head says something of each token
+SHOWN_CHARACTERS = 80
 LONGEST = 512  # tokens that are read together, where the model's context isn't shorter
 
 
@@ -52,28 +54,88 @@ class Told:
     entities: list[tuple[Entity, float]]
 
 
-def tag(
-    task: Task, tokenizer: Tokenizer, sentences: Sequence[WordTokens], longest: int | None = None, likely: bool = True
-) -> list[Told]:
-    """The tags of each sentence's words, and their entities, with probabilities unless `likely` is false, which is faster.
+@dataclass(frozen=True)
+class FoundEntity:
+    """An entity: its kind, its text, the characters `[start, end)` of the text where it stands, and how likely it is there."""
 
-    A sentence of more than `longest` tokens (default: the model's context) is read in windows that overlap. Raises
-    GenerationError for a task that labels no tokens."""
-    if problem := Emissions(task).problem(task.model.body):
-        raise GenerationError(problem)
-    pieces = [inputs_of(sentence, tokenizer, room_for(task.model.body, tokenizer, longest)) for sentence in sentences]
-    inputs = [piece.tokens for parts in pieces for piece in parts]
-    emissions = iter(read_alone(task.model.body, inputs, Emissions(task)))
-    chain = chain_of(task)
-    told = []
-    for sentence, parts in zip(sentences, pieces, strict=True):
-        rows = torch.zeros(len(sentence.firsts), len(task.config.labels))
-        for part in parts:
-            found = next(emissions).cpu()
-            for word, place in part.asked:
-                rows[word] = found[place]
-        told.append(decoded(rows, sentence.firsts, task.config.labels, chain, likely))
-    return told
+    kind: str
+    text: str
+    start: int
+    end: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class TaggedWords:
+    """A text's words with a tag for each, and its entities."""
+
+    text: str
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    entities: tuple[FoundEntity, ...]
+
+    def __str__(self) -> str:
+        told = (f"{entity.text} [{entity.kind} {entity.probability:.0%}]" for entity in self.entities)
+        return f"{self.text[:SHOWN_CHARACTERS]}: {', '.join(told) or 'nothing'}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "text": self.text,
+            "words": [{"word": word, "tag": tag} for word, tag in zip(self.words, self.tags, strict=True)],
+            "entities": [dataclasses.asdict(entity) for entity in self.entities],
+        }
+
+
+class Asked:
+    """Texts, or words as they are given, that a model with a head for labels of tokens is asked about: `inputs` are to be read,
+    and what the head gives for each is `told`. What has more than `longest` tokens, or than the model's context, is read in
+    windows that overlap."""
+
+    def __init__(self, task: Task, tokenizer: Tokenizer, texts: Sequence[str | Sequence[str]], longest: int | None = None):
+        characters = task.config.characters
+        self.task = task
+        self.texts = [
+            (text, split_words(text, characters)) if isinstance(text, str) else joined(text, characters) for text in texts
+        ]
+        self.words = [[text[begin:end] for begin, end in spans] for text, spans in self.texts]
+        self.sentences = tokens_of_words(tokenizer, self.words, characters)
+        room = room_for(task.model.body, tokenizer, longest)
+        self.pieces = [inputs_of(sentence, tokenizer, room) for sentence in self.sentences]
+
+    @property
+    def inputs(self) -> list[list[int]]:
+        """What the model reads: whole inputs, of a text none, one or several windows."""
+        return [piece.tokens for pieces in self.pieces for piece in pieces]
+
+    def told(self, emissions: Iterable[Tensor], likely: bool = True) -> list[Told]:
+        """Each text's tags and entities, with probabilities unless `likely` is false, which is faster."""
+        chain, labels, given = chain_of(self.task), self.task.config.labels, iter(emissions)
+        told = []
+        for sentence, pieces in zip(self.sentences, self.pieces, strict=True):
+            rows = torch.zeros(len(sentence.firsts), len(labels))
+            for piece in pieces:
+                found = next(given).cpu()
+                for word, place in piece.asked:
+                    rows[word] = found[place]
+            told.append(decoded(rows, sentence.firsts, labels, chain, likely))
+        return told
+
+    def tagged(self, emissions: Iterable[Tensor]) -> list[TaggedWords]:
+        """The same as words and places of characters."""
+        found = []
+        for (text, spans), words, told in zip(self.texts, self.words, self.told(emissions), strict=True):
+            entities = []
+            for (kind, begin, end), probability in told.entities:
+                start, stop = spans[begin][0], spans[end - 1][1]
+                entities.append(FoundEntity(kind, text[start:stop], start, stop, probability))
+            found.append(TaggedWords(text, tuple(words), tuple(told.tags), tuple(entities)))
+        return found
+
+
+def emissions_of(asked: Asked) -> list[Tensor]:
+    """What the head gives for each input. Raises GenerationError for a task that labels no tokens."""
+    return read_alone(asked.task.model.body, asked.inputs, Emissions(asked.task))
 
 
 def room_for(model: LanguageModel, tokenizer: Tokenizer, longest: int | None = None) -> int:

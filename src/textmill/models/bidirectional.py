@@ -19,8 +19,8 @@ NOTHING = -1  # the neighbour of a text's first and of its last token
 
 @dataclass(frozen=True)
 class BidirectionalConfig(RecurrentConfig):
-    """The shape of a recurrent reader. Half of the `width` reads from either side. `pair_rows`: how many vectors the table of
-    pairs of tokens has; 0: pairs aren't looked up."""
+    """The shape of a recurrent reader. Half of the `width` reads from either side. `pair_rows`: how many vectors, a quarter as
+    wide, the table of pairs of tokens has; 0: pairs aren't looked up."""
 
     pair_rows: int = 0
 
@@ -70,7 +70,8 @@ class Bidirectional(LanguageModel):
         self.config: BidirectionalConfig = config
         self.recompute = False
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
-        self.pair_embedding = nn.Embedding(config.pair_rows, config.width) if config.pair_rows else None
+        self.pair_embedding = nn.Embedding(config.pair_rows, config.width // 4) if config.pair_rows else None
+        self.pair_product = nn.Linear(config.width // 4 * 2, config.width, bias=False) if config.pair_rows else None
         self.drop, self.drop_pairs = VariationalDropout(0.0), TokenDropout(0.0)
         self.blocks = nn.ModuleList(BidirectionalBlock(config) for _ in range(config.layers))
         self.norm = nn.Identity()
@@ -98,9 +99,10 @@ class Bidirectional(LanguageModel):
         places = torch.arange(inputs.size(1), device=inputs.device)
         reverse = torch.where(real, lengths[:, None] - 1 - places, places)
         x = self.embedding(inputs)
-        if self.pair_embedding is not None:
+        if self.pair_embedding is not None and self.pair_product is not None:
             before, after = self.pairs(inputs.masked_fill(~real, NOTHING))
-            x = x + self.drop_pairs(self.pair_embedding(before)) + self.drop_pairs(self.pair_embedding(after))
+            pairs = [self.drop_pairs(self.pair_embedding(rows)) for rows in (before, after)]
+            x = x + self.pair_product(torch.cat(pairs, dim=-1))
         x = self.drop(x)
         recompute = self.recompute and torch.is_grad_enabled()
         for block in self.blocks:

@@ -14,14 +14,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from .. import __version__
 from ..inference.engine_thread import EngineThread
 from ..inference.request import Request as EngineRequest
-from . import errors, labelling, page, readings, requests
+from . import errors, labelling, page, readings, requests, tagging
 from .answers import Form, Piece, speed_headers
 from .errors import ApiError
 from .guard import Guard, caller
 from .limits import Limits
 from .log import Told
 from .metrics import Metrics
-from .reading_schema import ClassifyBody, EmbeddingBody, FillBody, ModerationBody
+from .reading_schema import ClassifyBody, EmbeddingBody, FillBody, ModerationBody, TagBody
 from .record import Record
 from .schema import Body, ChatBody, CompletionBody, WritingBody
 from .served import Served
@@ -131,6 +131,10 @@ def _read(app: FastAPI, models: Mapping[str, Served]) -> None:
     @app.post("/v1/classify")
     async def classify(body: ClassifyBody, request: Request) -> Response:
         return await read(body, request, labelling.classified)
+
+    @app.post("/v1/tag")
+    async def tag(body: TagBody, request: Request) -> Response:
+        return await read(body, request, tagging.tagged)
 
     @app.post("/v1/moderations")
     async def moderate(body: ModerationBody, request: Request) -> Response:

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 from ..errors import GenerationError
 from ..inference.engine_thread import EngineStopped
 from ..progress import Progress
-from . import errors, labelling, readings, requests
+from . import errors, labelling, readings, requests, tagging
 from .errors import ApiError
-from .reading_schema import ClassifyBody, EmbeddingBody, FillBody, ModerationBody
+from .reading_schema import ClassifyBody, EmbeddingBody, FillBody, ModerationBody, TagBody
 from .schema import Body, ChatBody, CompletionBody
 from .served import Served
 
@@ -24,6 +24,7 @@ BODIES: dict[str, type[Body]] = {
     "/v1/embeddings": EmbeddingBody,
     "/v1/fill": FillBody,
     "/v1/classify": ClassifyBody,
+    "/v1/tag": TagBody,
     "/v1/moderations": ModerationBody,
 }
 OPENING = b'{"id": "batch_req_'  # of every line that is written
@@ -100,6 +101,8 @@ async def _content(served: Served, asked: dict[str, Any]) -> dict[str, Any]:
         return (await readings.fill(served, body))[0]
     if isinstance(body, ClassifyBody):
         return (await labelling.classified(served, body))[0]
+    if isinstance(body, TagBody):
+        return (await tagging.tagged(served, body))[0]
     if isinstance(body, ModerationBody):
         return (await labelling.moderated(served, body))[0]
     assert isinstance(body, ChatBody | CompletionBody)

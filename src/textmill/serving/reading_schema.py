@@ -61,6 +61,17 @@ class ClassifyBody(Body):
         return by_place("input", self.input)
 
 
+class TagBody(Body):
+    """POST /v1/tag, which goes beyond OpenAI's: the tags of a text's words, and its entities. A list is of texts, a list of
+    lists of sentences as their words."""
+
+    input: str | Annotated[list[str], Several] | Annotated[list[Annotated[list[str], Field(min_length=1)]], Several]
+
+    def texts(self) -> list[str | list[str]]:
+        """Each of them."""
+        return [self.input] if isinstance(self.input, str) else list(self.input)
+
+
 class ModerationBody(Body):
     """POST /v1/moderations. Without a model, the only one that moderates is asked. A list of parts is one text."""
 

@@ -17,6 +17,7 @@ from ..inference.grammar import Grammar, Grammars, Rule
 from ..inference.pace import bytes_per_token
 from ..inference.reading import Wanted
 from ..inference.request import Delta, Request
+from ..inference.tag import Emissions
 from ..machine.profile import memory_key, recall
 from .errors import ApiError, naming
 from .labels import moderates
@@ -58,6 +59,7 @@ class Served:
             "/v1/fill": MaskedTokens(self.tokenizer, 1),
             "/v1/classify": Scores(self.task),
             "/v1/moderations": Scores(self.task),
+            "/v1/tag": Emissions(self.task),
         }
         self.serves = [path for path, wanted in readable.items() if not self.model.writes and not wanted.problem(self.model)]
         if self.task is not None and not moderates(self.task.config):
@@ -67,7 +69,7 @@ class Served:
 
     @property
     def _all_served(self) -> str:
-        """In words: a model that labels tokens, for one, may serve nothing."""
+        """In words: a model that finds spans, for one, may serve nothing."""
         return " and ".join(self.serves) or "nothing here"
 
     def writer(self) -> EngineThread[Request, Delta]:

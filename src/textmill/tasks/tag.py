@@ -5,7 +5,6 @@ model = task.train("sample:minilm", "train.conll", test="test.conll", out="runs/
 model("Ada Lovelace lived in London .").entities
 """
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from ..evaluation.entities import entity_f1, kind_name, plain_f1
 from ..evaluation.label_metrics import accuracy
 from ..files import fingerprint
 from ..formats.model_folder import ModelFolder, load_model_folder
-from ..inference.tag import OF_TOKENS, Told, inputs_of, room_for, tag
+from ..inference.tag import OF_TOKENS, Asked, TaggedWords, emissions_of, inputs_of, room_for
 from ..models.settings import ModelSettings
 from ..models.task import Task, TaskConfig
 from ..score import F1_SHORTFALL
@@ -28,7 +27,7 @@ from ..tokens.loader import IGNORED
 from ..tokens.tags import LETTERS, OUTSIDE, Entity, Scheme, tags_of
 from ..tokens.texts import TextTokens
 from ..tokens.tokenizer import Tokenizer
-from ..tokens.words import WordTokens, joined, split_words, tokens_of_words
+from ..tokens.words import WordTokens, joined, tokens_of_words
 from ..training.labels import balanced_weights
 from .dictionary import EntityDictionary
 from .examples import Split, divide
@@ -39,42 +38,8 @@ from .settings import TaskRecipe
 from .tagged import TaggedText, read_tagged
 
 MOST_MISTAKES = 50
-SHOWN_CHARACTERS = 80
 PLAIN = Reading()
 USUAL = TaskRecipe(model=ModelSettings(architecture="bilstm", preset="1m"))
-
-
-@dataclass(frozen=True)
-class FoundEntity:
-    """An entity: its kind, its text, the characters `[start, end)` of the text where it stands, and how likely it is there."""
-
-    kind: str
-    text: str
-    start: int
-    end: int
-    probability: float
-
-
-@dataclass(frozen=True)
-class TaggedWords:
-    """A text's words with a tag for each, and its entities."""
-
-    text: str
-    words: tuple[str, ...]
-    tags: tuple[str, ...]
-    entities: tuple[FoundEntity, ...]
-
-    def __str__(self) -> str:
-        told = (f"{entity.text} [{entity.kind} {entity.probability:.0%}]" for entity in self.entities)
-        return f"{self.text[:SHOWN_CHARACTERS]}: {', '.join(told) or 'nothing'}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {
-            "text": self.text,
-            "words": [{"word": word, "tag": tag} for word, tag in zip(self.words, self.tags, strict=True)],
-            "entities": [dataclasses.asdict(entity) for entity in self.entities],
-        }
 
 
 @dataclass(frozen=True)
@@ -98,22 +63,8 @@ class Tagger:
         """What it says of each text, or of words as they are given. What has more than `longest`
         tokens, or than the model's context, is read in windows that overlap."""
         assert self.folder.task is not None
-        characters = self.folder.task.config.characters
-        parts = [
-            (joined(text, characters) if not isinstance(text, str) else (text, split_words(text, characters))) for text in texts
-        ]
-        words = [[text[begin:end] for begin, end in spans] for text, spans in parts]
-        tokens = tokens_of_words(self.folder.tokenizer, words, characters)
-        told = tag(self.folder.task, self.folder.tokenizer, tokens, longest)
-        return [_tagged(text, spans, each) for (text, spans), each in zip(parts, told, strict=True)]
-
-
-def _tagged(text: str, spans: Sequence[tuple[int, int]], told: Told) -> TaggedWords:
-    entities = []
-    for (kind, begin, end), probability in told.entities:
-        start, stop = spans[begin][0], spans[end - 1][1]
-        entities.append(FoundEntity(kind, text[start:stop], start, stop, probability))
-    return TaggedWords(text, tuple(text[begin:end] for begin, end in spans), tuple(told.tags), tuple(entities))
+        asked = Asked(self.folder.task, self.folder.tokenizer, texts, longest)
+        return asked.tagged(emissions_of(asked))
 
 
 class Tag:
@@ -180,7 +131,7 @@ class Tag:
             validation=held_out.texts,
             class_weights=weights,
             shown=lambda task: _shown(task, chosen.tokenizer, split.validation[0]),
-            validate=_shortfall(split.validation, chosen.tokenizer, training.room),
+            validate=_shortfall(split.validation, chosen.tokenizer, learn.longest),
             figure=F1_SHORTFALL,
             lineage={"base": chosen.name, "data": hash_of([*split.training, *split.validation]), "scheme": scheme},
         )
@@ -299,20 +250,18 @@ def _errors(test: Sequence[TaggedText], found: Sequence[TaggedWords], guessed: S
     return {"mistakes": mistakes[:MOST_MISTAKES], "confusions": often[:MOST_MISTAKES]}
 
 
-def _shortfall(examples: Sequence[TaggedText], tokenizer: Tokenizer, room: int) -> Callable[[Task], float]:
+def _shortfall(examples: Sequence[TaggedText], tokenizer: Tokenizer, longest: int | None) -> Callable[[Task], float]:
     """What the F1 on these sentences lacks: by it the best weights are chosen."""
-    longest = room + len(tokenizer.prefix) + len(tokenizer.suffix)
-    tokens = tokens_of_words(tokenizer, [example.words for example in examples], examples[0].characters)
+    wanted = [example.entities for example in examples]
 
     def shortfall(task: Task) -> float:
-        told = tag(task, tokenizer, tokens, longest, likely=False)
-        return 1 - plain_f1([example.entities for example in examples], [[e for e, _ in each.entities] for each in told])
+        asked = Asked(task, tokenizer, [example.words for example in examples], longest)
+        told = asked.told(emissions_of(asked), likely=False)
+        return 1 - plain_f1(wanted, [[entity for entity, _ in each.entities] for each in told])
 
     return shortfall
 
 
 def _shown(task: Task, tokenizer: Tokenizer, example: TaggedText) -> str:
-    told = tag(task, tokenizer, tokens_of_words(tokenizer, [example.words], example.characters))[0]
-    text, spans = joined(example.words, example.characters)
-    names = [f"{text[spans[e.begin][0] : spans[e.end - 1][1]]} ({e.kind})" for e, _ in told.entities]
-    return f"{', '.join(names) or 'nothing'} in “{text[:SHOWN_CHARACTERS]}”"
+    asked = Asked(task, tokenizer, [example.words])
+    return str(asked.tagged(emissions_of(asked))[0])

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from .tokenizer import Tokenizer
 
-# A character of a script without spaces; a word with its @ or #; or a mark.
-WORD = re.compile(
-    r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[@#]?(?:(?![\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])\w)+|[^\w\s]"
-)
+SOLID = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # characters of scripts without spaces: each is a word
+LETTERS = rf"(?:(?![{SOLID}])\w)+"
+WORD = re.compile(rf"[{SOLID}]|[@#]?{LETTERS}(?:['’]{LETTERS})?|[^\w\s]")  # with its @ or #, or what is behind an apostrophe
 NO_TOKEN = -1
 
 
@@ -63,15 +62,15 @@ def tokens_of_words(tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], ch
 
 
 def _aligned(text: str, words: Sequence[tuple[int, int]], tokens: list[int], spans: Sequence[tuple[int, int]]) -> WordTokens:
-    """A token belongs to the word in which its first character that is no space stands."""
+    """A word's first token is the one that begins where it does, but for spaces."""
     firsts = [NO_TOKEN] * len(words)
     word = 0
     for place, (begin, end) in enumerate(spans):
-        while begin < end and text[begin].isspace() and (word >= len(words) or begin < words[word][0]):
-            begin += 1
         while word < len(words) and words[word][1] <= begin:
             word += 1
-        if word < len(words) and words[word][0] <= begin < end and firsts[word] == NO_TOKEN:
+        while begin < end and word < len(words) and begin < words[word][0] and text[begin].isspace():
+            begin += 1
+        if word < len(words) and words[word][0] == begin < end and firsts[word] == NO_TOKEN:
             firsts[word] = place
     return WordTokens(tokens, firsts)
 
