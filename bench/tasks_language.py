@@ -30,7 +30,7 @@ LATIN = Reading(encoding="latin-1")
 CLASSES = {"0": "description", "1": "entity", "2": "abbreviation", "3": "human", "4": "location", "5": "number"}
 ASKED = "Is the answer to this question a description, entity, abbreviation, human, location or number?"
 BRIEF = {"role": "system", "content": "Be helpful and harmless."}
-PAIRS, TEST_PAIRS = 520, 700  # that are learnt from, and counted; those that are too long are taken out of them
+PAIRS, TEST_PAIRS = 480, 520  # that are learnt from, and counted; those that are too long are taken out of them
 QUESTIONS = 1_000  # of TREC's 5,452 that are learnt from
 
 

@@ -2,12 +2,15 @@
 it is stopped, goes on to the same bits; bad data is answered with its line."""
 
 import json
+import re
 import signal
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from textmill.errors import TaskError
 from textmill.evaluation.answers import bits_per_byte
@@ -191,6 +194,49 @@ def test_a_stopped_training_goes_on_to_the_same_bits(base: Path, tmp_path: Path,
         task.train(base, data, None, validation, tmp_path / name)
         weights.append(sha256_of_file(tmp_path / name / "model" / "model.safetensors"))
     assert weights[0] == weights[1]
+
+
+def test_conversations_as_people_had_them_are_learnt_from(base: Path, tmp_path: Path) -> None:
+    """chatterbot-corpus: each a list of what was said in turn; nothing of them is lost or cut in silence."""
+    said = yaml.safe_load((files("chatterbot_corpus") / "data" / "english" / "ai.yml").read_text(encoding="utf-8"))
+    roles = ("user", "assistant")
+    values = [
+        {"messages": [{"role": roles[place % 2], "content": text} for place, text in enumerate(turns)]}
+        for turns in said["conversations"]
+    ]
+    data = lines(tmp_path / "data.jsonl", values[:40])
+    task = Chat(recipe(epochs=1, longest=200, shown_answers=1))
+    split = task.read(data)
+    assert len(split.training) + len(split.validation) == len({example.text for example in split.training + split.validation})
+    task.learn(base, split, tmp_path / "run")
+    last, first = (
+        [
+            json.loads(line)["bits_per_answer_byte"]
+            for line in (tmp_path / "run" / "metrics.jsonl").open()
+            if '"validation"' in line
+        ][at]
+        for at in (-1, 0)
+    )
+    assert last <= first
+
+
+@pytest.mark.parametrize(("section", "named"), [("Chat", '"sample:smollm2"'), ("Preferences", '"runs/answers"')])
+def test_the_lines_of_the_docs_run(
+    section: str, named: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", re.split(r"^## ", text.partition(f"## {section}")[2], flags=re.M)[0], re.S)
+    assert named in code
+    monkeypatch.chdir(tmp_path)
+    asked = [(f"speak as a {name} {number}", sound) for number in range(8) for name, sound in SOUNDS.items()]
+    pairs = [{"prompt": question, "chosen": sound, "rejected": "no"} for question, sound in asked]
+    dialogues = [{"prompt": question, "answer": sound} for question, sound in asked]
+    for name, values in (("dialogues", dialogues), ("pairs", pairs)):
+        lines(tmp_path / f"{name}.jsonl", values[:-4])
+    lines(tmp_path / "test.jsonl", (dialogues if section == "Chat" else pairs)[-4:])
+    exec(code.replace(named, repr(str(base))), {})
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert {"model", "scores.json"} <= {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize(
