@@ -22,6 +22,7 @@ from typing import Any
 
 import scipy.stats
 
+import tasks_language
 from textmill.tasks import Classify
 from textmill.tasks.labelled import Reading
 
@@ -119,6 +120,16 @@ def hotel_reviews(data: Path) -> list[dict[str, str]]:
         return [{"text": row["review"], "label": row["label"]} for row in csv.DictReader(stream) if row["review"].strip()]
 
 
+def of_a_language_model(figure: Callable[..., dict[str, Any]]) -> Callable[[Path, Path], Found]:
+    """A figure of tasks_language.py."""
+
+    def measure(data: Path, out: Path) -> Found:
+        found = figure(data, out, False)
+        return Found(*(found[key] for key in ("value", "low", "high", "baseline")))
+
+    return measure
+
+
 TASKS = {
     "trec": Goal(92, given("trec", None)),
     "sst2": Goal(82, given("sst2", None, "dev.txt")),
@@ -126,6 +137,8 @@ TASKS = {
     "chnsenticorp": Goal(91, folded(hotel_reviews, 5)),
     "trec from minilm": Goal(95, given("trec", MINILM)),
     "sst2 from minilm": Goal(87, given("sst2", MINILM, "dev.txt")),
+    "trec: gain of smollm2 with lora": Goal(10, of_a_language_model(tasks_language.trec_lora)),
+    "hh_rlhf: preference of smollm2": Goal(50, of_a_language_model(tasks_language.hh_rlhf_dpo)),
 }
 
 
