@@ -46,6 +46,7 @@ EXAMPLES = {
         "tune classify reviews.csv --test test.csv --base sample:minilm --out runs/reviews",
         "tune classify questions.txt --set model.architecture=lstm --set learn.epochs=20",
         "tune classify questions.txt --folds 10 --set learn.augment=2",
+        "tune classify questions.txt --search learn.learning_rate=0.003..0.1 --search learn.dropout=0,0.2 --trials 9",
     ],
     "predict": ['predict runs/reviews "What a film!"', "predict runs/reviews --json - < texts.txt"],
     "fill": ['fill runs/encoder "Paris is the <|mask|> of France."'],

@@ -53,6 +53,16 @@ def tune(
             "Leaves figures, no model."
         ),
     ] = None,
+    searched: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--search",
+            metavar="SECTION.KEY=VALUES",
+            help="Try settings, as LOW..HIGH or A,B,C, judge them by held-out examples, and learn whole with the best; may be "
+            "given many times.",
+        ),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=2, help="How many settings are tried; together they take some trainings.")] = 9,
     restart: Restart = False,
     encoding: Annotated[str, typer.Option(help="Of the files, such as latin-1 or gb18030.")] = "utf-8",
     text_column: Annotated[str | None, typer.Option(help="The column or key that holds the text.")] = None,
@@ -64,6 +74,7 @@ def tune(
     from ..tasks import TASKS
     from ..tasks.folds import cross_validate
     from ..tasks.labelled import Reading
+    from ..tasks.search import read_axis, search
 
     kind = TASKS[task.value]
     recipe = settings_of(type(kind.usual), overridden(kind.usual, overrides or []), "--set")
@@ -72,11 +83,21 @@ def tune(
     folder = out or Path("runs") / data.name.partition(".")[0]
     learnt = kind(recipe, Reading(encoding, text_column, label_column, scheme=scheme))
     if folds is not None:
+        if searched:
+            raise TaskError("--folds judges one choice of settings, and --search chooses; give one of them")
         if test is not None:
             raise TaskError("--folds judges by all of DATA, and --test by another file; give one of them")
         cross_validate(learnt, base, data, folds, validation, folder, restart)
         return
-    learnt.train(base, data, test, validation, folder, restart)
+    if searched:
+        axes = [read_axis(each) for each in searched]
+        if base is not None and (given := [axis.key for axis in axes if not axis.key.startswith("learn.")]):
+            raise TaskError(f"--search {given[0]}: the shape and the tokens are those of --base {base}; leave one of them out")
+        split = learnt.read(data, test, validation)
+        print(split.report)
+        search(learnt, base, split, axes, trials, folder, restart).learn(base, split, folder, restart)
+    else:
+        learnt.train(base, data, test, validation, folder, restart)
     print(f"\nAsk it: textmill {kind.asked.format(folder=folder)}")
 
 
