@@ -86,8 +86,8 @@ def trials_of(axes: Sequence[Axis], count: int, seed: int) -> list[dict[str, str
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a trial: its number, settings and epochs, the best `value` of the `figure` on held-out texts (lower is better;
-    None where training couldn't go on), and its cost."""
+    """What came of a trial: its number, settings and epochs, the best `value` of the `figure` on held-out texts (lower is
+    better; None where training couldn't go on), and its cost."""
 
     rung: int
     trial: int
