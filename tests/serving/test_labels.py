@@ -41,6 +41,7 @@ def test_classes_are_those_of_the_model(address: str, folders: dict[str, Path], 
         assert one["scores"] == pytest.approx(scores, abs=1e-5) and list(one["scores"]) == labels
         assert one["probs"] == list(one["scores"].values()) and one["num_classes"] == len(labels)
         assert one["label"] == max(scores, key=lambda label: scores[label])
+        assert one["labels"] == [label for label in labels if scores[label] >= 0.5]
         assert name == "moderator" or sum(one["probs"]) == pytest.approx(1)
     tokenizer = textmill.load(folders[name]).tokenizer
     read = sum(len(tokenizer.encode_whole(text)) for text in TEXTS)
@@ -125,7 +126,7 @@ def test_what_flags_a_text() -> None:
 
 def test_a_regression_has_numbers_and_no_label() -> None:
     [one] = classification("m", TaskConfig("regression", ("stars",)), [[4.2]], 3)["data"]
-    assert one == {"index": 0, "label": None, "probs": [], "num_classes": 1, "scores": {"stars": 4.2}}
+    assert one == {"index": 0, "label": None, "labels": [], "probs": [], "num_classes": 1, "scores": {"stars": 4.2}}
 
 
 def test_more_scores_than_an_answer_may_hold_are_refused_unread(make_recurrent, tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -1,13 +1,19 @@
 """A classifier learns what can be learnt, in every family, from scratch and on a base; a stopped one goes on to the same
 bits."""
 
+import json
 import random
 from pathlib import Path
 
+import huggingface_hub
 import pytest
+import torch
+import transformers
 
+from textmill.errors import TaskError
 from textmill.models.settings import ModelSettings
 from textmill.tasks import Classifier, Classify
+from textmill.tasks.labelled import Reading
 from textmill.tasks.settings import LearnSettings, TaskRecipe
 from textmill.tokens.settings import TokenizerSettings
 
@@ -51,3 +57,110 @@ def test_every_family_learns_a_rule_from_scratch(architecture: str, files: tuple
     texts = [line.partition(" ") for line in test.read_text(encoding="utf-8").splitlines()]
     assert [found.label for found in model.predict([text for _, _, text in texts])] == [label for label, _, _ in texts]
     assert Classifier.load(tmp_path / "run")("I saw a dog today again").label == "animal"
+
+
+def scores_of(folder: Path) -> dict[str, float]:
+    told = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    return {score["name"]: score["value"] for score in told["scores"]}
+
+
+def test_a_text_may_have_several_labels_or_none(tmp_path: Path) -> None:
+    drawn = random.Random(0)
+
+    def rows(count: int) -> str:
+        lines = ["text,labels"]
+        for number in range(count):
+            animal = drawn.choice(ANIMALS) if number % 2 else "man"
+            tool = drawn.choice(TOOLS) if number % 3 else "thing"
+            labels = [*(["animal"] if number % 2 else []), *(["tool"] if number % 3 else [])]
+            lines.append(f"a {animal} with a {tool} {drawn.choice(ENDS)},{';'.join(labels)}")
+        return "\n".join(lines)
+
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    train.write_text(rows(400), encoding="utf-8")
+    test.write_text(rows(60), encoding="utf-8")
+    model = Classify(small("lstm"), Reading(separator=";")).train(None, train, test, out=tmp_path / "run")
+    assert set(model("a dog with a saw here").labels) == {"animal", "tool"}
+    assert model("a man with a thing here").labels == () and model("a man with a thing here").label is None
+    assert len(model.task.config.thresholds) == 2
+    found = scores_of(tmp_path / "run")
+    assert found["micro F1"] == found["macro F1"] == found["subset accuracy"] == 1
+
+
+def test_texts_that_fit_no_label_get_none(files: tuple[Path, Path], tmp_path: Path) -> None:
+    drawn = random.Random(2)
+    train, test = files
+    odd = [
+        f"odd the {drawn.choice(('moon', 'sun', 'sea', 'wind'))} of {drawn.choice(ENDS)} and {drawn.choice(ENDS)}"
+        for _ in range(60)
+    ]
+    train.write_text("\n".join([*sentences(400, 0), *odd[:40]]), encoding="utf-8")
+    test.write_text("\n".join([*sentences(40, 1), *odd[40:]]), encoding="utf-8")
+    task = Classify(small("lstm"), Reading(out_of_scope="odd"))
+    split = task.read(train, test)
+    assert "odd" not in {label for example in split.training for label in example.labels}
+    model = task.learn(None, split, tmp_path / "run")
+    found = scores_of(tmp_path / "run")
+    assert found["accuracy in scope"] >= 0.8 and found["recall out of scope"] >= 0.5
+    assert len(set(model.task.config.thresholds)) == 1 and 0 < model.task.config.thresholds[0] < 1
+    assert Classifier.load(tmp_path / "run").task.config == model.task.config  # the folder knows it
+
+
+def test_the_least_sure_get_none_where_a_share_is_named(files: tuple[Path, Path], tmp_path: Path) -> None:
+    task = Classify(small("lstm", epochs=2, reject=0.3, longest=8))
+    split = task.read(*files)
+    model = task.learn(None, split, tmp_path / "run")
+    given = [found.label for found in model.predict([example.text for example in split.validation], 8)]
+    assert 0.6 <= sum(label is not None for label in given) / len(given) <= 0.8
+    with pytest.raises(TaskError, match=r"learn.reject is for texts of one label each"):
+        Classify(small("lstm", reject=0.1), Reading(separator="|")).learn(None, split, tmp_path / "other")
+
+
+def test_a_stopped_training_goes_on_to_the_same_bits(files: tuple[Path, Path], tmp_path: Path) -> None:
+    task = Classify(small("lstm", epochs=4))
+    task.train(None, *files, out=tmp_path / "whole")
+
+    class Stop(Exception):
+        pass
+
+    split = task.read(*files)
+    broken = small("lstm", epochs=4)
+    shows = 0
+
+    def stop(*_: object) -> str:
+        nonlocal shows
+        shows += 1
+        if shows == 2:
+            raise Stop
+        return ""
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
+        patch.setattr("textmill.tasks.classify._shown", stop)
+        Classify(broken).learn(None, split, tmp_path / "stopped")
+    assert not (tmp_path / "stopped" / "model").exists()
+    task.learn(None, split, tmp_path / "stopped")
+    weights = [(tmp_path / run / "model" / "model.safetensors").read_bytes() for run in ("whole", "stopped")]
+    assert weights[0] == weights[1]
+
+
+def test_the_folder_holds_a_page_of_errors_and_a_card_that_the_hub_reads(files: tuple[Path, Path], tmp_path: Path) -> None:
+    train, test = files
+    lines = test.read_text(encoding="utf-8").splitlines()
+    lines[0] = "animal my saw & <b>drill</b> here" if lines[0].startswith("tool") else "tool my cat & <b>dog</b> here"
+    test.write_text("\n".join(lines), encoding="utf-8")
+    run = tmp_path / "run"
+    model = Classify(small("qwen3", epochs=4)).train(None, train, test, out=run)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;" in page and "<b>d" not in page  # the surest mistake, escaped
+    assert "最有把握的错误" in page and "The surest mistakes" in page and "calibration error before" in page
+    card = huggingface_hub.ModelCard.load(run / "model" / "README.md")
+    assert card.data.pipeline_tag == "text-classification" and "NB-SVM" in card.text
+    accuracy = next(result for result in card.data.eval_results if result.metric_name == "accuracy")
+    assert accuracy.metric_value == pytest.approx(scores_of(run)["accuracy"], abs=1e-5)
+    text = "I saw a dog today again"
+    stock = transformers.AutoModelForSequenceClassification.from_pretrained(run / "model")
+    inputs = transformers.AutoTokenizer.from_pretrained(run / "model")(text, return_tensors="pt")
+    with torch.no_grad():
+        likely = stock(**inputs).logits[0].softmax(-1).tolist()  # the temperature is in the weights
+    told = dict(zip(stock.config.id2label.values(), likely, strict=True))
+    assert told == pytest.approx(model(text).probabilities, abs=1e-4)

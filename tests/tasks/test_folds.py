@@ -72,7 +72,7 @@ def test_every_text_is_judged_once_by_a_model_that_has_not_seen_it(tmp_path: Pat
         fold["scores"] for fold in folds
     ]
     assert set(folds[0]["perturbations"]) == {"typos", "capitals", "small letters", "words shuffled"}
-    assert "by fold: " in capsys.readouterr().out and len(told["baselines"]) == 2
+    assert "by fold: " in capsys.readouterr().out and len(told["baselines"]) == 3
 
     before = (out / "fold-1" / "scores.json").stat().st_mtime_ns
     (out / "fold-2" / "scores.json").unlink()  # as if it had been stopped there

@@ -127,6 +127,6 @@ def test_what_is_known_of_the_data_is_told_with_its_lines(tmp_path: Path) -> Non
     data, judged_by = written(tmp_path / "train.jsonl", train), written(tmp_path / "test.jsonl", test)
     report = str(Tag().read(data, judged_by).report)
     assert "1 left out: no words (line 41)" in report
-    assert "1 training texts stand in the validation or test texts, too, and aren't learnt from (line 42)" in report
-    assert "have a label that no training text has, such as 'firm' (line 2)" in report
+    assert f"1 texts of {data} (line 42) stand in {judged_by}, too (line 1): they are left out there" in report
+    assert f"1 texts of {judged_by} (line 2) have a label that no training text has, such as firm" in report
     assert "the labels are unbalanced: person" in report

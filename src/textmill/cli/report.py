@@ -21,10 +21,14 @@ def report(
 ) -> None:
     """Write a run's report.html anew: one page that needs no network."""
     from ..report.page import write_picture, write_report
+    from ..report.task_page import is_task_folder, write_task_page
 
     if picture is not None and language is not None:
         raise RunError("--picture is in English whatever --language says; leave one of them out")
-    path = write_report(run, language) if picture is None else write_picture(run, picture)
+    if picture is not None:
+        path = write_picture(run, picture)
+    else:
+        path = write_task_page(run, language) if is_task_folder(run) else write_report(run, language)
     print(path)
     if open_it:
         webbrowser.open(path.resolve().as_uri())

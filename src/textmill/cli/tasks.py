@@ -44,7 +44,9 @@ def tune(
     out: Annotated[Path | None, typer.Option("--out", help="The folder of it all; default: runs/ and DATA's name.")] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change learn, model or tokenizer; may be given many times."),
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="Change learn, model, tokenizer or baseline; may be given many times."
+        ),
     ] = None,
     folds: Annotated[
         int | None,
@@ -67,6 +69,12 @@ def tune(
     encoding: Annotated[str, typer.Option(help="Of the files, such as latin-1 or gb18030.")] = "utf-8",
     text_column: Annotated[str | None, typer.Option(help="The column or key that holds the text.")] = None,
     label_column: Annotated[str | None, typer.Option(help="The column or key that holds the label.")] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="What stands between the labels of a text, where it may have several, such as ;")
+    ] = None,
+    out_of_scope: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The label of texts that fit no other: the model gives such texts none.")
+    ] = None,
     scheme: Annotated[str | None, typer.Option(help="Of tags: BIO, BIOES, BMES, BILOU or IOB1; default: as they look.")] = None,
 ) -> None:
     """Teach a model a task from examples, and judge it beside what needs no network."""
@@ -78,10 +86,12 @@ def tune(
 
     kind = TASKS[task.value]
     recipe = settings_of(type(kind.usual), overridden(kind.usual, overrides or []), "--set")
-    if base is not None and (given := [each for each in overrides or [] if not each.startswith("learn.")]):
+    if base is not None and (given := [each for each in overrides or [] if not each.startswith(("learn.", "baseline."))]):
         raise TaskError(f"--set {given[0]}: the shape and the tokens are those of --base {base}; leave one of them out")
+    if task is not TaskName.CLASSIFY and (separator, out_of_scope, recipe.baseline) != (None, None, kind.usual.baseline):
+        raise TaskError(f"--separator, --out-of-scope and [baseline] are for classify, not for {task.value}; leave them out")
     folder = out or Path("runs") / data.name.partition(".")[0]
-    learnt = kind(recipe, Reading(encoding, text_column, label_column, scheme=scheme))
+    learnt = kind(recipe, Reading(encoding, text_column, label_column, separator, scheme, out_of_scope))
     if folds is not None:
         if searched:
             raise TaskError("--folds judges one choice of settings, and --search chooses; give one of them")
@@ -118,6 +128,6 @@ def predict(
         return
     for text, found in zip(given, learnt.predict(given), strict=True):
         if as_json:
-            print(json.dumps({"text": text, "label": found.label, "probabilities": found.probabilities}, ensure_ascii=False))
+            print(json.dumps({"text": text, **found.to_dict()}, ensure_ascii=False))
         else:
-            print(f"{found.label}  {found.probability:.1%}" + (f"  {text[:80]}" if len(given) > 1 else ""))
+            print(str(found) + (f"  {text[:80]}" if len(given) > 1 else ""))

@@ -14,8 +14,8 @@ OF_TEXTS = ("sequence", "multi_label", "regression")  # tasks whose head says so
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
-    """Wanted of a reading: a number for each label of the model's task, None where it was made for none."""
+class Outputs:
+    """Wanted of a reading: what the head of the model's task, None where it was made for none, gives for each label."""
 
     task: Task | None
 
@@ -28,10 +28,24 @@ class Scores:
         return None
 
     def of(self, model: LanguageModel, hidden: Tensor, tokens: Tensor) -> list[float]:
-        """The probability of each label, or a regression's numbers, of hidden states (T, D)."""
+        """The outputs of hidden states (T, D)."""
+        return self.outputs(hidden, tokens).tolist()
+
+    def outputs(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """(labels,)."""
         assert self.task is not None
-        outputs = self.task.model.head(hidden[None], tokens.new_tensor([len(tokens)]))
-        return probabilities(self.task.config.kind, outputs[0]).tolist()
+        found: Tensor = self.task.model.head(hidden[None], tokens.new_tensor([len(tokens)]))
+        return found[0].float()
+
+
+@dataclass(frozen=True, eq=False)
+class Scores(Outputs):
+    """Wanted of a reading: each label's probability, or a regression's numbers."""
+
+    def of(self, model: LanguageModel, hidden: Tensor, tokens: Tensor) -> list[float]:
+        """The probabilities, or a regression's numbers, of hidden states (T, D)."""
+        assert self.task is not None
+        return probabilities(self.task.config.kind, self.outputs(hidden, tokens)).tolist()
 
 
 def classify(task: Task, tokenizer: Tokenizer, texts: Sequence[str]) -> list[dict[str, float]]:

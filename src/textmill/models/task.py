@@ -5,7 +5,7 @@ Such a model has one head, the task's; what its body would otherwise have above 
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -19,6 +19,10 @@ from .recurrent import RecurrentConfig
 
 MOST_LABELS = 100_000
 LONGEST_LABEL = 1_000  # characters
+HOLDS = 0.5  # a label that stands for itself holds from this probability on, unless thresholds say otherwise
+
+
+DECIDED = ("sequence", "multi_label")  # kinds that thresholds decide
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,13 @@ class TaskConfig:
     sequence: one of the labels for a text; multi_label: any of them, each for itself; regression: a number by each name;
     token: one of the labels for each token; chain: the same, told together by a CRF; span: where the answer to a question
     begins and ends, without labels to choose. `characters`: what tokens are labelled for are single characters, not words.
+    `thresholds`: from which probability on each label is answered; a text whose likeliest label is below its own fits none.
     """
 
     kind: str
     labels: tuple[str, ...]
     characters: bool = False
+    thresholds: tuple[float, ...] = ()
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the labels: a sentence each."""
@@ -47,6 +53,18 @@ class TaskConfig:
                 yield f"a label is a text of 1 to {LONGEST_LABEL:,} characters, found {label!r:.80}"
             elif count > 1:
                 yield f"the label {label!r:.80} stands {count} times among the labels"
+        if self.thresholds and (self.kind not in DECIDED or len(self.thresholds) != len(self.labels)):
+            found = f"found {len(self.thresholds)} for {len(self.labels)} of the kind {self.kind}"
+            yield f"a threshold belongs to each label of a text, {found}"
+
+    def said(self, scores: Sequence[float]) -> list[int]:
+        """The places of the labels that these probabilities answer with: of one label out of all the likeliest or none, of any
+        of them those that hold."""
+        if self.kind == "multi_label":
+            bounds = self.thresholds or [HOLDS] * len(scores)
+            return [place for place, score in enumerate(scores) if score >= bounds[place]]
+        likeliest = max(range(len(scores)), key=scores.__getitem__)
+        return [likeliest] if not self.thresholds or scores[likeliest] >= self.thresholds[likeliest] else []
 
     def head(self, config: ModelConfig) -> Head:
         """A head for the task, its weights not yet set, on a body of this shape."""

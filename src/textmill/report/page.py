@@ -25,16 +25,22 @@ def write_report(folder: str | Path, language: str | None = None) -> Path:
 
     `language` is what the page shows first; None takes the environment's. Raises RunError where `folder` isn't a run.
     """
-    if language is not None and language not in LANGUAGES:
-        hint = nearest(language, LANGUAGES)
-        raise RunError(f"the report has no language {language!r}{hint}; write one of {', '.join(LANGUAGES)}")
+    language = chosen_language(language)
     path = Path(folder) / FILE
     try:
-        page = render_page(read_facts(folder), language or usual_language())
+        page = render_page(read_facts(folder), language)
     except (KeyError, TypeError, jinja2.UndefinedError) as error:
         raise RunError(f"{folder} isn't what this version of textmill writes ({error}); run its recipe again") from error
     write_text(path, page)
     return path
+
+
+def chosen_language(language: str | None) -> str:
+    """The language that a page shows first; None takes the environment's. Raises RunError where there is none such."""
+    if language is not None and language not in LANGUAGES:
+        hint = nearest(language, LANGUAGES)
+        raise RunError(f"the report has no language {language!r}{hint}; write one of {', '.join(LANGUAGES)}")
+    return language or usual_language()
 
 
 def write_picture(folder: str | Path, target: Path) -> Path:
@@ -48,6 +54,13 @@ def write_picture(folder: str | Path, target: Path) -> Path:
 
 def render_page(facts: Facts, language: str = "en") -> str:
     """The page's HTML. The same facts give the same bytes."""
+    template = page_environment().get_template("page.html")
+    shown = {"facts": facts, "story": story(facts), "figures": figures(facts), "title": facts.name}
+    return template.render(**shown, language=language, **page_parts())
+
+
+def page_environment() -> jinja2.Environment:
+    """Where the pages' templates are, and what they can write with."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__, "templates"),
         autoescape=True,
@@ -57,18 +70,14 @@ def render_page(facts: Facts, language: str = "en") -> str:
         finalize=_finalize,
     )
     environment.globals.update(t=phrase, t_or=phrase_or, languages=LANGUAGES, tags=TAGS, **FORMATS)
+    return environment
+
+
+def page_parts() -> dict[str, Any]:
+    """What every page has: its style and script, the hash that lets this script alone run, and the version."""
     style, script = (_resource(name) for name in ("style.css", "copy.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html").render(
-        facts=facts,
-        story=story(facts),
-        figures=figures(facts),
-        language=language,
-        version=__version__,
-        style=Markup(style),
-        script=Markup(script),
-        script_hash=digest,
-    )
+    return {"style": Markup(style), "script": Markup(script), "script_hash": digest, "version": __version__}
 
 
 def _finalize(value: Any) -> Any:

@@ -8,18 +8,19 @@ from typing import Any
 from ..models.task import TaskConfig
 from .errors import ApiError
 
-HOLDS = 0.5  # a label that stands for itself holds from this probability on
 NEUTRAL = ("safe", "neutral", "ok", "normal", "clean", "none")  # labels that flag nothing, whatever their case
 
 
 def classification(name: str, task: TaskConfig, scores: Sequence[Sequence[float]], read: int) -> dict[str, Any]:
-    """The answer of /v1/classify: for each text its likeliest label and all labels' probabilities, also by their names. A
-    regression has numbers by their names, and neither label nor probabilities."""
+    """The answer of /v1/classify: for each text its likeliest label, null where one is chosen and none fits, the labels that
+    hold, and all labels' probabilities, also by their names. A regression has numbers by their names, and neither of these."""
     data = []
     for index, row in enumerate(scores):
-        told: dict[str, Any] = {"label": None, "probs": []}
+        told: dict[str, Any] = {"label": None, "labels": [], "probs": []}
         if task.kind != "regression":
-            told = {"label": task.labels[row.index(max(row))], "probs": list(row)}
+            held = [task.labels[place] for place in task.said(row)]
+            fits = bool(held) or task.kind == "multi_label"
+            told = {"label": task.labels[row.index(max(row))] if fits else None, "labels": held, "probs": list(row)}
         data.append({"index": index, **told, "num_classes": len(row), "scores": dict(zip(task.labels, row))})
     return {
         "id": f"classify-{secrets.token_hex(12)}",
@@ -33,12 +34,11 @@ def classification(name: str, task: TaskConfig, scores: Sequence[Sequence[float]
 
 def moderation(name: str, task: TaskConfig, scores: Sequence[Sequence[float]]) -> dict[str, Any]:
     """The answer of /v1/moderations. Categories are the labels that aren't neutral. Where several labels may hold, one holds
-    from `HOLDS` on; where one is chosen, it is the likeliest. A text is flagged where a category holds."""
+    from its threshold on; where one is chosen, it is the likeliest. A text is flagged where a category holds."""
     results = []
     for row in scores:
-        likeliest = row.index(max(row))
-        held = [score >= HOLDS if task.kind == "multi_label" else place == likeliest for place, score in enumerate(row)]
-        named = [(label, hold, score) for label, hold, score in zip(task.labels, held, row) if not _neutral(label)]
+        said = task.said(row)
+        named = [(label, n in said, score) for n, (label, score) in enumerate(zip(task.labels, row)) if not _neutral(label)]
         results.append(
             {
                 "flagged": any(hold for _, hold, _ in named),

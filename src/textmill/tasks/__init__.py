@@ -7,7 +7,8 @@ from typing import Any
 from ..formats.model_folder import load_model_folder
 from ..inference.tag import OF_TOKENS
 from .chat import Answerer, Chat
-from .classify import Classifier, Classify
+from .classifier import Classifier
+from .classify import Classify
 from .prefer import Prefer
 from .tag import Tag, Tagger
 

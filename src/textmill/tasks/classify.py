@@ -1,81 +1,38 @@
-"""Whole texts into classes: topics, intents, sentiment.
+"""Whole texts into classes: topics, intents, sentiment; one of them, none where none fits, or several.
 
 task = textmill.tasks.Classify()
 model = task.train("sample:minilm", "train.csv", test="test.csv", out="runs/topics")
 model("How far is it from Denver to Aspen?")
 """
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from ..errors import TaskError
-from ..evaluation.label_metrics import accuracy, calibration_error, macro_f1
-from ..evaluation.perturbations import under_perturbations
-from ..formats.model_folder import ModelFolder, load_model_folder
-from ..inference.classify import classify
-from ..models.task import Task, TaskConfig
+from ..inference.classify import Outputs, classify
+from ..inference.reading import read_alone
+from ..models.task import Task, TaskConfig, probabilities
+from ..report.task_page import write_task_page
 from ..tokens.texts import TextTokens
 from ..tokens.tokenizer import Tokenizer
 from ..training.labels import balanced_weights
 from .augmentation import augmented
-from .baselines import bag_for, linear_predictions, majority
-from .examples import Split, divide
-from .judged import Judged
+from .class_scores import judge
+from .classifier import LONGEST, NO_LABEL, Classifier, prediction, shortened
+from .examples import Finding, Split, divide
 from .labelled import LabelledText, Reading, read_labelled
 from .learning import Learning, chosen_base, learn_task
+from .model_card import write_model_card
 from .settings import TaskRecipe
+from .temperature import best_temperature, fold
+from .thresholds import fit_threshold, label_thresholds, quantile_threshold
 
 USUAL, PLAIN = TaskRecipe(), Reading()
-LONGEST = 512  # tokens, where neither the recipe nor the model says
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of a text: the likeliest label, and how likely it thinks each."""
-
-    label: str
-    probabilities: dict[str, float]
-
-    @property
-    def probability(self) -> float:
-        """Of the likeliest label."""
-        return self.probabilities[self.label]
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A model folder with a head for classes, ready to be asked."""
-
-    folder: ModelFolder
-
-    @classmethod
-    def load(cls, path: str | Path) -> "Classifier":
-        """Of a model folder, or of the folder that a task was learnt in."""
-        return cls(load_model_folder(path))
-
-    def __call__(self, text: str) -> Prediction:
-        return self.predict([text])[0]
-
-    def predict(self, texts: Sequence[str], longest: int | None = None) -> list[Prediction]:
-        """A prediction for each text; of one that is longer than the model's context its beginning is read."""
-        task, tokenizer = self.folder.task, self.folder.tokenizer
-        if task is None or task.config.kind != "sequence":
-            raise TaskError(f"{self.folder.path} has no head for classes of texts")
-        limit = longest or self.folder.model.context_limit or LONGEST
-        found = classify(task, tokenizer, [shortened(text, tokenizer, limit) for text in texts])
-        return [Prediction(max(scores, key=lambda label: scores[label]), scores) for scores in found]
-
-
-def shortened(text: str, tokenizer: Tokenizer, limit: int) -> str:
-    """The text's beginning, of at most `limit` tokens with what frames it."""
-    room = limit - len(tokenizer.prefix) - len(tokenizer.suffix)
-    ids, spans = tokenizer.encode_with_spans([text])[0]
-    return text if len(ids) <= room else text[: spans[room - 1][1]]
 
 
 class Classify:
@@ -97,7 +54,7 @@ class Classify:
         restart: bool = False,
     ) -> Classifier:
         """Learn from the labelled texts of a file, on a model that has learnt before or, with None, from scratch. The model,
-        its scores and all that tells how it came about are in the folder `out`.
+        its scores, a page of them and all that tells how it came about are in the folder `out`.
 
         Raises TaskError for data that can't be used, with all that is wrong."""
         split = self.read(data, test, validation)
@@ -112,106 +69,116 @@ class Classify:
 
     def learn(self, base: str | Path | None, split: Split[LabelledText], out: str | Path, restart: bool = False) -> Classifier:
         """Learn from examples that are read already, be judged by the test examples, and write the folder `out`."""
-        learn = self.recipe.learn
-        labels = tuple(sorted({example.labels[0] for example in split.training}))
-        config = TaskConfig("sequence", labels)
-        if problems := list(config.problems()):
+        learn, folder = self.recipe.learn, Path(out)
+        several = self.reading.separator is not None or any(
+            len(example.labels) > 1 for example in [*split.training, *split.validation, *split.test]
+        )
+        if several and learn.reject:
+            raise TaskError(
+                "learn.reject is for texts of one label each; where they may have several, none is an answer already"
+            )
+        if not several:
+            split = _outside_validates(split)
+        labels = tuple(sorted({label for example in split.training for label in example.labels}))
+        config = TaskConfig("multi_label" if several else "sequence", labels)
+        if problems := [*config.problems(), *([] if labels else ["no text to learn from has a label"])]:
             raise TaskError(*problems)
         chosen = chosen_base(base, [example.text for example in split.training], self.recipe)
         longest = min(learn.longest or LONGEST, chosen.body.context_limit or LONGEST)
-        numbers = {label: number for number, label in enumerate(labels)}
-        training, cut = encoded(augmented(split, learn), chosen.tokenizer, numbers, longest)
-        held_out, _ = encoded(split.validation, chosen.tokenizer, numbers, longest)
+        training, cut = encoded(augmented(split, learn), chosen.tokenizer, config, longest)
         if cut:
-            print(f"  {cut:,} of {len(training):,} training texts are longer than {longest} tokens and were cut there")
+            values = {"count": len(cut), "all": len(split.training), "longest": longest, "lines": cut}
+            split = split.with_findings(Finding("cut", values))
+            print(f"  {split.report.lines[-1]}")
         weights = None
         if learn.class_weights == "balanced":
-            weights = balanced_weights(torch.tensor([int(each.target) for each in training]), len(labels))
+            numbers = [labels.index(label) for example in split.training for label in example.labels]
+            weights = balanced_weights(torch.tensor(numbers), len(labels))
         learning = Learning(
             base=chosen,
             task=config,
             learn=learn,
             training=training,
-            validation=held_out,
+            validation=encoded(split.validation, chosen.tokenizer, config, longest)[0],
             class_weights=weights,
             shown=lambda task: _shown(task, chosen.tokenizer, split.validation[0], longest),
             lineage={"base": chosen.name, "data": split.hash},
+            finish=lambda task: decided(task, chosen.tokenizer, split.validation, longest, learn.reject),
         )
-        model = Classifier.load(learn_task(learning, Path(out), restart))
-        if split.test:
-            judged = judge(model, split, longest)
-            print(judged)
-            judged.write(Path(out))
+        model = Classifier.load(learn_task(learning, folder, restart))
+        judged = judge(model, split, longest, self.recipe.baseline)
+        print(judged)
+        judged.write(folder)
+        write_model_card(model.folder, judged)
+        print(f"  {write_task_page(folder)}: open it in a browser")
         return model
 
 
+def _outside_validates(split: Split[LabelledText]) -> Split[LabelledText]:
+    """The same, texts that fit no label taken from those to learn from to those to validate on."""
+    outside = [example for example in split.training if not example.labels]
+    if not outside:
+        return split
+    finding = Finding("outside", {"count": len(outside), "lines": [example.line for example in outside]})
+    inside = [example for example in split.training if example.labels]
+    return dataclasses.replace(split, training=inside, validation=[*split.validation, *outside]).with_findings(finding)
+
+
 def encoded(
-    examples: Sequence[LabelledText], tokenizer: Tokenizer, numbers: dict[str, int], longest: int
-) -> tuple[list[TextTokens], int]:
-    """The examples as tokens and numbers of labels, those without a known label left out; and how many were cut."""
-    known = [example for example in examples if example.labels[0] in numbers]
+    examples: Sequence[LabelledText], tokenizer: Tokenizer, config: TaskConfig, longest: int
+) -> tuple[list[TextTokens], list[int]]:
+    """The examples as tokens and targets, those left out whose label isn't known where one is to be chosen; and the lines of
+    those that were cut."""
+    numbers = {label: number for number, label in enumerate(config.labels)}
+    several = config.kind == "multi_label"
+    known = [example for example in examples if several or set(example.labels) & set(numbers)]
     room = longest - len(tokenizer.prefix) - len(tokenizer.suffix)
     rows = tokenizer.encode_batch([example.text for example in known])
     found = [
         TextTokens(
             np.array([*tokenizer.prefix, *ids[:room], *tokenizer.suffix] or [tokenizer.document_start_id]),
-            np.array(numbers[example.labels[0]]),
+            held(example, config.labels).astype(np.float32) if several else np.array(numbers[example.labels[0]]),
         )
         for example, ids in zip(known, rows, strict=True)
     ]
-    return found, sum(len(ids) > room for ids in rows)
+    return found, [example.line for example, ids in zip(known, rows, strict=True) if len(ids) > room]
 
 
-def judge(model: Classifier, split: Split[LabelledText], longest: int) -> Judged:
-    """The model's scores on the test texts, beside the baselines' that learnt from the same training texts."""
-    wanted = [example.labels[0] for example in split.test]
-    found = model.predict([example.text for example in split.test], longest)
-    right = [each.label == label for each, label in zip(found, wanted, strict=True)]
-    signature = {"data": split.hash, "test": split.test_hash, "texts": len(wanted)}
-    seen = [*split.training, *split.validation]
-    texts, labels = [example.text for example in seen], [example.labels[0] for example in seen]
-    asked = [example.text for example in split.test]
-    bag = bag_for(texts)
-    guesses = {
-        f"TF-IDF of {bag.units}, linear SVM": linear_predictions(bag, texts, labels, asked),
-        "most frequent label": [majority(labels)] * len(asked),
-    }
-    classes = sorted({*wanted, *labels})
-    numbers = {label: number for number, label in enumerate(classes)}
-    surest = sorted((place for place, flag in enumerate(right) if not flag), key=lambda place: -found[place].probability)[:50]
-    wanted_numbers, found_numbers = [numbers[label] for label in wanted], [numbers[each.label] for each in found]
+def held(example: LabelledText, labels: Sequence[str]) -> np.ndarray:
+    """Which of the labels the example has, (labels,) bool."""
+    return np.array([label in example.labels for label in labels])
 
-    def told_right(texts: Sequence[str]) -> list[bool]:
-        return [each.label == label for each, label in zip(model.predict(texts, longest), wanted, strict=True)]
 
-    return Judged(
-        scores=[
-            accuracy(right, signature),
-            macro_f1(wanted_numbers, found_numbers, len(classes), signature),
-            calibration_error([each.probability for each in found], right, signature),
-        ],
-        baselines={
-            name: [accuracy([guess == label for guess, label in zip(guessed, wanted, strict=True)], signature)]
-            for name, guessed in guesses.items()
-        },
-        perturbations=under_perturbations(asked, right, told_right, "accuracy", signature),
-        more={
-            "mistakes": [
-                {
-                    "text": split.test[place].text,
-                    "file": split.test[place].file,
-                    "line": split.test[place].line,
-                    "label": wanted[place],
-                    "said": found[place].label,
-                    "probability": found[place].probability,
-                }
-                for place in surest
-            ]
-        },
-    )
+def decided(
+    task: Task, tokenizer: Tokenizer, validation: Sequence[LabelledText], longest: int, reject: float
+) -> tuple[TaskConfig, dict[str, Any]]:
+    """What is chosen on the validation texts once the weights are: the temperature, which goes into the head's weights, and
+    from which probability on a label is answered. Gives the task with its thresholds, and what is told of both."""
+    config, several = task.config, task.config.kind == "multi_label"
+    texts = [tokenizer.encode_whole(shortened(example.text, tokenizer, longest)) for example in validation]
+    outputs = torch.tensor(read_alone(task.model.body, texts, Outputs(task)))
+    truth = np.array([held(example, config.labels) for example in validation])
+    fits = np.full(len(validation), True) if several else truth.any(axis=1)
+    targets = torch.from_numpy(truth[fits].astype(np.int64))
+    temperature = best_temperature(outputs[torch.from_numpy(fits)], targets if several else targets.argmax(dim=1))
+    fold(task.model.head, temperature)
+    likely = probabilities(config.kind, outputs / temperature).double().numpy()
+    told: dict[str, Any] = {"temperature": temperature, "validation_texts": len(validation)}
+    thresholds: tuple[float, ...] = ()
+    outside = np.array([not example.labels for example in validation])
+    if several:
+        thresholds = label_thresholds(likely, truth)
+    elif outside.any() and fits.any():
+        sure, right = likely.max(axis=1), truth[np.arange(len(truth)), likely.argmax(axis=1)]
+        bound = fit_threshold(sure[fits].tolist(), right[fits].tolist(), sure[outside].tolist())
+        thresholds, told["out_of_scope_texts"] = (bound,) * len(config.labels), int(outside.sum())
+    elif reject and fits.any():
+        bound = quantile_threshold(likely.max(axis=1)[fits].tolist(), reject)
+        thresholds, told["rejected"] = (bound,) * len(config.labels), reject
+    return dataclasses.replace(config, thresholds=thresholds), {**told, "thresholds": list(thresholds)}
 
 
 def _shown(task: Task, tokenizer: Tokenizer, example: LabelledText, longest: int) -> str:
     scores = classify(task, tokenizer, [shortened(example.text, tokenizer, longest)])[0]
-    label = max(scores, key=lambda label: scores[label])
-    return f"{label} ({scores[label]:.0%}) of “{example.text[:80]}”, which is {example.labels[0]}"
+    said = prediction(task, scores)
+    return f"{said} of “{example.text[:80]}”, which is {', '.join(example.labels) or NO_LABEL}"

@@ -1,19 +1,22 @@
 """Examples of any task, divided into those to learn from, to validate on and to be judged by; and what is to be known of them
 before."""
 
+import dataclasses
 import gzip
 import hashlib
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import TaskError, nearest
 from ..files import fingerprint
+from ..report import findings
+from ..report.findings import english
 
 IMBALANCE = 10  # times as frequent as the rarest: told
-SHOWN_LINES = 5  # of each kind of mistake
 SHOWN_LABELS = 12
 
 
@@ -33,12 +36,29 @@ class Example(Protocol):
 AnExample = TypeVar("AnExample", bound=Example)
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Something that was found in the data: the key of its sentence, and the values that this names."""
+
+    key: str
+    values: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return english(findings.finding(self.key, self.values))
+
+
 @dataclass
 class Found(Generic[AnExample]):
     """What a file held: its examples in their order, and the lines of rows that were left out, by the reason."""
 
     examples: list[AnExample] = field(default_factory=list)
     left_out: dict[str, list[int]] = field(default_factory=dict)
+
+    def findings(self, path: str | Path) -> Iterator[Finding]:
+        """What is to be said of the file."""
+        yield Finding("read", {"file": str(path), "count": len(self.examples)})
+        for reason, lines in self.left_out.items():
+            yield Finding("left_out", {"file": str(path), "count": len(lines), "reason": reason, "lines": lines})
 
     def __str__(self) -> str:
         reasons = (f"{len(lines):,} left out: {reason} ({lines_named(lines)})" for reason, lines in self.left_out.items())
@@ -47,9 +67,7 @@ class Found(Generic[AnExample]):
 
 def lines_named(lines: Sequence[int]) -> str:
     """`line 3`, `lines 3, 8 and 12 more`."""
-    shown = [f"{line:,}" for line in lines[:SHOWN_LINES]]
-    more = f" and {len(lines) - len(shown):,} more" if len(lines) > len(shown) else ""
-    return f"{'line' if len(lines) == 1 else 'lines'} {', '.join(shown)}{more}"
+    return english(findings.lines_named(lines))
 
 
 def decoded(path: Path, encoding: str) -> str:
@@ -73,15 +91,15 @@ def decoded(path: Path, encoding: str) -> str:
         ) from error
     except LookupError as error:
         raise TaskError(f"--encoding {encoding}: there is no such encoding; write utf-8, latin-1 or gb18030, say") from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise TaskError(f"{path} is no gzip file: {error}") from error
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """What was found in the data: a sentence each."""
+    """What was found in the data, one after the other."""
 
-    lines: tuple[str, ...]
+    lines: tuple[Finding, ...]
 
     def __str__(self) -> str:
         return "\n".join(f"  {line}" for line in self.lines)
@@ -95,6 +113,10 @@ class Split(Generic[AnExample]):
     validation: list[AnExample]
     test: list[AnExample]
     report: DataReport
+
+    def with_findings(self, *more: Finding) -> "Split[AnExample]":
+        """The same, with more to be said of it."""
+        return dataclasses.replace(self, report=DataReport((*self.report.lines, *more)))
 
     @property
     def hash(self) -> str:
@@ -121,55 +143,79 @@ def divide(
     """`read` the files, and hold out what isn't given as a file: for validation the `share` of the training texts with the
     lowest hashes.
 
-    A training text that stands in the validation or test texts, too, is taken out of training. Raises TaskError where a file
-    can't be read or labels don't fit.
+    A text to learn from or to validate on that stands in the test texts, too, is left out, as is one to learn from that is
+    validated on. Raises TaskError where a file can't be read or nothing is left.
     """
-    lines = []
+    found: list[Finding] = []
     parts: dict[str, list[AnExample]] = {}
     for name, path in (("training", data), ("validation", validation), ("test", test)):
         parts[name] = []
         if path is not None:
-            found = read(path)
-            lines.append(f"{path}: {found}")
-            parts[name] = found.examples
+            held = read(path)
+            parts[name] = held.examples
+            found += held.findings(path)
     if validation is None:
         parts["training"], parts["validation"] = held_out(parts["training"], share)
-    elsewhere = {normal(example.text) for name in ("validation", "test") for example in parts[name]}
-    leaks = [example for example in parts["training"] if normal(example.text) in elsewhere]
-    if leaks:
-        parts["training"] = [example for example in parts["training"] if normal(example.text) not in elsewhere]
-        lines.append(
-            f"{len(leaks):,} training texts stand in the validation or test texts, too, and aren't learnt from "
-            f"({lines_named([example.line for example in leaks])})"
-        )
-    if not parts["training"] or not parts["validation"]:
-        raise TaskError(
-            f"{data}: too few texts: {len(parts['training'])} to learn from, {len(parts['validation'])} to validate on"
-        )
-    lines.append(
-        f"{len(parts['training']):,} to learn from, {len(parts['validation']):,} to validate on, {len(parts['test']):,} to be "
-        "judged by"
-    )
-    counts = Counter(label for example in parts["training"] for label in example.labels)
-    if counts:
-        lines += _labels_told(counts, [*parts["validation"], *parts["test"]])
-    return Split(parts["training"], parts["validation"], parts["test"], DataReport(tuple(lines)))
+    for name, later in (("validation", ("test",)), ("training", ("validation", "test"))):
+        for other in later:
+            parts[name], leaks = _without(parts[name], parts[other])
+            found += leaks
+    training, held_for, judged = parts["training"], parts["validation"], parts["test"]
+    if not training or not held_for:
+        raise TaskError(f"{data}: too few texts: {len(training)} to learn from, {len(held_for)} to validate on")
+    found += _repeated([*training, *held_for])
+    found.append(Finding("parts", {"training": len(training), "validation": len(held_for), "test": len(judged)}))
+    if counts := Counter(label for example in training for label in example.labels):
+        found += _labels_told(counts, held_for, judged)
+    return Split(training, held_for, judged, DataReport(tuple(found)))
 
 
-def _labels_told(counts: Counter[str], others: Sequence[Example]) -> Iterator[str]:
+def _labels_told(counts: Counter[str], *others: Sequence[Example]) -> Iterator[Finding]:
     """What is to be said of the labels of the training texts, and of the `others`'."""
-    yield f"labels: {', '.join(f'{label} {count:,}' for label, count in counts.most_common(SHOWN_LABELS))}" + (
-        f" and {len(counts) - SHOWN_LABELS} more" if len(counts) > SHOWN_LABELS else ""
-    )
-    if unknown := [example for example in others if not set(example.labels) <= set(counts)]:
-        yield (
-            f"{len(unknown):,} validation or test texts have a label that no training text has, "
-            f"such as {unknown[0].labels[0]!r} "
-            f"({lines_named([example.line for example in unknown])}): they count as mistakes"
-        )
+    named = [f"{label} {count:,}" for label, count in counts.most_common(SHOWN_LABELS)]
+    more = [f"+ {len(counts) - SHOWN_LABELS:,}"] if len(counts) > SHOWN_LABELS else []
+    yield Finding("labels", {"count": len(counts), "labels": ", ".join([*named, *more])})
+    for part in others:
+        if unknown := [example for example in part if not set(example.labels) <= set(counts)]:
+            label = next(label for label in unknown[0].labels if label not in counts)
+            yield Finding("unknown", {"count": len(unknown), "label": label, **_where(unknown)})
     if max(counts.values()) > IMBALANCE * min(counts.values()):
         (often, most), *_, (seldom, least) = counts.most_common()
-        yield f"the labels are unbalanced: {often} {most:,} times, {seldom} {least:,} times; see learn.class_weights"
+        yield Finding("unbalanced", {"often": often, "most": most, "seldom": seldom, "least": least})
+
+
+def _where(examples: Sequence[Example]) -> dict[str, Any]:
+    """The file and the lines of some examples."""
+    return {"file": examples[0].file, "lines": [example.line for example in examples]}
+
+
+def _without(examples: Sequence[AnExample], others: Sequence[AnExample]) -> tuple[list[AnExample], list[Finding]]:
+    """The examples whose texts don't stand among the others, and what is to be said of those that do."""
+    elsewhere = {normal(other.text): other for other in others}
+    leaks = [example for example in examples if normal(example.text) in elsewhere]
+    if not leaks:
+        return list(examples), []
+    there = list({id(other): other for other in (elsewhere[normal(example.text)] for example in leaks)}.values())
+    values = {"count": len(leaks), **_where(leaks), "other": there[0].file, "other_lines": [other.line for other in there]}
+    return [example for example in examples if normal(example.text) not in elsewhere], [Finding("leaks", values)]
+
+
+def _repeated(examples: Sequence[Example]) -> list[Finding]:
+    """What is to be said of texts that stand there more than once, with the same labels or with different ones."""
+    first: dict[str, Example] = {}
+    again, against = list[Example](), list[Example]()
+    for example in examples:
+        before = first.setdefault(normal(example.text), example)
+        if before is not example:
+            (again if set(before.labels) == set(example.labels) else against).append(example)
+    found = []
+    if again:
+        found.append(Finding("repeated", {"count": len(again), **_where(again)}))
+    if against:
+        before = first[normal(against[0].text)]
+        said = {"first": ", ".join(before.labels), "line": before.line, "second": ", ".join(against[0].labels)}
+        found.append(Finding("contradictions", {"count": len(against), **_where(against), **said}))
+    return found
 
 
 def held_out(examples: Sequence[AnExample], share: float) -> tuple[list[AnExample], list[AnExample]]:

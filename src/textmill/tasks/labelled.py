@@ -7,7 +7,7 @@ and counted; nothing goes in silence.
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from typing import Any
 from ..errors import TaskError
 from .examples import Found, decoded, lines_named
 
+MARK = "__label__"
 TEXT_COLUMNS, LABEL_COLUMNS = ("text", "sentence", "review", "content"), ("label", "labels", "class", "category")
 
 
 @dataclass(frozen=True)
 class LabelledText:
-    """A text, its labels (one, unless a text may have several), and where it stands: its file and line, counted from 1."""
+    """A text, its labels (none, where none fits; several, where a text may have these), and where it stands: its file and line,
+    counted from 1."""
 
     text: str
     labels: tuple[str, ...]
@@ -30,14 +32,16 @@ class LabelledText:
 
 @dataclass(frozen=True)
 class Reading:
-    """How files are to be read. `text` and `label` name columns of a table, or keys; `separator` parts several labels.
-    Of tagged words they number columns, and `scheme` is that of the tags."""
+    """How files are to be read. `text` and `label` name columns of a table, or keys; `separator` parts several labels, and
+    `out_of_scope` is the label of texts that fit none of the others: they have no label from here on. Of tagged words they
+    number columns, and `scheme` is that of the tags."""
 
     encoding: str = "utf-8"
     text: str | None = None
     label: str | None = None
     separator: str | None = None
     scheme: str | None = None
+    out_of_scope: str | None = None
 
 
 def read_labelled(path: str | Path, reading: Reading = Reading()) -> Found[LabelledText]:
@@ -48,45 +52,68 @@ def read_labelled(path: str | Path, reading: Reading = Reading()) -> Found[Label
     rows = FORMATS.get(suffix, _plain_lines)(path, text, reading)
     found = Found[LabelledText]()
     for line, content, labels in rows:
-        missing = "no text" if not content.strip() else "no label" if not labels else None
+        missing = "no text" if not content.strip() else "no label" if labels is None else None
         if missing is not None:
             found.left_out.setdefault(missing, []).append(line)
         else:
+            labels = tuple(label for label in labels or () if label != reading.out_of_scope)
             found.examples.append(LabelledText(content.strip(), labels, str(path), line))
     if not found.examples:
         raise TaskError(f"{path} holds no labelled text{_hint(suffix)}")
     return found
 
 
-Row = tuple[int, str, tuple[str, ...]]  # line, text, labels
+Row = tuple[int, str, tuple[str, ...] | None]  # line, text, labels: () where none fits, None where it isn't said
 
 
 def _plain_lines(path: Path, text: str, reading: Reading) -> Iterator[Row]:
-    """`label text`, a line each; __label__ before a label, as fastText has it, doesn't belong to it."""
+    """`label text`, a line each; __label__ before a label, as fastText has it, doesn't belong to it, and several labels may
+    begin so."""
     for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            label, _, content = line.strip().partition("\t" if "\t" in line else " ")
-            yield number, content, _labels(label.removeprefix("__label__"), reading)
+        if not line.strip():
+            continue
+        marked = []
+        rest = line.strip()
+        while rest.startswith(MARK):
+            label, _, rest = rest.removeprefix(MARK).replace("\t", " ", 1).partition(" ")
+            marked.append(label)
+            rest = rest.lstrip()
+        if marked:
+            yield number, rest, tuple(marked) if all(marked) else None
+        else:
+            label, _, content = rest.partition("\t" if "\t" in rest else " ")
+            yield number, content, _labels(label, reading)
+
+
+QUOTES = 'a text that holds the separator or begins with " stands between two ", and one inside is written ""'
 
 
 def _table(delimiter: str) -> Any:
     def rows(path: Path, text: str, reading: Reading) -> Iterator[Row]:
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         try:
             header = [name.strip() for name in next(lines, [])]
             text_column, label_column = _columns(path, header, reading)
-            short = []
+            short, long = [], []
             for row in lines:
                 if not row:
                     continue
                 if len(row) <= max(text_column, label_column):
                     short.append(lines.line_num)
                     continue
+                if len(row) > len(header):
+                    long.append(lines.line_num)
+                    continue
                 yield lines.line_num, row[text_column], _labels(row[label_column], reading)
         except csv.Error as error:
-            raise TaskError(f"{path}, line {lines.line_num:,}: {error}") from error
-        if short:
-            raise TaskError(f"{path}, {lines_named(short)}: fewer columns than the header's {len(header)}")
+            raise TaskError(f"{path}, line {lines.line_num:,}: {error}; {QUOTES}") from error
+        problems = [
+            f"{path}, {lines_named(wrong)}: {how} columns than the header's {len(header)}; {QUOTES}"
+            for how, wrong in (("fewer", short), ("more", long))
+            if wrong
+        ]
+        if problems:
+            raise TaskError(*problems)
 
     return rows
 
@@ -130,14 +157,17 @@ def _json_lines(path: Path, text: str, reading: Reading) -> Iterator[Row]:
                 f'write {{"{text_key}": "a text", "{label_key or "label"}": "its label"}}, or a list of labels', []
             ).append(number)
             continue
-        yield number, content, tuple(str(label).strip() for label in labels if str(label).strip())
+        named = tuple(str(label).strip() for label in labels if str(label).strip())
+        yield number, content, named if named or not labels else None
     if problems:
         raise TaskError(*(f"{path}, {lines_named(lines)}: {what}" for what, lines in problems.items()))
 
 
-def _labels(text: str, reading: Reading) -> tuple[str, ...]:
-    parts: Iterable[str] = [text] if reading.separator is None else text.split(reading.separator)
-    return tuple(part.strip() for part in parts if part.strip())
+def _labels(text: str, reading: Reading) -> tuple[str, ...] | None:
+    """Those that are named. None are meant where none stands and several might; else it was forgotten."""
+    if reading.separator is None:
+        return (text.strip(),) if text.strip() else None
+    return tuple(dict.fromkeys(part.strip() for part in text.split(reading.separator) if part.strip()))
 
 
 FORMATS = {".csv": _table(","), ".tsv": _table("\t"), ".jsonl": _json_lines}

@@ -52,6 +52,9 @@ class Base:
 def known_base(name: str | Path) -> Base:
     """A model folder, a run folder or a sample as a base, without what it has above its last layer but an encoder's pooler."""
     folder = load_model_folder(model_path(name))
+    if folder.task is not None:
+        known = folder.task.config
+        print(f"  the head of {name}, a {known.kind} of {len(known.labels):,} labels, gives way to a new one")
     return Base(folder.model, folder.tokenizer, True, str(name), None)
 
 
@@ -115,9 +118,10 @@ def rate_factors(model: nn.Module, learn: LearnSettings, learnt_before: bool) ->
 
 @dataclass(frozen=True)
 class Learning:
-    """All that a task's training is made of: `training` and `validation` texts as tokens, `bits` of the model on the latter,
-    and what the model says of a text, for show. Where the best weights are chosen by something else, `validate` gives it on the
-    held-out texts, lower is better, in the unit of `figure`."""
+    """All that a task's training is made of: `training` and `validation` texts as tokens, and what the model says of a text,
+    for show. Where the best weights are chosen by something else than their bits, `validate` gives it on the held-out texts,
+    lower is better, in the unit of `figure`. `finish` may change the best weights' head, and gives the task that is written
+    and what is told of it."""
 
     base: Base
     task: TaskConfig
@@ -129,6 +133,7 @@ class Learning:
     lineage: dict[str, Any]
     validate: Callable[[Task], float] | None = None
     figure: Figure | None = None
+    finish: Callable[[Task], tuple[TaskConfig, dict[str, Any]]] = lambda task: (task.config, {})
 
 
 def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
@@ -168,13 +173,19 @@ def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
             )
         )
         merge(model.body)
+        config, told = learning.finish(Task(learning.task, model.eval()))
         save_model_folder(
             folder / "model",
             model.body,
             base.tokenizer,
-            {"textmill": __version__, "base": base.name, "task": learning.lineage, "training": dataclasses.asdict(summary)},
+            {
+                "textmill": __version__,
+                "base": base.name,
+                "task": {**learning.lineage, **told},
+                "training": dataclasses.asdict(summary),
+            },
             base.architecture,
-            Task(learning.task, model),
+            Task(config, model),
         )
     return folder / "model"
 

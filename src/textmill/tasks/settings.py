@@ -67,6 +67,10 @@ class LearnSettings(Settings):
     longest: Annotated[int, Field(ge=8)] | None = None
     """Tokens of a text that are read, the rest is cut off and counted; default: the model's context, or 512."""
 
+    reject: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the validation texts that may get no label because the model is less sure of them than of the others; so texts
+    that fit none of the labels get none. Not needed where some of the examples are of that kind: see `--out-of-scope`."""
+
     augment: Annotated[int, Field(ge=0)] = 0
     """Edited copies of each training text that are learnt from beside it, each in one of the ways `augment_by`. They help where
     there are some hundred texts; an epoch is longer by them."""
@@ -137,8 +141,27 @@ class LearnSettings(Settings):
         return self.learning_rate or usual
 
 
+class BaselineSettings(Settings):
+    """How texts become features of the linear models that stand beside a classifier."""
+
+    units: Literal["auto", "words", "characters"] = "auto"
+    """words and strings of them, or strings of characters; auto: words, but characters in Chinese and Japanese."""
+
+    longest: Annotated[int, Field(ge=1, le=8)] | None = None
+    """So many units are together one feature at most; default: 2 words, 3 characters."""
+
+    lower: bool = True
+    """Upper case is lower case."""
+
+    punctuation: bool = True
+    """Punctuation marks count."""
+
+    stop_words: Literal["none", "english"] | list[str] = "none"
+    """Words that are left out: none, scikit-learn's list of English ones, or these."""
+
+
 class TaskRecipe(Settings):
-    """What a task is learnt by. `tokenizer` and `model` are for a model from scratch alone."""
+    """What a task is learnt by. `tokenizer` and `model` are for a model from scratch alone, `baseline` for classes of texts."""
 
     learn: LearnSettings = LearnSettings()
     """How it learns."""
@@ -148,6 +171,9 @@ class TaskRecipe(Settings):
 
     model: ModelSettings = ModelSettings(architecture="lstm", preset="1m")
     """The model's shape."""
+
+    baseline: BaselineSettings = BaselineSettings()
+    """What it is compared with."""
 
 
 class DialogueSettings(LearnSettings):

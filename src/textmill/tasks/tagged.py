@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 from ..errors import TaskError
 from ..tokens.tags import LETTERS, OUTSIDE, Entity, Scheme, entities_of, scheme_of
 from ..tokens.words import joined, split_words
-from .examples import Found, decoded, lines_named
+from .examples import Finding, Found, decoded, lines_named
 from .labelled import Reading
 
 COMMENTS, NO_WORDS = "comments and marks of documents", "no words"
@@ -55,6 +55,10 @@ class Tagged(Found[TaggedText]):
 
     scheme: str = "BIO"
     noted: dict[str, list[int]] = field(default_factory=dict)
+
+    def findings(self, path: str | Path) -> Iterator[Finding]:
+        """What is to be said of the file."""
+        yield Finding("told", {"file": str(path), "told": str(self)})
 
     def __str__(self) -> str:
         words = sum(len(example.words) for example in self.examples)

@@ -11,7 +11,7 @@ from ...models.architectures import build_empty
 from ...models.config import ModelConfig
 from ...models.encoder import EncoderConfig
 from ...models.heads import HEADS
-from ...models.task import MOST_LABELS, TaskConfig, body_config
+from ...models.task import DECIDED, MOST_LABELS, TaskConfig, body_config
 from ...tokens.tokenizer import Tokenizer
 from .layout import Layout, Piece
 from .stock_config import StockConfig
@@ -23,6 +23,7 @@ PROBLEM_TYPES = {
     "regression": "regression",
 }
 CHARACTERS = "labels_characters"  # in config.json, where tokens are labelled for single characters; transformers passes over it
+THRESHOLDS = "label_thresholds"  # in config.json, which stock classes pass over
 DEFAULT_LABELS = 2  # of a config.json that says nothing of them, as transformers writes it for two without names
 
 
@@ -66,6 +67,7 @@ class TaskLayout(Layout):
             "label2id": {label: number for number, label in enumerate(labels)},
             **({"problem_type": problem} if problem else {}),
             **({CHARACTERS: True} if self.task.characters else {}),
+            **({THRESHOLDS: list(self.task.thresholds)} if self.task.thresholds else {}),
         }
 
     def stock_config(self, config: ModelConfig, tokenizer: Tokenizer, dtype: str = "float32") -> dict[str, Any]:
@@ -113,10 +115,22 @@ def read_task(stock: StockConfig, layout: Layout) -> TaskConfig | None:
     if kind in PROBLEM_TYPES:
         usual = "regression" if len(labels) == 1 else PROBLEM_TYPES[kind]
         kind = stock.one_of("problem_type", {problem: kind for kind, problem in PROBLEM_TYPES.items()}, usual)
-    task = TaskConfig(kind, labels, stock.flag(CHARACTERS, False))
+    thresholds = _thresholds(stock) if kind in DECIDED else ()
+    task = TaskConfig(kind, labels, stock.flag(CHARACTERS, False), thresholds)
     for problem in task.problems():
         stock.wrong(problem)
     return task
+
+
+def _thresholds(stock: StockConfig) -> tuple[float, ...]:
+    """From which probability on each label is answered, where that is told."""
+    value = stock.given(THRESHOLDS)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(type(each) in (int, float) and 0 <= each <= 1 for each in value):
+        stock.wrong(f"{THRESHOLDS} must be a list of probabilities, found {value!r:.80}")
+        return ()
+    return tuple(map(float, value))
 
 
 def _labels(stock: StockConfig) -> tuple[str, ...]:
