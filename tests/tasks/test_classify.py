@@ -146,10 +146,11 @@ def test_a_stopped_training_goes_on_to_the_same_bits(files: tuple[Path, Path], t
 def test_the_folder_holds_a_page_of_errors_and_a_card_that_the_hub_reads(files: tuple[Path, Path], tmp_path: Path) -> None:
     train, test = files
     lines = test.read_text(encoding="utf-8").splitlines()
-    lines[0] = "animal my saw & <b>drill</b> here" if lines[0].startswith("tool") else "tool my cat & <b>dog</b> here"
+    lines[0] = "animal I saw a drill <b>today</b> here" if lines[0].startswith("tool") else "tool my cat & <b>dog</b> here"
     test.write_text("\n".join(lines), encoding="utf-8")
-    run = tmp_path / "run"
-    model = Classify(small("qwen3", epochs=4)).train(None, train, test, out=run)
+    run, recipe = tmp_path / "run", small("bert", epochs=4)
+    recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"width": 64})})  # of stock heads
+    model = Classify(recipe).train(None, train, test, out=run)
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;" in page and "<b>d" not in page  # the surest mistake, escaped
     assert "最有把握的错误" in page and "The surest mistakes" in page and "calibration error before" in page
