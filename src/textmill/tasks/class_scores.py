@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.label_metrics import accuracy, calibration_bins, calibration_error, macro_f1, multi_label_f1
+from ..evaluation.perturbations import under_perturbations
 from ..score import Score
 from .baselines import PENALTY, Labels, bag_for, linear_predictions, majority
 from .classifier import Classifier, Prediction
@@ -33,9 +34,22 @@ def judge(model: Classifier, split: Split[LabelledText], longest: int, settings:
     baselines, chosen = _baselines(split, settings, several, signature)
     held_out = model.predict([example.text for example in split.validation], longest)
     validated = _scores([each.labels for each in split.validation], [each.labels for each in held_out], several, signature)
+
+    def right(answers: Sequence[Prediction]) -> list[bool]:
+        return [set(each.labels) == set(own) for each, own in zip(answers, wanted, strict=True)]
+
+    figure = "subset accuracy" if several else "accuracy"
+    perturbed = under_perturbations(
+        [example.text for example in examples],
+        right(found),
+        lambda texts: right(model.predict(texts, longest)),
+        figure,
+        signature,
+    )
     return Judged(
         scores=[*scores, *calibrated["scores"]],
         baselines=baselines,
+        perturbations=perturbed,
         more={
             "task": "classify",
             "judged_by": "test" if split.test else "validation",
