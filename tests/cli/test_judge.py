@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -42,8 +43,6 @@ def test_the_likelihood_of_texts_is_what_evaluate_says(textmill, tiny_run: Path,
 
 
 def test_two_models_are_compared_on_the_same_questions(textmill, tiny_run: Path, tmp_path: Path) -> None:
-    from shutil import copytree
-
     copytree(tiny_run / "model", tmp_path / "other")
     result = textmill("judge", tiny_run, tmp_path / "other", write(tmp_path / "n.jsonl", *choices()))
     assert result.code == 0, result.err
@@ -114,3 +113,57 @@ def test_what_is_missing_or_no_model_is_told(textmill, tiny_run: Path, tmp_path:
     ):
         result = textmill("judge", *words)
         assert result.code == 2 and expected in result.err, result.err
+
+
+@pytest.fixture
+def report(textmill, tiny_run: Path, tmp_path: Path) -> Path:
+    """A report on a copy of the model, beside its questions."""
+    copytree(tiny_run / "model", tmp_path / "mine")
+    task = write(tmp_path / "numbers.jsonl", {"kind": "multiple choice", "shots": 1}, *choices())
+    told = write(tmp_path / "told.jsonl", {"text": "A statement of some length."}, {"text": "Another one."})
+    result = textmill("judge", tmp_path / "mine", task, told, "--out", tmp_path / "report.json")
+    assert result.code == 0, result.err
+    return tmp_path / "report.json"
+
+
+def test_a_score_that_holds_is_said_to(textmill, report: Path) -> None:
+    result = textmill("verify", report)
+    assert result.code == 0, result.out
+    assert result.out.count("holds  ") == 2 * 3 + 2 and "doesn't" not in result.out
+
+
+def test_what_has_changed_is_said_of_each_score(textmill, report: Path, tiny_run: Path) -> None:
+    folder = report.parent
+    told = folder / "told.jsonl"
+    told.write_text(told.read_text(encoding="utf-8").replace("length", "size"), encoding="utf-8")
+    result = textmill("verify", report)
+    assert result.code == 1
+    lines = {line.partition(": ")[0].split("  ")[-1].strip(): line for line in result.out.splitlines()}
+    assert lines["numbers, mine, accuracy"].startswith("holds")
+    assert "the questions have changed; the value is another" in lines["told, mine, bits per byte"]
+
+    values = json.loads(report.read_text(encoding="utf-8"))
+    for score in values["scores"]:
+        score["signature"]["system"]["model_sha256"] = "0" * 64
+    report.write_text(json.dumps(values), encoding="utf-8")
+    result = textmill("verify", report)
+    assert result.code == 1 and "numbers, mine, accuracy: " in result.out and "the model has changed" in result.out
+
+    (folder / "numbers.jsonl").unlink()
+    result = textmill("verify", report)
+    assert result.code == 1 and "it can't be made again; there is no file" in result.out
+
+
+def test_a_report_that_can_t_be_read_is_another_code(textmill, report: Path, tmp_path: Path) -> None:
+    values = json.loads(report.read_text(encoding="utf-8"))
+    for content, expected in (
+        ("{", "is not valid JSON"),
+        ("[]", "is no report"),
+        (json.dumps({**values, "format": 9}), "format 9"),
+        (json.dumps({**values, "asked": None}), "Python objects"),
+        (json.dumps({**values, "asked": {"models": [1], "tasks": [], "train_text": []}}), "is no report"),
+    ):
+        report.write_text(content, encoding="utf-8")
+        result = textmill("verify", report)
+        assert result.code == 2 and expected in result.err, result.err
+    assert textmill("verify", tmp_path / "nothing.json").code == 2

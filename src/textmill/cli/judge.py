@@ -1,7 +1,6 @@
-"""The verb that judges models by tasks: questions with answers."""
+"""The verbs that judge models by tasks, which are questions with answers, and judge them again."""
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -34,37 +33,34 @@ def judge(
 ) -> None:
     """Scores of models on your own questions: multiple choice, minimal pairs, exact answers, likelihood of texts; with
     intervals, beside baselines. (`evaluate` takes any text, and no questions.)"""
-    from ..evaluation.harness import JudgedLanguageModel, JudgedNgram, read_task
-    from ..evaluation.harness import judge as judged
-    from ..evaluation.side_by_side import BASELINE_BYTES, system_names
-    from ..evaluation.texts import text_settings, training_texts
-    from ..models.ngram import NgramModel
+    from ..evaluation.harness.folders import Asked, judge_folders
 
-    files = [Path(name) for name in models_and_tasks if name.endswith(".jsonl")]
-    folders = [Path(name) for name in models_and_tasks if not name.endswith(".jsonl")]
+    files = [name for name in models_and_tasks if name.endswith(".jsonl")]
+    folders = [name for name in models_and_tasks if not name.endswith(".jsonl")]
     if not files or not folders:
         missing = "task, a .jsonl file of questions" if not files else "model"
         raise TaskError(f"give a {missing}: textmill judge runs/wikipedia-sample capitals.jsonl")
     if out is not None and out.suffix != ".json":
         raise TaskError(f"--out {out}: give a file that ends in .json")
-    tasks, problems = [], list[str]()
-    for path in files:
-        try:
-            tasks.append(read_task(path))
-        except TaskError as error:
-            problems += error.problems
-    counts = Counter(task.name for task in tasks)
-    problems += [f"{count} tasks are called {name}; name each in its file" for name, count in counts.items() if count > 1]
-    if problems:
-        raise TaskError(*problems)
-    models = dict(zip(system_names(folders), (JudgedLanguageModel(loaded(folder, weights)) for folder in folders), strict=True))
-    ngram = None
-    if train_text:
-        settings = text_settings(train_text, {}, {})
-        ngram = JudgedNgram(NgramModel.train(training_texts(settings), limit=BASELINE_BYTES))
-    report = judged(models, tasks, chat, ngram)
+    asked = Asked(tuple(folders), tuple(files), chat, weights.value, tuple(train_text or ()))
+    report = judge_folders(asked, lambda model, numbers: loaded(Path(model), Numbers(numbers)))
     print(json.dumps(report.to_dict(), ensure_ascii=False, indent=2) if as_json else report.render())
     if out is not None:
         answers = report.write(out)
         if not as_json:
-            print(f"\n{out}, {answers}. Check it again: textmill verify {out}")
+            print(f"\n{out}, {answers}. Make it again: textmill verify {out}")
+
+
+@app.command()
+def verify(
+    report: Annotated[Path, typer.Argument(metavar="REPORT.json", help="What `textmill judge --out` has written.")],
+) -> None:
+    """Make a report's scores again, in the folder that it was made in, and say of each whether it holds; exit code 1 where one
+    doesn't."""
+    from ..evaluation.harness.verify import verify as verdicts_on
+
+    verdicts = verdicts_on(report, lambda model, weights: loaded(Path(model), Numbers(weights)))
+    for verdict in verdicts:
+        print(verdict)
+    if not all(verdict.holds for verdict in verdicts):
+        raise typer.Exit(1)

@@ -24,9 +24,10 @@ def judge(
     tasks: Sequence[Task],
     chat: bool = False,
     ngram: JudgedModel | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> Report:
     """Each model, by the name that the table gives it, on each task; with `chat` in its own chat template. Beside them stand
-    chance, the first model without the question, and the n-gram where there is one.
+    chance, the first model without the question, and the n-gram where there is one. `asked` goes into the report.
 
     Raises TaskError, before anything is asked, for every question that a model can't take.
     """
@@ -35,7 +36,7 @@ def judge(
     if problems := [problem for task in tasks for name, model in models.items() for problem in _unfit(task, name, model, chat)]:
         more = len(problems) - SHOWN_PROBLEMS
         raise TaskError(*problems[:SHOWN_PROBLEMS], *([f"and {more:,} more"] if more > 0 else []))
-    return Report([_judged(task, models, chat, ngram) for task in tasks])
+    return Report([_judged(task, models, chat, ngram) for task in tasks], asked)
 
 
 def _judged(task: Task, models: Mapping[str, JudgedModel], chat: bool, ngram: JudgedModel | None) -> Result:

@@ -98,14 +98,16 @@ def signature_of(task: Task) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Report:
-    """All results. `chat`: whether the models were asked in their chat template; `ngram_text`: what the n-gram learnt from."""
+    """All results, and, where they are of folders and files, what was asked."""
 
     results: Sequence[Result]
+    asked: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, without the answers."""
         return {
             "format": FORMAT,
+            "asked": self.asked,
             "scores": [
                 {"system": system.name, "role": system.role, **plain_score(score)}
                 for result in self.results
