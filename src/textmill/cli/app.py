@@ -12,7 +12,7 @@ GROUPS = {
     "Teach a model a task": ("tune", "predict"),
     "Use a model": ("generate", "chat", "serve", "batch", "fill", "embed"),
     "Judge a model": ("evaluate", "judge", "verify", "compare", "inspect"),
-        "generate",
+    "Models from elsewhere, and to elsewhere": ("import", "export"),
     "Word vectors": ("vectors", "neighbours"),
     "Before you begin": ("doctor", "bench", "recipe", "sample"),
 }
