@@ -219,6 +219,7 @@ class ModelScorer:
         self.tokenizer = tokenizer
         self.context = context
         self.batch_size = batch_size
+        self.count_end = True  # without it, a document has to have a token
         self.name = name
         self.signature = {
             "scorer": "language model",
@@ -254,9 +255,9 @@ class ModelScorer:
         return document_score(document, nats, tokens, self.tokenizer.lost_bytes(document.text))
 
     def _tokens(self, document: Document) -> np.ndarray:
-        """All that is read of a document, from the token before it to that for its end: (T,) int64."""
-        start, end = self.tokenizer.document_start_id, self.tokenizer.document_end_id
-        return np.array([start, *self.tokenizer.encode(document.text), end], dtype=np.int64)
+        """All that is read of a document, from the token before it to that for its end, where that counts: (T,) int64."""
+        end = [self.tokenizer.document_end_id] if self.count_end else []
+        return np.array([self.tokenizer.document_start_id, *self.tokenizer.encode(document.text), *end], dtype=np.int64)
 
     def _windows(self, documents: Sequence[Document]) -> Iterator[Window]:
         """Each document's windows, one after the other. The last one ends where the document does, and is full."""

@@ -26,10 +26,12 @@ WEIGHT_FILES = ("*.safetensors", "config.json")
 
 
 class JudgedLanguageModel:
-    """A model folder under the harness's three methods. Raises TaskError for one that doesn't write."""
+    """A model folder under the harness's three methods. Without `count_end` a text's end isn't counted. Raises TaskError
+    for a model that doesn't write."""
 
-    def __init__(self, folder: ModelFolder, rows: int = ROWS):
+    def __init__(self, folder: ModelFolder, rows: int = ROWS, count_end: bool = True):
         self.model, self.tokenizer, self.path, self.rows = folder.model, folder.tokenizer, folder.path, rows
+        self.count_end = count_end
         if not self.model.writes:
             raise TaskError(
                 f"{folder.path} is {self.model.kind}{' under the head of a task' if folder.task else ''}, which doesn't go on "
@@ -57,6 +59,7 @@ class JudgedLanguageModel:
         self._refuse([self.unfit(text) for text in texts])
         documents = [Document(text, str(number), "text") for number, text in enumerate(texts)]
         scorer = scorer_of(self.model, self.tokenizer, self.rows, "model")
+        scorer.count_end = self.count_end
         return [-score.nats for score in scorer.score(documents)]
 
     def generate_until(self, requests: Sequence[Prompt]) -> list[str]:
