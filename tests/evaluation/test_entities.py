@@ -60,3 +60,39 @@ def test_f1_counts_whole_entities() -> None:
 def test_no_scheme(tags: list[str]) -> None:
     with pytest.raises(TaskError):
         scheme_of(tags)
+
+
+def by_conlleval(tags: list[str]) -> list[Entity]:
+    """What conlleval's own rules say of where a chunk ends and begins (its endOfChunk and startOfChunk, with S for a chunk of
+    one word), one tag after the other."""
+    found: list[Entity] = []
+    before, kind_before, begin = "O", "", -1
+    for place, tag in enumerate([*tags, "O"]):
+        letter, _, kind = tag.partition("-")
+        other = kind != kind_before
+        if begin >= 0 and (before in "ES" or letter in "BSO" or other):
+            found.append(Entity(kind_before, begin, place))
+            begin = -1
+        if letter != "O" and (letter in "BS" or before in "ESO" or other):
+            begin = place
+        before, kind_before = letter, kind
+    return found
+
+
+@given(st.lists(st.sampled_from(["O", *(f"{letter}-{kind}" for letter in "BIES" for kind in "ab")]), max_size=8))
+def test_whatever_the_tags_the_entities_are_conllevals(tags: list[str]) -> None:
+    assert entities_of(tags, strict=False) == by_conlleval(tags)
+
+
+def test_f1_is_conllevals() -> None:
+    """Two sentences of CoNLL 2003's tags, of which one entity of two is right; and tags in IOB1, read as they begin."""
+    wanted = [["O", "O", "O", "B-MISC", "I-MISC", "I-MISC", "O"], ["B-PER", "I-PER", "O"]]
+    found = [["O", "O", "B-MISC", "I-MISC", "I-MISC", "I-MISC", "O"], ["I-PER", "I-PER", "O"]]
+    scores = entity_f1(*([entities_of(tags, strict=False) for tags in each] for each in (wanted, found)), {})
+    assert [scores[name].value for name in ("F1", "precision", "recall", "F1 of PER", "F1 of MISC")] == [
+        0.5,
+        0.5,
+        0.5,
+        1.0,
+        0.0,
+    ]
