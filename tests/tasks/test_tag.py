@@ -174,3 +174,21 @@ def test_the_command_line_tags(textmill, files: tuple[Path, Path], tmp_path: Pat
     (tmp_path / "bad.conll").write_text("x O\ny Q\nz\n", encoding="utf-8")
     wrong = textmill("tune", "tag", tmp_path / "bad.conll", "--out", tmp_path / "bad")
     assert wrong.code == 2 and "line 2: 'Q' is no tag" in wrong.err and "line 3: 1 column" in wrong.err
+
+
+def test_the_lines_of_the_docs_run(files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a pretrained base, with few sentences."""
+    text = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    lines = text.split("## Tag")[1].split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names.conll").write_text(conll(20, 0), encoding="utf-8")
+    (tmp_path / "test.conll").write_text(conll(5, 1), encoding="utf-8")
+    exec(lines, {})
+    assert Tagger.load("runs/names")("Ada Lovelace lived in London .").words == (
+        "Ada",
+        "Lovelace",
+        "lived",
+        "in",
+        "London",
+        ".",
+    )
