@@ -196,6 +196,21 @@ def test_a_stopped_training_goes_on_to_the_same_bits(base: Path, tmp_path: Path,
     assert weights[0] == weights[1]
 
 
+def test_the_command_tunes_and_names_what_it_cannot_take(textmill: Any, base: Path, tmp_path: Path) -> None:
+    data = lines(tmp_path / "data.jsonl", [{"messages": each} for each in conversations()])
+    held = lines(tmp_path / "held.jsonl", [{"messages": turns("dog", "dog")}])
+    words = ("--validation", held, "--test", held, "--base", base, "--out", tmp_path / "run", "--set", "learn.epochs=1")
+    done = textmill("tune", "chat", data, *words)
+    assert done.code == 0, done.err
+    for said in ("18 to learn from", "plain one", "before", "wanted  woof!", f"textmill chat {tmp_path / 'run'}"):
+        assert said in done.out
+    data.write_text('{"messages": 3}', encoding="utf-8")
+    wrong = textmill("tune", "chat", data, "--set", "learn.way=head")
+    assert wrong.code == 2 and "learn.way = head" in wrong.err
+    wrong = textmill("tune", "chat", data)
+    assert wrong.code == 2 and "line 1" in wrong.err
+
+
 def test_conversations_as_people_had_them_are_learnt_from(base: Path, tmp_path: Path) -> None:
     """chatterbot-corpus: each a list of what was said in turn; nothing of them is lost or cut in silence."""
     said = yaml.safe_load((files("chatterbot_corpus") / "data" / "english" / "ai.yml").read_text(encoding="utf-8"))

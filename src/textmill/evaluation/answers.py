@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..inference.chat import shown
 from ..inference.generate import generate
 from ..inference.sampling import Sampling
 from ..models.language_model import LanguageModel
@@ -79,7 +80,7 @@ def side_by_side(answered: Sequence[Answered], width: int = 60) -> str:
     """For a terminal: each question, the wanted answer, and both of the model's, in a line each."""
 
     def line(text: str) -> str:
-        flat = " ".join(text.split())
+        flat = shown(" ".join(text.split()))
         return flat if len(flat) <= width else flat[: width - 1] + "…"
 
     rows = [
