@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from textmill.errors import ModelError
-from textmill.models.architectures import build
-from textmill.models.lora import Adapted, adapt, merge
+from textmill.models.architectures import ARCHITECTURES, build
+from textmill.models.decoder import DecoderConfig
+from textmill.models.lora import Adapted, AdaptedEmbedding, adapt, merge
+from textmill.models.recurrent import RecurrentConfig
 from textmill.models.settings import ModelSettings
 
 INPUTS = torch.randint(0, 64, (2, 12), generator=torch.Generator().manual_seed(0))
@@ -28,7 +30,10 @@ def logits_of(model: Any) -> torch.Tensor:
     return model(INPUTS, source=INPUTS[:, :5]) if model.family == "encoder-decoder" else model(INPUTS)
 
 
-@pytest.mark.parametrize("architecture", ["qwen3", "gpt2", "marian", "bert", "modernbert"])
+LAYERED = [name for name, each in ARCHITECTURES.items() if not issubclass(each.config, RecurrentConfig)]
+
+
+@pytest.mark.parametrize("architecture", LAYERED)
 @pytest.mark.parametrize("embeddings", [False, True])
 def test_only_low_ranks_learn_and_can_be_merged(architecture: str, embeddings: bool) -> None:
     model, plain = small(architecture), small(architecture)
@@ -54,16 +59,30 @@ def test_only_low_ranks_learn_and_can_be_merged(architecture: str, embeddings: b
     torch.testing.assert_close(logits_of(model), learnt, atol=1e-4, rtol=1e-4)
 
 
-def test_a_tied_head_learns_with_its_table() -> None:
-    model = small("qwen3", tied_embeddings=True)
+@pytest.mark.parametrize("architecture", LAYERED)
+def test_what_shares_a_table_goes_on_to_share_it(architecture: str) -> None:
+    decoder = issubclass(ARCHITECTURES[architecture].config, DecoderConfig)  # whose head may be one of its own
+    model = small(architecture, **({"tied_embeddings": True} if decoder else {}))
+    tied = shared(model)
+    assert tied
     adapt(model, rank=4, alpha=4, seed=0, embeddings=True)
+    lefts = {id(module.left): module.left for module in model.modules() if isinstance(module, AdaptedEmbedding)}
+    assert lefts
     with torch.no_grad():
-        model.embedding.left.normal_()
-    torch.testing.assert_close(model.head.weight, model.embedding.weight)
+        for left in lefts.values():
+            left.normal_(0.0, 0.1, generator=torch.Generator().manual_seed(2))
     learnt = logits_of(model)
     merge(model)
-    assert model.head.weight is model.embedding.weight
+    assert shared(model) == tied
     torch.testing.assert_close(logits_of(model), learnt, atol=1e-4, rtol=1e-4)
+
+
+def shared(model: nn.Module) -> list[set[str]]:
+    """The names of each matrix that has several."""
+    names: dict[int, set[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), set()).add(name)
+    return [each for each in names.values() if len(each) > 1]
 
 
 def test_a_recurrent_model_has_no_linear_layers_to_adapt() -> None:
