@@ -10,12 +10,14 @@ from textmill.errors import RecipeError, TaskError
 from textmill.evaluation.words import words_of
 from textmill.formats.model_folder import save_model_folder
 from textmill.recipe import settings_of
-from textmill.tasks.augmentation import augmented
+from textmill.tasks.augmentation import augmented, edited_tagging, words_outside
 from textmill.tasks.examples import DataReport, Split
 from textmill.tasks.labelled import LabelledText
 from textmill.tasks.settings import LearnSettings, TaskRecipe
+from textmill.tasks.tagged import TaggedText
 from textmill.tokens.settings import TokenizerSettings
 from textmill.tokens.special_tokens import MASK, PAD
+from textmill.tokens.tags import Entity
 from textmill.tokens.training import train_tokenizer
 
 from .test_classify import sentences
@@ -70,6 +72,19 @@ def test_what_guesses_no_masked_words_is_told(tmp_path: Path, make_encoder, toke
     save_model_folder(tmp_path, make_encoder("bert"), tokenizer, {})
     with pytest.raises(TaskError, match=r"augment_model = .* can't replace words: .*no mask among its tokens"):
         augmented(SPLIT, LearnSettings(augment=1, augment_by=("mask",), augment_model=str(tmp_path)))
+
+
+def test_tags_stay_with_their_words() -> None:
+    words = ("Ada", "Lovelace", "lived", "in", "London", "for", "many", "years", ".")
+    example = TaggedText(words, (Entity("person", 0, 2), Entity("place", 4, 5)), "a.conll", 1)
+    learn = LearnSettings(augment=40, augment_share=0.3)
+    found = augmented(Split([example], [], [], DataReport(())), learn, edited_tagging, words_outside)
+    assert len({copy.words for copy in found}) > 20
+    for copy in found:
+        told = [(entity.kind, copy.words[entity.begin : entity.end]) for entity in copy.entities]
+        assert told == [("person", ("Ada", "Lovelace")), ("place", ("London",))]
+        assert sum(word in ("Ada", "Lovelace", "London") for word in copy.words) == 3  # no name where it isn't tagged
+        assert copy.words[-1] == "."
 
 
 def test_masked_copies_want_a_model() -> None:

@@ -2,6 +2,7 @@
 together."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -80,3 +81,19 @@ def test_every_text_is_judged_once_by_a_model_that_has_not_seen_it(tmp_path: Pat
     assert len(task.splits) == 4 and (out / "fold-1" / "scores.json").stat().st_mtime_ns == before
     with pytest.raises(RunError, match="folds of other data or settings"):
         cross_validate(task, None, data, 4, out=out)
+
+
+def test_the_lines_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    section = re.split(r"^## ", text.partition("## Ways of learning")[2], flags=re.MULTILINE)[0]
+    folds, typos = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    rows = [line.partition(" ") for line in sentences(60, 0)]
+    Path("questions.csv").write_text("\n".join(["label,text", *(f"{label},{words}" for label, _, words in rows)]))
+    monkeypatch.setattr("textmill.tasks.Classify", lambda: Classify(small("lstm", epochs=1)))
+    for name, of_tests in (('"sample:minilm"', "None"), ("folds=10", "folds=2")):
+        assert name in folds
+        folds = folds.replace(name, of_tests)
+    exec(folds, {})
+    assert (tmp_path / "runs" / "questions-folds" / "scores.json").is_file()
+    exec(typos, {})

@@ -53,7 +53,7 @@ class Counting(Classify):
 
 def test_the_best_by_validation_is_chosen_and_a_stopped_search_goes_on(tmp_path: Path, capsys) -> None:
     data, test, out = tmp_path / "data.txt", tmp_path / "test.txt", tmp_path / "out"
-    data.write_text("\n".join(sentences(200, 0)), encoding="utf-8")
+    data.write_text("\n".join(sentences(120, 0)), encoding="utf-8")
     test.write_text("\n".join(sentences(20, 1)), encoding="utf-8")
     task = Counting(small("lstm", epochs=6, learning_rate=0.02))
     split, axes = task.read(data, test), [read_axis("learn.learning_rate=1e-9,1e-8,0.02")]

@@ -153,7 +153,12 @@ def test_the_dictionary_takes_the_longest_from_the_left() -> None:
 
 
 @pytest.mark.parametrize(
-    "learn", [{"crf": True, "class_weights": "balanced"}, {"crf": True, "label_smoothing": 0.1}, {"augment": 1}]
+    "learn",
+    [
+        {"crf": True, "class_weights": "balanced"},
+        {"crf": True, "label_smoothing": 0.1},
+        {"augment": 1, "augment_by": ("mask",), "augment_model": "x"},
+    ],
 )
 def test_what_does_not_go_together_is_told_before_training(learn: dict, files: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="leave"):

@@ -14,7 +14,8 @@ from ..formats.word_vectors import read_word_vectors
 from .examples import AnExample, Split, normal
 from .masked_edits import MaskedWords
 from .settings import LearnSettings
-from .text_edits import Edit, Vocabulary, edited_text
+from .tagged import TaggedText
+from .text_edits import Edit, Vocabulary, edited_text, edited_words
 
 EditExample = Callable[[Any, Edit, float, Vocabulary, Random], Any]
 """An example, how and how much it is to be edited, what words there are, and chance -> the edited example."""
@@ -25,16 +26,46 @@ def edited_example(example: Any, edit: Edit, share: float, vocabulary: Vocabular
     return dataclasses.replace(example, text=edited_text(example.text, edit, share, vocabulary, chance))
 
 
-def augmented(split: Split[AnExample], learn: LearnSettings, edit_example: EditExample = edited_example) -> list[AnExample]:
-    """The training examples, behind them their edited copies, `learn.augment` of each. Prints how many.
+def edited_tagging(example: TaggedText, edit: Edit, share: float, vocabulary: Vocabulary, chance: Random) -> TaggedText:
+    """Tagged words, edited outside of their entities alone, which move with what is put in or taken out before them."""
+    slots = edited_words(example.words, edit, share, vocabulary, chance, outside(example))
+    words = [word for slot in slots for word in slot]
+    places = {word.source: place for place, word in enumerate(words) if word.source is not None}
+    entities = tuple(
+        entity._replace(begin=places[entity.begin], end=places[entity.begin] + entity.end - entity.begin)
+        for entity in example.entities
+    )
+    return dataclasses.replace(example, words=tuple(word.word for word in words), entities=entities)
+
+
+def outside(example: TaggedText) -> list[int]:
+    """The places of the words that belong to no entity."""
+    inside = {place for entity in example.entities for place in range(entity.begin, entity.end)}
+    return [place for place, word in enumerate(example.words) if place not in inside and words_of(word)]
+
+
+def words_outside(example: TaggedText) -> str:
+    """Their text: no name is to be put where it isn't tagged as one."""
+    return " ".join(example.words[place] for place in outside(example))
+
+
+def augmented(
+    split: Split[AnExample],
+    learn: LearnSettings,
+    edit_example: EditExample = edited_example,
+    drawn_from: Callable[[Any], str] = lambda example: example.text,
+) -> list[AnExample]:
+    """The training examples, behind them their edited copies, `learn.augment` of each, with words `drawn_from` the examples.
+    Prints how many.
 
     Raises TaskError where a file of vectors or a model isn't one that edits."""
     if not learn.augment:
         return split.training
     texts = [example.text for example in split.training]
-    words = {spelling for text in texts for word in words_of(text) for spelling in (word, word.lower())}
+    known = [drawn_from(example) for example in split.training]
+    words = {spelling for text in known for word in words_of(text) for spelling in (word, word.lower())}
     vectors = read_word_vectors(learn.augment_vectors, words) if learn.augment_vectors else None
-    vocabulary = Vocabulary(texts, vectors)
+    vocabulary = Vocabulary(known, vectors)
     copies: list[AnExample] = []
     masked: dict[int, Random] = {}  # places among the copies
     for copy in range(learn.augment):

@@ -29,6 +29,7 @@ from ..tokens.texts import TextTokens
 from ..tokens.tokenizer import Tokenizer
 from ..tokens.words import WordTokens, joined, tokens_of_words
 from ..training.labels import balanced_weights
+from .augmentation import augmented, edited_tagging, words_outside
 from .dictionary import EntityDictionary
 from .examples import Split, divide
 from .judged import Judged
@@ -104,8 +105,10 @@ class Tag:
             raise TaskError(
                 "learn.crf tells the tags of a sentence together: leave learn.class_weights and label_smoothing out"
             )
-        if learn.augment:
-            raise TaskError("learn.augment edits words, and would leave their tags as they were; leave it out of tagging")
+        if learn.augment and "mask" in learn.augment_by:
+            raise TaskError(
+                'learn.augment_by "mask" may put one word in another\'s place that is tagged; leave it out of tagging'
+            )
         characters, scheme = split.training[0].characters, split.training[0].scheme
         kinds = sorted({kind for example in split.training for kind in example.labels})
         labels = (OUTSIDE, *(f"{letter}-{kind}" for kind in kinds for letter in LETTERS[scheme]))
@@ -114,7 +117,11 @@ class Tag:
             raise TaskError(*problems)
         chosen = chosen_base(base, [example.text for example in split.training], self._recipe(characters))
         training = Encoding(
-            split.training, chosen.tokenizer, scheme, labels, room_for(chosen.body, chosen.tokenizer, learn.longest)
+            augmented(split, learn, edited_tagging, words_outside),
+            chosen.tokenizer,
+            scheme,
+            labels,
+            room_for(chosen.body, chosen.tokenizer, learn.longest),
         )
         held_out = Encoding(split.validation, chosen.tokenizer, scheme, labels, training.room)
         if told := training.told():
