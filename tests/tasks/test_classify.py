@@ -3,10 +3,13 @@ bits."""
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
+import requests
 import torch
 import transformers
 
@@ -165,3 +168,38 @@ def test_the_folder_holds_a_page_of_errors_and_a_card_that_the_hub_reads(files: 
         likely = stock(**inputs).logits[0].softmax(-1).tolist()  # the temperature is in the weights
     told = dict(zip(stock.config.id2label.values(), likely, strict=True))
     assert told == pytest.approx(model(text).probabilities, abs=1e-4)
+
+
+def test_a_learnt_folder_is_asked_on_the_command_line_and_served(
+    files: tuple[Path, Path], tmp_path: Path, textmill: Callable[..., Any], starter: Any
+) -> None:
+    train, _ = files
+    train.write_text(train.read_text(encoding="utf-8").replace("tool ", "safe "), encoding="utf-8")
+    run, shape = tmp_path / "run", ["layers=1", "width=32"]
+    made = textmill(
+        "tune", "classify", train, "--out", run, "--set", "learn.epochs=6", *(w for s in shape for w in ("--set", f"model.{s}"))
+    )
+    assert (
+        made.code == 0
+        and "report.html" in made.out
+        and "validation" in json.loads((run / "scores.json").read_text())["judged_by"]
+    )
+    texts = ["I saw a dog today again", "where is my axe ? here"]
+    answers = [
+        json.loads(line) for line in textmill("predict", run, "-", "--json", typed="\n".join(texts).encode()).out.splitlines()
+    ]
+    assert [answer["label"] for answer in answers] == ["animal", "safe"] and [answer["text"] for answer in answers] == texts
+    refused = textmill("predict", run, "-", typed=b"a text\n\n")
+    assert refused.code == 2 and "text 2 holds nothing" in refused.err
+    assert textmill("predict", train.parent, "a").code == 2
+    server = starter.leave(tmp_path, "serve", run, "--port", 0)
+    try:
+        address = server.first_line().split(" at ")[1].split("/v1")[0]
+        told = requests.post(f"{address}/v1/classify", json={"model": "run", "input": texts}, timeout=60).json()["data"]
+        assert [each["label"] for each in told] == ["animal", "safe"]
+        for each, answer in zip(told, answers, strict=True):
+            assert each["scores"] == pytest.approx(answer["probabilities"], abs=1e-5)
+        flags = requests.post(f"{address}/v1/moderations", json={"model": "run", "input": texts}, timeout=60).json()["results"]
+        assert [each["flagged"] for each in flags] == [True, False]
+    finally:
+        server.end()

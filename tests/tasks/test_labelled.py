@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from textmill.errors import TaskError
+from textmill.report.findings import english, finding
+from textmill.tasks import Classify
 from textmill.tasks.labelled import Reading, read_labelled
 
 TEXTS = [("Où est-ce ?", "place"), ('He said "no", twice', "human")]
@@ -69,6 +71,8 @@ def test_several_labels_of_a_text(tmp_path: Path) -> None:
         ("a.csv", "text,label,extra\nx\ny\nz,b,c\n", "lines 2, 3: fewer columns"),
         ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": 3}\nno\n', "lines 2, 3: write"),
         ("a.jsonl", "[1, 2]\n", "line 1: write"),
+        ("a.csv", "text,label\none, two,b\nx,c\n", "line 2: more columns than the header's 2; a text that holds the separator"),
+        ("a.tsv", 'text\tlabel\n"x\tb\ny" z\tc\n', "line 3: '\t' expected after"),
         ("a.txt", "", "holds no labelled text; write lines such as: label text"),
         ("a.csv", "", "which column is the text? Found none"),
         ("a.jsonl.gz", "not gzip", "no gzip file"),
@@ -90,3 +94,29 @@ def test_bytes_of_another_encoding_are_told_with_their_line(tmp_path: Path) -> N
         read_labelled(path, Reading(encoding="utf-9"))
     with pytest.raises(TaskError, match=r"did you mean 'a.txt'"):
         read_labelled(tmp_path / "b.txt")
+
+
+def test_none_of_the_labels_is_another_thing_than_a_label_forgotten(tmp_path: Path) -> None:
+    lines = '{"text": "a", "labels": []}\n{"text": "b", "label": ""}\n{"text": "c", "labels": ["x", "y"]}\n'
+    lines += '{"text": "d", "label": 3}\n'
+    found = read_labelled(written(tmp_path / "a.jsonl", lines))
+    assert [example.labels for example in found.examples] == [(), ("x", "y"), ("3",)] and found.left_out == {"no label": [2]}
+    found = read_labelled(written(tmp_path / "a.txt", "__label__x __label__y c\n__label__oos d\n"), Reading(out_of_scope="oos"))
+    assert [(example.text, example.labels) for example in found.examples] == [("c", ("x", "y")), ("d", ())]
+
+
+def test_what_is_found_in_the_data_is_told_with_its_lines(tmp_path: Path) -> None:
+    rows = [f"a word{number}" for number in range(60)] + ["b seen", "b twice", "b  twice", "a twice", "b rare"]
+    data, test = written(tmp_path / "train.txt", "\n".join(rows)), written(tmp_path / "test.txt", "a new\nb seen\nc strange\n")
+    report = str(Classify().read(data, test).report)
+    assert f"1 texts of {data} (line 61) stand in {test}, too (line 2): they are left out there" in report
+    assert f"1 texts of {data} stand there again, with the same label (line 63)" in report
+    assert "with another label (line 64): the first is called a, and b in line 62" in report
+    assert f"1 texts of {test} (line 3) have a label that no training text has, such as c" in report
+    assert "unbalanced: a" in report
+
+
+def test_every_finding_is_said_in_both_languages() -> None:
+    told = finding("left_out", {"file": "a", "count": 1200, "reason": "no text", "lines": [3, 4, 5, 6, 7, 8]})
+    assert english(told) == "a: 1,200 left out: no text (lines 3, 4, 5, 6, 7 and 1 more)"
+    assert str(told.texts["zh"]) == "a：略去 1,200 条：没有文本（第 3, 4, 5, 6, 7 行等，另有 1 行）"
