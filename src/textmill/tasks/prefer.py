@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import TaskError, TokenizerError
 from ..evaluation.answers import answer, answer_nats
+from ..evaluation.bootstrap import bootstrap_ratio
 from ..evaluation.label_metrics import accuracy
 from ..files import fingerprint, read_json, write_json
 from ..models.language_model import LanguageModel
@@ -165,9 +166,14 @@ def reward_margins(model: Any, pairs: Sequence[PairTokens], rows: int) -> np.nda
     return risen[:, 0] - risen[:, 1]
 
 
+def bits_of_pairs(margins: np.ndarray, beta: float) -> np.ndarray:
+    """The loss of each, (N,), 1 where nothing is learnt."""
+    return np.logaddexp(0.0, -beta * margins) / math.log(2)
+
+
 def bits_per_pair(margins: np.ndarray, beta: float) -> float:
-    """The loss's mean, 1 where nothing is learnt."""
-    return float(np.logaddexp(0.0, -beta * margins).mean()) / math.log(2)
+    """The loss's mean."""
+    return float(bits_of_pairs(margins, beta).mean())
 
 
 def judge(model: Any, test: Sequence[PairTokens], rows: int, signature: dict[str, Any]) -> Judged:
@@ -181,14 +187,16 @@ def judge(model: Any, test: Sequence[PairTokens], rows: int, signature: dict[str
         right = np.where(differences == 0, 0.5, differences > 0)
         return dataclasses.replace(accuracy(right, signature), name=name)
 
-    def loss(name: str, value: float) -> Score:
-        return Score(name, value, math.nan, math.nan, len(test), BITS_PER_PAIR.unit, signature)
+    def loss(differences: np.ndarray) -> Score:
+        bits = bits_of_pairs(differences, signature["beta"])
+        interval = bootstrap_ratio(bits, np.ones(len(bits)))
+        return Score(BITS_PER_PAIR.name, float(bits.mean()), *interval, len(bits), BITS_PER_PAIR.unit, signature)
 
-    name = "preference accuracy"
+    name, nothing = "preference accuracy", np.zeros(len(test))
     return Judged(
-        scores=[share(name, found), loss(BITS_PER_PAIR.name, bits_per_pair(found, signature["beta"]))],
+        scores=[share(name, found), loss(found)],
         baselines={
-            "before, by definition": [share(name, np.zeros(len(test))), loss(BITS_PER_PAIR.name, 1.0)],
+            "before, by definition": [share(name, nothing), loss(nothing)],
             "likelier at the start": [share(name, start[:, 0] - start[:, 1])],
             "likelier by token at the start": [share(name, (start / sizes)[:, 0] - (start / sizes)[:, 1])],
             "shorter": [share(name, sizes[:, 1] - sizes[:, 0])],
