@@ -59,6 +59,7 @@ EXAMPLES = {
         "evaluate runs/wikipedia-sample my-notes/ book.txt",
         "evaluate runs/small dump.xml.bz2 --against runs/large --documents 5",
         "evaluate runs/small test.jsonl --train-text train.jsonl --json",
+        "evaluate runs/small book.txt --by-position --beyond 2 --picture positions.svg",
     ],
     "judge": [
         "judge sample:smollm2 capitals.jsonl --chat --out capitals.json",
