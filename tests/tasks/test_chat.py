@@ -199,7 +199,8 @@ def test_a_stopped_training_goes_on_to_the_same_bits(base: Path, tmp_path: Path,
 def test_the_command_tunes_and_names_what_it_cannot_take(textmill: Any, base: Path, tmp_path: Path) -> None:
     data = lines(tmp_path / "data.jsonl", [{"messages": each} for each in conversations()])
     held = lines(tmp_path / "held.jsonl", [{"messages": turns("dog", "dog")}])
-    words = ("--validation", held, "--test", held, "--base", base, "--out", tmp_path / "run", "--set", "learn.epochs=1")
+    test = lines(tmp_path / "test.jsonl", [{"messages": turns("pig", "dog")}])
+    words = ("--validation", held, "--test", test, "--base", base, "--out", tmp_path / "run", "--set", "learn.epochs=1")
     done = textmill("tune", "chat", data, *words)
     assert done.code == 0, done.err
     for said in ("18 to learn from", "plain one", "before", "wanted  woof!", f"textmill chat {tmp_path / 'run'}"):
