@@ -1,6 +1,7 @@
 """The harness on models of every family and on plain objects: likelihoods are the model's own, however they are batched; what
 is learnt is scored in full; every baseline has its known worth."""
 
+import copy
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from textmill.evaluation.harness.language_model import encoded_pair
 from textmill.evaluation.scorers import NgramScorer
 from textmill.formats.model_folder import ModelFolder, load_model_folder, save_model_folder
 from textmill.models.ngram import NgramModel
+from textmill.tokens.chat_template import ChatTemplate
 
 TEXTS = ["the cat sat", "a dog", "where is the class that defines it?", "x"]
 
@@ -167,3 +169,30 @@ def test_examples_stand_before_a_question_and_never_itself(tmp_path: Path) -> No
     judge({"m": Listening([])}, [task], chat=True)
     roles = [message["role"] for message in asked[-1].context]  # type: ignore[union-attr]
     assert roles == ["system", "user", "assistant", "user", "assistant", "user"]
+
+
+TEMPLATE = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def test_a_chat_is_asked_in_the_model_s_own_template(make_decoder, tokenizer, tmp_path: Path) -> None:
+    chatty = copy.copy(tokenizer)
+    chatty.chat_template = ChatTemplate(TEMPLATE)
+    model = JudgedLanguageModel(ModelFolder(tmp_path, make_decoder(context_length=128), chatty, {}))
+    head = {"kind": "multiple choice", "shots": 1, "beginning": "Be brief."}
+    questions = [{"question": f"{word}?", "choices": ["yes", "no"], "answer": 0} for word in ("one", "two")]
+    task = read_task(write(tmp_path / "q.jsonl", head, *questions))
+    [result] = judge({"m": model}, [task], chat=True).results
+    before = "<system>Be brief.\n<user>two?\n<assistant>yes\n<user>one?\n<assistant>"
+    expected = [one_by_one_tokens(model, tokenizer.encode(before), tokenizer.encode(text)) for text in ("yes", "no")]
+    assert result.systems[0].marks[0]["log_probabilities"] == pytest.approx(expected, abs=2e-4)
+    assert result.scores(result.systems[0])[0].signature["chat"] is True
+
+
+def one_by_one_tokens(model: JudgedLanguageModel, context: list[int], text: list[int]) -> float:
+    """The log-probability of a text's tokens behind a context's, with no batch and no state."""
+    row = torch.tensor([[*context, *text]])
+    with torch.no_grad():
+        logs = model.model(row[:, :-1])[0, len(context) - 1 :].float().log_softmax(-1)
+    return float(logs.gather(1, row[0, len(context) :, None]).sum())

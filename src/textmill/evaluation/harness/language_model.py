@@ -32,6 +32,7 @@ class JudgedLanguageModel:
     def __init__(self, folder: ModelFolder, rows: int = ROWS, count_end: bool = True):
         self.model, self.tokenizer, self.path, self.rows = folder.model, folder.tokenizer, folder.path, rows
         self.count_end = count_end
+        self._last: tuple[Context, list[int]] | None = None  # a context, and its tokens
         if not self.model.writes:
             raise TaskError(
                 f"{folder.path} is {self.model.kind}{' under the head of a task' if folder.task else ''}, which doesn't go on "
@@ -50,7 +51,7 @@ class JudgedLanguageModel:
 
     def loglikelihood(self, requests: Sequence[Continuation]) -> list[Likelihood]:
         """Of each the log-probability of its tokens behind its context's. Raises TaskError for all that are too long."""
-        pairs = [encoded_pair(self.tokenizer, request, self.pairs) for request in requests]
+        pairs = [self._pair(request) for request in requests]
         self._refuse([self._too_long(len(pair.context), len(pair.text)) for pair in pairs])
         return likelihoods(self.model, pairs, self.rows, self.start)
 
@@ -64,7 +65,7 @@ class JudgedLanguageModel:
 
     def generate_until(self, requests: Sequence[Prompt]) -> list[str]:
         """What the model writes greedily behind each context, many at once. Raises TaskError for all that are too long."""
-        contexts = [encoded_context(self.tokenizer, request.context, self.pairs) for request in requests]
+        contexts = [self._read(request.context) for request in requests]
         self._refuse(
             [self._too_long(len(context), request.max_tokens) for context, request in zip(contexts, requests, strict=True)]
         )
@@ -89,11 +90,22 @@ class JudgedLanguageModel:
             return "an encoder–decoder has no likelihood of a text alone" if self.pairs else None
         try:
             if isinstance(request, Prompt):
-                return self._too_long(len(encoded_context(self.tokenizer, request.context, self.pairs)), request.max_tokens)
-            pair = encoded_pair(self.tokenizer, request, self.pairs)
+                return self._too_long(len(self._read(request.context)), request.max_tokens)
+            pair = self._pair(request)
             return self._too_long(len(pair.context), len(pair.text))
         except TextmillError as error:
             return str(error)
+
+    def _pair(self, request: Continuation) -> Pair:
+        if isinstance(request.context, str):
+            return encoded_pair(self.tokenizer, request, self.pairs)
+        return Pair(tuple(self._read(request.context)), tuple(self.tokenizer.encode(request.text)))
+
+    def _read(self, context: Context) -> list[int]:
+        """A context's tokens. A conversation is rendered once for all choices behind it, which share the object."""
+        if self._last is None or self._last[0] is not context:
+            self._last = context, encoded_context(self.tokenizer, context, self.pairs)
+        return self._last[1]
 
     def _too_long(self, read: int, more: int) -> str | None:
         """What is wrong with a context of `read` tokens and `more` behind it."""
