@@ -22,6 +22,7 @@ from ..formats.model_folder import ModelFolder, load_model_folder
 from ..inference.tag import OF_TOKENS, Asked, TaggedWords, emissions_of, inputs_of, room_for
 from ..models.settings import ModelSettings
 from ..models.task import Task, TaskConfig
+from ..report.task_page import write_task_page
 from ..score import F1_SHORTFALL
 from ..tokens.loader import IGNORED
 from ..tokens.tags import LETTERS, OUTSIDE, Entity, Scheme, tags_of
@@ -147,6 +148,7 @@ class Tag:
             judged = judge(model, split, scheme, learn.longest)
             print(judged)
             judged.write(Path(out))
+            print(f"  {write_task_page(Path(out))}: open it in a browser")
         return model
 
     def _recipe(self, characters: bool) -> TaskRecipe:
