@@ -203,3 +203,16 @@ def test_a_learnt_folder_is_asked_on_the_command_line_and_served(
         assert [each["flagged"] for each in flags] == [True, False]
     finally:
         server.end()
+
+
+def test_a_base_with_a_head_gets_a_new_one_and_that_is_said(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = files
+    Classify(small("qwen3", epochs=1)).train(None, train, test, out=tmp_path / "first")
+    other = tmp_path / "other.txt"
+    other.write_text(train.read_text(encoding="utf-8").replace("animal ", "beast "), encoding="utf-8")
+    capsys.readouterr()
+    model = Classify(small("qwen3", epochs=1, learning_rate=1e-3)).train(tmp_path / "first", other, out=tmp_path / "second")
+    assert "a sequence of 2 labels, gives way to a new one" in capsys.readouterr().out
+    assert model.task.config.labels == ("beast", "tool")

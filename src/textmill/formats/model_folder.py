@@ -102,7 +102,7 @@ def write_model_folder(
 ) -> None:
     """Write a whole folder, atomically, one tensor after the other. `advance` is called with the bytes of weights written."""
     tokenizer, config = contents.tokenizer, contents.config
-    _refuse_padded_ends(str(path), contents.layout, tokenizer)
+    refuse_padded_ends(str(path), contents.layout, tokenizer)
     formats = Counter(dtype for dtype, _ in contents.stored.values())
     dtype = str(DTYPES[formats.most_common(1)[0][0]]).removeprefix("torch.")
     with atomic_folder(path, total_bytes(contents.stored)) as folder:
@@ -136,7 +136,7 @@ def load_model_folder(path: str | Path, weights: Format | None = None, say: Say 
     opened = open_model_folder(folder, None if kept is None else kept.hashes)
     tokenizer = load_tokenizer(opened.path, opened.config)
     give_back_freed()  # before layers that nobody writes to are made in it
-    _refuse_padded_ends(str(opened.path), opened.layout, tokenizer)
+    refuse_padded_ends(str(opened.path), opened.layout, tokenizer)
     model, task = build_unset(opened.config), None
     set_weights = model.state_dict()
     if opened.layout.task is not None:
@@ -190,7 +190,7 @@ def load_tokenizer(folder: Path, config: ModelConfig) -> Tokenizer:
     return tokenizer
 
 
-def _refuse_padded_ends(where: str, layout: Layout, tokenizer: Tokenizer) -> None:
+def refuse_padded_ends(where: str, layout: Layout, tokenizer: Tokenizer) -> None:
     """A decoder's head takes a text's last token, and transformers takes none that is padding for one."""
     of_texts = layout.task is not None and layout.task.kind in PROBLEM_TYPES and layout.config_class is DecoderConfig
     padding = tokenizer.eos_id if tokenizer.pad_id is None else tokenizer.pad_id

@@ -15,7 +15,8 @@ from torch import nn
 from .. import __version__
 from ..errors import TaskError
 from ..files import fingerprint, folder_lock
-from ..formats.model_folder import load_model_folder, save_model_folder
+from ..formats.layouts import layout_to_keep
+from ..formats.model_folder import load_model_folder, refuse_padded_ends, save_model_folder
 from ..formats.sources import model_path
 from ..models.architectures import build
 from ..models.count import count
@@ -146,6 +147,8 @@ def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
         if restart:
             forget(folder)
         model = under_head(base, learning.task, learn)
+        layout = layout_to_keep(model.config, base.architecture, learning.task)
+        refuse_padded_ends(base.name, layout, base.tokenizer)  # now, and not when all is learnt
         loader = TextLoader(learning.training, learn.batch_size, learn.seed, model.head.of_tokens)
         settings = learn.train_settings(base.learnt_before, loader.steps_per_epoch)
         cost = count(model.config)
