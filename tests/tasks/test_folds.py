@@ -37,7 +37,8 @@ def test_the_pooled_score_is_that_of_all_texts() -> None:
     right = np.random.default_rng(0).random(900) < 0.8
     whole = accuracy(right, {})
     parts = [accuracy(part, {"test": str(number)}).to_dict() for number, part in enumerate(np.split(right, [200, 500]))]
-    [found] = pooled([[part] for part in parts])
+    only_in_one = {**parts[0], "name": "F1 of a rare kind"}
+    [found] = pooled([[parts[0], only_in_one], *([part] for part in parts[1:])])
     assert found.count == 900 and found.value == pytest.approx(whole.value)
     assert found.low == pytest.approx(whole.low, abs=0.004) and found.high == pytest.approx(whole.high, abs=0.004)
 

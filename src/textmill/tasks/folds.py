@@ -53,7 +53,11 @@ def cross_validate(
             task.learn(base, Split(kept, out_of_it, test, report), folder, restart)
         told.append(read_json(folder / "scores.json"))
     scores = pooled([fold["scores"] for fold in told])
-    baselines = {name: pooled([fold["baselines"][name] for fold in told]) for name in told[0]["baselines"]}
+    baselines = {
+        name: pooled([fold["baselines"][name] for fold in told])
+        for name in told[0]["baselines"]
+        if all(name in fold["baselines"] for fold in told)
+    }
     written = {"scores": scores, "baselines": baselines}
     write_json(
         out / "scores.json",
@@ -87,9 +91,12 @@ def deal(examples: Sequence[Example], folds: int, seed: int) -> list[int]:
 
 def pooled(folds: Sequence[Sequence[dict[str, Any]]]) -> list[Score]:
     """Each score over all folds: their mean, weighed by their texts, which for a share of texts is the share of all. The
-    interval follows from the folds' own, as that of a mean of independent means does."""
+    interval follows from the folds' own, as that of a mean of independent means does. What only some folds have, such as the F1
+    of a kind that is in few sentences, is in theirs alone."""
     scores = []
-    for alike in zip(*folds, strict=True):
+    named = [{score["name"]: score for score in fold} for fold in folds]
+    for name in (name for name in named[0] if all(name in fold for fold in named)):
+        alike = [fold[name] for fold in named]
         counts = np.array([score["count"] for score in alike], dtype=np.float64)
         shares = counts / counts.sum()
         value = float(shares @ [score["value"] for score in alike])
@@ -97,8 +104,7 @@ def pooled(folds: Sequence[Sequence[dict[str, Any]]]) -> list[Score]:
         reach = NORMAL_WIDTH / 2 * math.sqrt(float((shares * deviations) @ (shares * deviations)))
         signature = {**alike[0]["signature"], "test": fingerprint([score["signature"].get("test") for score in alike])[:12]}
         signature |= {"folds": len(folds), "texts": int(counts.sum())}
-        name, unit = alike[0]["name"], alike[0]["unit"]
-        scores.append(Score(name, value, value - reach, value + reach, int(counts.sum()), unit, signature))
+        scores.append(Score(name, value, value - reach, value + reach, int(counts.sum()), alike[0]["unit"], signature))
     return scores
 
 

@@ -27,7 +27,8 @@ class Judged:
         table = [f"  {name:<{width}}  {score}" for name, score in rows]
         if self.perturbations:
             width = max(map(len, self.perturbations))
-            table.append(f"{chief.name} on the same texts, written otherwise")
+            [name, *_] = (found.score.name for found in self.perturbations.values())
+            table.append(f"{name} on the same texts, written otherwise")
             table += [f"  {name:<{width}}  {found}" for name, found in self.perturbations.items()]
         rest = [f"  {'; '.join(f'{score.name} {score}' for score in others)}"] if others else []
         return "\n".join([f"{chief.name} on {chief.count:,} test texts", *table, *rest])
