@@ -11,9 +11,10 @@ import pytest
 
 from textmill.errors import RunError, TaskError
 from textmill.evaluation.label_metrics import accuracy
-from textmill.tasks import Classify
+from textmill.tasks import Classify, Tag
 from textmill.tasks.folds import cross_validate, deal, pooled
 from textmill.tasks.labelled import LabelledText
+from textmill.tasks.settings import TaskRecipe
 
 from .test_classify import sentences, small
 
@@ -98,3 +99,17 @@ def test_the_lines_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     exec(folds, {})
     assert (tmp_path / "runs" / "questions-folds" / "scores.json").is_file()
     exec(typos, {})
+
+
+def test_another_task_is_judged_so_too(tmp_path: Path) -> None:
+    data = tmp_path / "data.conll"
+    rows = [f"{name} B-name\nsaw O\n{number} O\n" for number in range(30) for name in ("Ada", "Bob")]
+    rows.append("in O\nRome B-place\n")
+    data.write_text("\n".join(rows), encoding="utf-8")
+    recipe = TaskRecipe(**{**small("lstm", epochs=1, batch_size=8).model_dump(), "learn": {"epochs": 1}})
+    scores = cross_validate(Tag(recipe), None, data, 3, out=tmp_path / "out")
+    assert scores[0].name == "F1" and scores[0].count == 61  # a sentence each
+    assert "F1 of place" not in {score.name for score in scores}
+    data.write_text("\n".join([*rows[:24], rows[-1]]), encoding="utf-8")  # of which one alone is held out
+    with pytest.raises(TaskError, match=r"too few texts for 3 folds: .* 0 to validate on"):
+        cross_validate(Tag(recipe), None, data, 3, out=tmp_path / "few")

@@ -50,6 +50,11 @@ def cross_validate(
             rest = [example for example, fold in zip(examples, dealt, strict=True) if fold != number]
             test = [example for example, fold in zip(examples, dealt, strict=True) if fold == number]
             kept, out_of_it = (rest, read.validation) if validation else held_out(rest, learn.validation)
+            if not kept or not out_of_it:
+                raise TaskError(
+                    f"{data}: too few texts for {folds} folds: fold {number + 1} has {len(kept)} to learn from, "
+                    f"{len(out_of_it)} to validate on; give fewer folds, a larger learn.validation or --validation"
+                )
             task.learn(base, Split(kept, out_of_it, test, report), folder, restart)
         told.append(read_json(folder / "scores.json"))
     scores = pooled([fold["scores"] for fold in told])
@@ -104,7 +109,9 @@ def pooled(folds: Sequence[Sequence[dict[str, Any]]]) -> list[Score]:
         reach = NORMAL_WIDTH / 2 * math.sqrt(float((shares * deviations) @ (shares * deviations)))
         signature = {**alike[0]["signature"], "test": fingerprint([score["signature"].get("test") for score in alike])[:12]}
         signature |= {"folds": len(folds), "texts": int(counts.sum())}
-        scores.append(Score(name, value, value - reach, value + reach, int(counts.sum()), alike[0]["unit"], signature))
+        low = max(value - reach, min(score["low"] for score in alike))  # a share isn't above 1
+        high = min(value + reach, max(score["high"] for score in alike))
+        scores.append(Score(name, value, low, high, int(counts.sum()), alike[0]["unit"], signature))
     return scores
 
 
