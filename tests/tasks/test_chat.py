@@ -205,6 +205,8 @@ def test_the_command_tunes_and_names_what_it_cannot_take(textmill: Any, base: Pa
     assert done.code == 0, done.err
     for said in ("18 to learn from", "plain one", "before", "wanted  woof!", f"textmill chat {tmp_path / 'run'}"):
         assert said in done.out
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "<bdi>speak as a dog</bdi>" in page and "<bdi>woof!</bdi>" in page and "答案对照" in page
     data.write_text('{"messages": 3}', encoding="utf-8")
     wrong = textmill("tune", "chat", data, "--set", "learn.way=head")
     assert wrong.code == 2 and "learn.way = head" in wrong.err

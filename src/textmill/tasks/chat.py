@@ -18,6 +18,7 @@ from ..formats.model_folder import ModelFolder, load_model_folder
 from ..inference.sampling import Sampling
 from ..models.language_model import LanguageModel
 from ..models.loss import LossTerms
+from ..report.task_page import write_task_page
 from ..score import BITS_PER_ANSWER_BYTE
 from ..tokens.chat_template import Message
 from ..tokens.dialogues import DialogueLoader, DialogueTokens, encode_dialogue
@@ -131,6 +132,8 @@ class Chat:
         print(judged if test else "")
         print(side_by_side(answered))
         judged.write(Path(out))
+        if test:
+            print(f"  {write_task_page(Path(out))}: open it in a browser")
         return model
 
 
