@@ -21,9 +21,12 @@ from textmill.tokens.settings import TokenizerSettings
 MINILM = "sample:minilm"
 FROM_SCRATCH = LearnSettings(crf=True, epochs=12, batch_size=16, learning_rate=0.005, dropout=0.5)
 RESUME = TaskRecipe(learn=FROM_SCRATCH, model=ModelSettings(architecture="bilstm", layers=1, width=256, pair_rows=32_768))
-WORDS = TokenizerSettings(kind="bpe", vocabulary_size=4096)
 WNUT17 = TaskRecipe(learn=LearnSettings(epochs=4, batch_size=16, learning_rate=2e-4))
-WNUT17_SCRATCH = RESUME.model_copy(update={"tokenizer": WORDS})
+WNUT17_SCRATCH = TaskRecipe(
+    learn=LearnSettings(crf=True, epochs=8, batch_size=16, learning_rate=0.01, dropout=0.3),
+    tokenizer=TokenizerSettings(kind="bpe", vocabulary_size=1024),
+    model=ModelSettings(architecture="bilstm", layers=1, width=192),
+)
 TASKS: dict[str, tuple[TaskRecipe, str | None, str, float | None]] = {  # recipe, base, files, goal
     "resume": (RESUME, None, "resume_ner/{}.char.bmes", 94),
     "wnut17": (WNUT17, MINILM, "wnut17/{}.conll", 38),
