@@ -4,7 +4,6 @@ What is wrong is told with its line, all of it together. Without a first line th
 rest is as by default.
 """
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -206,8 +205,3 @@ def _problems(path: Path, settings: TaskSettings, questions: Sequence[Question])
 def _shown(problems: Sequence[str]) -> list[str]:
     more = len(problems) - SHOWN_PROBLEMS
     return [*problems[:SHOWN_PROBLEMS], *([f"and {more:,} more such lines"] if more > 0 else [])]
-
-
-def changed(task: Task, **settings: Any) -> Task:
-    """The same task asked otherwise."""
-    return dataclasses.replace(task, settings=task.settings.model_copy(update=settings))
