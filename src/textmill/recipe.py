@@ -103,6 +103,10 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
     except ModelError as error:
         raise RecipeError(*(f"{where}: [model] {problem}" for problem in error.problems)) from None
     problems = unfit_contexts(recipe.train, recipe.model.context_length) + unfit_family(recipe.train, recipe.model.family)
+    if recipe.tokenizer.fold:
+        problems.append(
+            "tokenizer.fold: folded words can't give a text back, and are for tasks alone (textmill tune); leave it out"
+        )
     problems += unfit_attention(recipe.train, getattr(config, "windows", ()))
     problems += export_problems(recipe.export, config, recipe.model.architecture)
     if problems:

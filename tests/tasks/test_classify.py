@@ -53,7 +53,7 @@ def small(architecture: str, **learn: object) -> TaskRecipe:
     )
 
 
-@pytest.mark.parametrize("architecture", ["lstm", "qwen3", "bert", "marian"])
+@pytest.mark.parametrize("architecture", ["cnn", "lstm", "qwen3", "bert", "marian"])
 def test_every_family_learns_a_rule_from_scratch(architecture: str, files: tuple[Path, Path], tmp_path: Path) -> None:
     train, test = files
     model = Classify(small(architecture)).train(None, train, test, out=tmp_path / "run")

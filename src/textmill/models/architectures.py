@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from .bidirectional import Bidirectional, BidirectionalConfig
 from .config import ModelConfig
+from .convolutional import Convolutional, ConvolutionalConfig
 from .decoder import Decoder, DecoderConfig
 from .encoder import Encoder, EncoderConfig
 from .encoder_decoder import EncoderDecoder, EncoderDecoderConfig
@@ -32,13 +33,14 @@ class Architecture:
 
     @property
     def family(self) -> str:
-        """recurrent, bidirectional, decoder, encoder, encoder-decoder: which class of models it is."""
+        """recurrent, bidirectional, convolutional, decoder, encoder, encoder-decoder: which class of models it is."""
         return FAMILIES[self.config].family
 
 
 FAMILIES: dict[type[Any], type[LanguageModel]] = {
     RecurrentConfig: Recurrent,
     BidirectionalConfig: Bidirectional,
+    ConvolutionalConfig: Convolutional,
     DecoderConfig: Decoder,
     EncoderConfig: Encoder,
     EncoderDecoderConfig: EncoderDecoder,
@@ -114,6 +116,7 @@ ARCHITECTURES = {
     "rnn": Architecture(RecurrentConfig, {"cell": "rnn"}),
     "bilstm": Architecture(BidirectionalConfig, {"cell": "lstm"}),
     "bigru": Architecture(BidirectionalConfig, {"cell": "gru"}),
+    "cnn": Architecture(ConvolutionalConfig, {}),
 }
 
 

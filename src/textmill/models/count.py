@@ -15,6 +15,7 @@ from ..tokens.spans import MEAN_LENGTH
 from .architectures import build_empty
 from .bidirectional import BidirectionalConfig
 from .config import ModelConfig, TransformerConfig
+from .convolutional import SPANS, ConvolutionalConfig
 from .encoder import EncoderConfig
 from .encoder_decoder import EncoderDecoderConfig
 from .recurrent import RecurrentConfig
@@ -63,7 +64,7 @@ class Count:
 
 def count(config: ModelConfig, context: int | None = None, head_share: float = 1.0) -> Count:
     """Count a model at a context of `context` tokens (default: the longest it takes). `head_share`: see Count."""
-    causal = not isinstance(config, EncoderConfig | BidirectionalConfig)
+    causal = not isinstance(config, EncoderConfig | BidirectionalConfig | ConvolutionalConfig)
     attention = attention_flops(config, context or config.context_length)
     parameters, embedding, matrices, head = _parameters(config)
     decoded = matrices - (_source_parameters(config) if isinstance(config, EncoderDecoderConfig) else 0)
@@ -142,7 +143,7 @@ def _(config: EncoderDecoderConfig, context: int) -> int:
 
 
 @attention_flops.register
-def _(config: RecurrentConfig, context: int) -> int:
+def _(config: RecurrentConfig | ConvolutionalConfig, context: int) -> int:
     return 0
 
 
@@ -175,7 +176,7 @@ def _(config: RecurrentConfig, length: int, bytes_per_value: int = 4) -> int:
 
 
 @state_bytes.register
-def _(config: BidirectionalConfig, length: int, bytes_per_value: int = 4) -> int:
+def _(config: BidirectionalConfig | ConvolutionalConfig, length: int, bytes_per_value: int = 4) -> int:
     return 0  # it reads a text whole
 
 
@@ -236,6 +237,11 @@ def _(config: EncoderDecoderConfig, context: int, dtype: str = "float32", eager:
     alike = activation_bytes.dispatch(TransformerConfig)(config, context, dtype, eager, dropout)
     cross = _attention_bytes(config, context, dtype, eager, dropout, turned=False)
     return alike + -(-decoder.layers * (alike + cross) // encoder.layers)
+
+
+@activation_bytes.register
+def _(config: ConvolutionalConfig, context: int, dtype: str = "float32", eager: bool = False, dropout: bool = False) -> int:
+    return 4 * (sum(SPANS) * config.parts[-1] + sum(config.parts))  # each convolution's input, and what it gives
 
 
 @activation_bytes.register

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..tokens.loader import IGNORED
 from .bidirectional import Bidirectional, BidirectionalConfig
 from .config import ModelConfig
+from .convolutional import LOOKED_UP, ConvolutionalConfig, pooled
 from .crf import Chain
 from .decoder import DecoderConfig
 from .encoder import Encoder, EncoderConfig, Transform
@@ -76,17 +77,30 @@ class SequenceHead(Head):
     """One of `outputs` classes for each text: (B, outputs) logits, targets (B,), -100 doesn't count.
 
     What stands for a text is the first token where all tokens see all, through BERT's pooler in an encoder whose norms
-    stand behind its layers, and else the last real token, the only one that has seen all. A decoder's has no bias, as in the
-    stock classes.
+    stand behind its layers; of a convolutional reader the largest or the sum of each feature; and else the last real token, the
+    only one that has seen all. A decoder's has no bias, as in the stock classes.
     """
 
     def __init__(self, config: ModelConfig, outputs: int, dropout: float = 0.0):
         super().__init__(config, outputs, dropout, bias=not isinstance(config, DecoderConfig))
         behind = isinstance(config, EncoderConfig) and config.post_norm
         self.pooler = nn.Linear(config.width, config.width) if behind else None
+        self.sees_phrases = isinstance(config, ConvolutionalConfig)
+
+    def initialise(self, seed: int) -> None:
+        """As all heads begin; but what a convolutional reader looks up is zero itself, and its weights are random."""
+        super().initialise(seed)
+        if self.sees_phrases:
+            generator = torch.Generator().manual_seed(seed)
+            looked_up = self.output.weight.data[:, -LOOKED_UP:]
+            looked_up.normal_(0.0, LOOKED_UP**-0.5, generator=generator)
 
     def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D) -> (B, outputs)."""
+        if self.sees_phrases:
+            states = pooled(hidden, lengths)
+            kept = torch.cat([self.drop(states[:, :-LOOKED_UP]), states[:, -LOOKED_UP:]], dim=-1)
+            return self.output(kept)
         places = torch.zeros_like(lengths) if self.sees_both_sides else lengths - 1
         states = hidden[torch.arange(len(hidden), device=hidden.device), places]  # (B, D)
         return self.outputs(states if self.pooler is None else torch.tanh(self.pooler(states)))

@@ -10,6 +10,7 @@ from ..settings import Settings
 from .architectures import ARCHITECTURES, Architecture
 from .bidirectional import BidirectionalConfig
 from .config import ModelConfig, Positions
+from .convolutional import LOOKED_UP, SPANS, ConvolutionalConfig
 from .decoder import DecoderConfig
 from .encoder_decoder import EncoderDecoderConfig
 from .recurrent import CELLS, RecurrentConfig
@@ -95,7 +96,7 @@ class ModelSettings(Settings):
     architecture: str = "qwen3"
     """Which model: qwen3, qwen2, llama, mistral or gpt2 (decoders); bert or modernbert (encoders); marian or mbart
     (encoder–decoders, post-norm and pre-norm); lstm, gru or rnn (recurrent); for tasks alone bilstm or bigru, which read from
-    both sides. The preset says how large it is."""
+    both sides, or cnn, which reads phrases. The preset says how large it is."""
 
     preset: str = "3m"
     """Named size to start from: 0.5m, 1m, 3m, 5m, 12m, 30m, 60m, 85m, 300m, 500m or 1b (parameters in the layers). Left out
@@ -145,7 +146,7 @@ class ModelSettings(Settings):
 
     pair_rows: Annotated[int, Field(ge=0)] = 0
     """With bilstm and bigru: vectors of a table in which a token's pairs with its neighbours are looked up, by a hash; 0: they
-    aren't. Chinese characters gain from some thousands."""
+    aren't. Chinese characters gain from some thousands. With cnn of a token's pairs with the one before; 0: 131,072."""
 
     def for_time(self, seconds: float) -> "ModelSettings":
         """The same with a size that fits so short a training, in what the recipe doesn't say."""
@@ -169,6 +170,8 @@ class ModelSettings(Settings):
             raise RecipeError(f"model.decoder_layers: {self.architecture} has one stack of layers; write model.layers instead")
         if issubclass(architecture.config, RecurrentConfig):
             return self._recurrent_config(vocabulary_size, architecture)
+        if architecture.config is ConvolutionalConfig:
+            return self._convolutional_config(vocabulary_size)
         gated = architecture.differs.get("gated", True)
         sizes = preset_sizes(self.preset, architecture.config, gated)
         layers, width, head_dim = (
@@ -213,11 +216,7 @@ class ModelSettings(Settings):
         used = {"architecture", "preset", "context_length", "layers", "width", "tied_embeddings"}
         if architecture.config is BidirectionalConfig:
             used = used - {"tied_embeddings"} | {"pair_rows"}
-        foreign = [
-            name for name, field in type(self).model_fields.items() if name not in used and getattr(self, name) != field.default
-        ]
-        if foreign:
-            raise RecipeError(*(f"model.{name}: {self.architecture} has no such part; leave it out" for name in foreign))
+        self._refuse_foreign(used)
         sizes = recurrent_sizes(self.preset, architecture.differs["cell"])
         return architecture.config(
             vocabulary_size=vocabulary_size,
@@ -228,6 +227,25 @@ class ModelSettings(Settings):
             **({"pair_rows": self.pair_rows} if "pair_rows" in used else {}),
             **architecture.differs,
         )
+
+    def _convolutional_config(self, vocabulary_size: int) -> ConvolutionalConfig:
+        """Raises RecipeError for keys that say something of other layers."""
+        self._refuse_foreign({"architecture", "preset", "context_length", "layers", "width", "pair_rows"})
+        return ConvolutionalConfig(
+            vocabulary_size=vocabulary_size,
+            context_length=self.context_length,
+            layers=self.layers or 1,
+            width=self.width or len(SPANS) * PRESETS[self.preset][1] + LOOKED_UP,
+            pair_rows=self.pair_rows or ConvolutionalConfig.pair_rows,
+        )
+
+    def _refuse_foreign(self, used: set[str]) -> None:
+        """Raise RecipeError for keys beside `used` ones."""
+        foreign = [
+            name for name, field in type(self).model_fields.items() if name not in used and getattr(self, name) != field.default
+        ]
+        if foreign:
+            raise RecipeError(*(f"model.{name}: {self.architecture} has no such part; leave it out" for name in foreign))
 
     def _architecture(self) -> Architecture:
         if self.architecture not in ARCHITECTURES:

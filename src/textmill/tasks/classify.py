@@ -16,8 +16,10 @@ import torch
 from ..errors import TaskError
 from ..inference.classify import Outputs, classify
 from ..inference.reading import read_alone
+from ..models.settings import ModelSettings
 from ..models.task import Task, TaskConfig, probabilities
 from ..report.task_page import write_task_page
+from ..tokens.settings import TokenizerSettings
 from ..tokens.texts import TextTokens
 from ..tokens.tokenizer import Tokenizer
 from ..training.labels import balanced_weights
@@ -32,7 +34,11 @@ from .settings import TaskRecipe
 from .temperature import best_temperature, fold
 from .thresholds import fit_threshold, label_thresholds, quantile_threshold
 
-USUAL, PLAIN = TaskRecipe(), Reading()
+USUAL = TaskRecipe(
+    tokenizer=TokenizerSettings(kind="word", fold=True, vocabulary_size=16_384),
+    model=ModelSettings(architecture="cnn", preset="1m"),
+)
+PLAIN = Reading()
 
 
 class Classify:

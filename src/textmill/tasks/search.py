@@ -118,7 +118,8 @@ def search(
     if len(trials) < 2:
         raise TaskError(f"--trials {count}: two or more are needed to choose among")
     tasks = {number: _with(task, trial) for number, trial in enumerate(trials, start=1)}
-    whole = learn.epochs_on(base is not None)
+    family = "" if base is not None else recipe.model.family
+    whole = learn.epochs_on(base is not None, -(-len(split.training) // learn.batch_size), family)
     rungs = max(1, math.floor(math.log(len(trials), THIRD) + 1e-9))
     identity = {"recipe": recipe.model_dump(mode="json"), "base": str(base), "data": split.hash, "trials": trials}
     results = _begun(out, fingerprint(identity), restart)

@@ -10,6 +10,9 @@ from ..settings import Settings
 from ..tokens.settings import TokenizerSettings
 from ..training.settings import TrainSettings
 
+LOOKED_UP_RATE = 4.0  # of what a cnn looks up, as a factor of its other weights' learning rate
+PHRASES = "convolutional"  # the family that learns best in another way than the others from scratch (docs/experiments.md)
+
 
 class LearnSettings(Settings):
     """How a model learns a task from examples. What isn't said follows from whether it has learnt before."""
@@ -26,14 +29,15 @@ class LearnSettings(Settings):
     """With lora: let it learn beside the table of tokens, too, for words that mean something else here."""
 
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """How often every example is read; default: 3 on a model that has learnt before, 12 from scratch."""
+    """How often every example is read; default: 3 on a model that has learnt before, 12 from scratch; a cnn 4, or, up
+    to 60, as often as makes 1,000 steps."""
 
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Examples in one step."""
 
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak learning rate of all but the head; default: 5e-5 (with lora 5e-4), by AdamW, on a model that has learnt before, and
-    0.02 from scratch, there by Muon for the layers' matrices."""
+    0.02 from scratch, there by Muon for the layers' matrices, of a cnn 1e-3 by AdamW."""
 
     head_learning_rate: Annotated[float, Field(gt=0)] | None = None
     """That of the task's head; default: 1e-3, and from scratch the same as all else's."""
@@ -45,8 +49,9 @@ class LearnSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Decoupled weight decay of the matrices, per step and unit of learning rate."""
 
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of embeddings and of the layers' contributions that is zeroed at random."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of embeddings and of the layers' contributions that is zeroed at random; default: 0.1, in a cnn from scratch
+    0.3."""
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of each label that is spread evenly over all; for labels that are sometimes wrong."""
@@ -101,28 +106,34 @@ class LearnSettings(Settings):
             raise ValueError('augment_by with "mask" and augment_model go together: give both, or neither')
         return self
 
-    def epochs_on(self, learnt_before: bool) -> float:
+    def epochs_on(self, learnt_before: bool, steps_per_epoch: int, family: str = "") -> float:
         """How often every example is read."""
-        return self.epochs or (3.0 if learnt_before else 12.0)
+        phrases = min(60.0, max(4.0, 1000 / steps_per_epoch))
+        return self.epochs or (3.0 if learnt_before else phrases if family == PHRASES else 12.0)
 
-    def train_settings(self, learnt_before: bool, steps_per_epoch: int) -> TrainSettings:
-        """The same for the training loop."""
-        epochs = self.epochs_on(learnt_before)
+    def dropout_of(self, learnt_before: bool, family: str = "") -> float:
+        """Share that is zeroed."""
+        usual = 0.3 if family == PHRASES and not learnt_before else 0.1
+        return usual if self.dropout is None else self.dropout
+
+    def train_settings(self, learnt_before: bool, steps_per_epoch: int, family: str = "") -> TrainSettings:
+        """The same for the training loop, of a model of this family."""
+        epochs = self.epochs_on(learnt_before, steps_per_epoch, family)
         steps = max(1, round(epochs * steps_per_epoch))
-        rate = self._rate(learnt_before)
+        rate, calm = self._rate(learnt_before, family), learnt_before or family == PHRASES
         return TrainSettings(
             steps=steps,
             batch_size=self.batch_size,
-            optimizer="adamw" if learnt_before else "muon",
+            optimizer="adamw" if calm else "muon",
             matrix_learning_rate=rate,
             embedding_learning_rate=rate,
             weight_decay=self.weight_decay,
-            dropout=self.dropout,
+            dropout=self.dropout_of(learnt_before, family),
             label_smoothing=self.label_smoothing,
             clip_norm=1.0,
             warmup_steps=max(1, round(0.06 * steps)),
-            decay_fraction=0.94 if learnt_before else 0.5,
-            validations=max(1, math.ceil(epochs)),
+            decay_fraction=0.94 if calm else 0.5,
+            validations=min(20, max(1, math.ceil(epochs))),
             patience=self.patience,
             seed=self.seed,
             compile="off",
@@ -131,13 +142,14 @@ class LearnSettings(Settings):
             dtype="auto",
         )
 
-    def head_rate(self, learnt_before: bool) -> float:
+    def head_rate(self, learnt_before: bool, family: str = "") -> float:
         """The head's learning rate as a factor of the others'."""
-        rate = self._rate(learnt_before)
+        rate = self._rate(learnt_before, family)
         return (self.head_learning_rate or (1e-3 if learnt_before else rate)) / rate
 
-    def _rate(self, learnt_before: bool) -> float:
-        usual = 0.02 if not learnt_before else 5e-4 if self.way == "lora" else 5e-5
+    def _rate(self, learnt_before: bool, family: str) -> float:
+        scratch = 1e-3 if family == PHRASES else 0.02
+        usual = scratch if not learnt_before else 5e-4 if self.way == "lora" else 5e-5
         return self.learning_rate or usual
 
 

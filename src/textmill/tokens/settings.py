@@ -23,10 +23,20 @@ class TokenizerSettings(Settings):
     `character` at most so many; `byte` always has 257, whatever stands here. Small models want few: at 4096 × 256
     numbers the embedding is already a fifth of a 5 M model."""
 
+    fold: bool = False
+    """With `word`, for models that read and don't write (`textmill tune`): upper case is lower case, and white space
+    parts words and isn't one. A text can't be given back."""
+
     training_bytes: int = pydantic.Field(default=100_000_000, ge=131_072)
     """Learn from at most so many bytes of text (UTF-8): pieces of some 16,000 characters, spread over the whole corpus
     by their hash, so that the choice is always the same. Bounds the memory; the tokenizer's card says how much was
     offered and how much was read."""
+
+    @pydantic.model_validator(mode="after")
+    def _folds_words(self) -> Self:
+        if self.fold and self.kind != "word":
+            raise ValueError(f"fold is for kind = 'word', found kind = '{self.kind}'; leave fold out, or take kind = 'word'")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _holds_all_bytes(self) -> Self:

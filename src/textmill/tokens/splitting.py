@@ -1,6 +1,7 @@
 """Where text may be cut before pieces are looked up: one splitter for each kind, the same in training and in use.
 
-White space belongs to the pieces and no normaliser is used, so joining the pieces gives the text back as it was.
+White space belongs to the pieces and no normaliser is used, so joining the pieces gives the text back as it was; but for
+folded words, which are for models that read alone.
 """
 
 import re
@@ -22,6 +23,7 @@ QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L
 # Scripts written without spaces have no words that a pattern could find: each of their letters is one, with its marks.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 WORD = rf"[{_UNSPACED}]\p{{M}}*| ?(?:(?![{_UNSPACED}])[\p{{L}}\p{{M}}])+|[\s\S]"
+FOLDED_WORD = rf"[{_UNSPACED}]\p{{M}}*|(?:(?![{_UNSPACED}])[\p{{L}}\p{{M}}\p{{N}}])+|\s+|[\s\S]"
 CHARACTER = r"[\s\S]"
 
 # Between two words no splitter above makes a piece that reaches across, nor looks across: before the single space, or
@@ -32,8 +34,8 @@ _BETWEEN_WORDS = re.compile(r"(?<=\w)(?= \w)|(?<=\n)(?=\w)")
 _UP_TO_WORD_END = re.compile(r"[\W_]*[^\W_]*(?:[^\x00-\x7f\w][\W_]*[^\W_]*)*")
 
 
-def splitter(kind: "Kind", alphabet: Iterable[str] = ()) -> pre_tokenizers.PreTokenizer:
-    """What cuts a text into runs, before bytes are spelled as characters.
+def splitter(kind: "Kind", alphabet: Iterable[str] = (), fold: bool = False) -> pre_tokenizers.PreTokenizer:
+    """What cuts a text into runs, before bytes are spelled as characters; with `fold` white space is a run of its own.
 
     For `wordpiece`, a character outside `alphabet` stands alone: its model gives up the whole run for one unknown
     character, which would lose whole sentences of Chinese.
@@ -41,11 +43,16 @@ def splitter(kind: "Kind", alphabet: Iterable[str] = ()) -> pre_tokenizers.PreTo
     if kind == "character":
         return _split(CHARACTER)
     if kind == "word":
-        return pre_tokenizers.Sequence([_split(WORD), pre_tokenizers.FixedLength(LONGEST_RUN)])
+        return pre_tokenizers.Sequence([_split(FOLDED_WORD if fold else WORD), pre_tokenizers.FixedLength(LONGEST_RUN)])
     if kind == "wordpiece" and alphabet:
         steps = [_split(QWEN2), _split(f"[^{_character_class(alphabet)}]"), pre_tokenizers.FixedLength(LONGEST_RUN)]
         return pre_tokenizers.Sequence(steps)
     return pre_tokenizers.Sequence([_split(QWEN2), pre_tokenizers.FixedLength(LONGEST_RUN)])
+
+
+def folding_splitter() -> pre_tokenizers.PreTokenizer:
+    """What a saved tokenizer of folded words uses: white space falls away."""
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(r"\s+"), "removed"), splitter("word", fold=True)])
 
 
 def byte_level_splitter(kind: "Kind") -> pre_tokenizers.PreTokenizer:

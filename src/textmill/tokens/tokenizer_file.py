@@ -153,15 +153,17 @@ def _strangeness(content: dict[str, Any], opened: dict[str, Any], backend: token
 
 
 def _changes(content: dict[str, Any], backend: tokenizers.Tokenizer) -> list[str]:
-    """Why a tokenizer isn't as textmill trains them: lossless but for unknown tokens, one separator, exact bytes."""
+    """Why a tokenizer isn't as textmill trains them: lossless but for unknown tokens and folded words, one separator, exact
+    bytes."""
     problems = []
+    folded = content["model"]["type"] == "WordLevel" and content["normalizer"] == {"type": "Lowercase"}
     vocabulary = backend.get_vocab()
     if END_OF_TEXT not in vocabulary:
         problems.append(f"has no {END_OF_TEXT} token, which begins and ends every document")
-    if content["normalizer"] is not None:
+    if content["normalizer"] is not None and not folded:
         problems.append("has a normaliser, so that it can't give a text back as it was")
     decoder = (content["decoder"] or {}).get("type")
-    if decoder != ("ByteLevel" if content["model"]["type"] == "BPE" else "Fuse"):
+    if decoder != ("ByteLevel" if content["model"]["type"] == "BPE" else None if folded else "Fuse"):
         problems.append(f"joins its pieces in a way that isn't known here (decoder {decoder})")
     if decoder == "ByteLevel" and not holds_all_bytes(vocabulary):
         problems.append("lacks some of the 256 bytes, so that it can't hold every text")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from ..errors import TokenizerError
 from ..interruption import run_stoppably
@@ -28,7 +28,7 @@ from .counting import (
 )
 from .settings import Kind, TokenizerSettings
 from .special_tokens import END_OF_TEXT, MASK, PAD, SPAN, UNKNOWN
-from .splitting import LONGEST_RUN, byte_level_splitter, splitter
+from .splitting import LONGEST_RUN, byte_level_splitter, folding_splitter, splitter
 from .tokenizer import Tokenizer
 
 SEEN_AT_LEAST = 2  # a merge seen once is a quotation, not a rule
@@ -67,16 +67,25 @@ def train_tokenizer(
             f"vocabulary_size = {settings.vocabulary_size} cannot hold the 256 bytes and {len(special)} special tokens; write "
             f"{256 + len(special)} or more"
         )
+    if settings.fold:
+        texts = (text.lower() for text in texts)
     sample = sample_text(texts, settings.training_bytes, progress)
     if not sample.pieces:
         raise TokenizerError(
             f"the {sample.offered_texts} texts to train the tokenizer on hold no characters; give text, "
             "or kind = 'byte', which needs none"
         )
-    runs = single_characters(sample) if settings.kind == "character" else count_runs(sample, splitter(settings.kind))
+    runs = single_characters(sample) if settings.kind == "character" else _count_runs(settings, sample)
     alphabet = _alphabet(settings, runs.counts)
     model = _train_model(settings, runs.counts, alphabet, special)
     return Tokenizer(_assemble(settings, model, alphabet, special), training=_account(settings, sample, runs, alphabet))
+
+
+def _count_runs(settings: TokenizerSettings, sample: Sample) -> RunCounts:
+    runs = count_runs(sample, splitter(settings.kind, fold=settings.fold))
+    if settings.fold:
+        return RunCounts(Counter({run: count for run, count in runs.counts.items() if not run.isspace()}), runs.forgotten)
+    return runs
 
 
 def _special_tokens(kind: Kind, further: Sequence[str]) -> list[str]:
@@ -204,6 +213,8 @@ def _assemble(
     backend = tokenizers.Tokenizer(model)
     backend.pre_tokenizer = byte_level_splitter(settings.kind) if byte_level else splitter(settings.kind, alphabet)
     backend.decoder = decoders.ByteLevel() if byte_level else decoders.Fuse()
+    if settings.fold:
+        backend.normalizer, backend.pre_tokenizer, backend.decoder = normalizers.Lowercase(), folding_splitter(), None
     backend.add_special_tokens(special)
     backend.post_processor = processors.TemplateProcessing(
         single=f"{END_OF_TEXT} $A",

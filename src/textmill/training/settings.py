@@ -210,8 +210,8 @@ def unfit_attention(settings: TrainSettings, windows: tuple[int, ...]) -> list[s
 
 def unfit_family(settings: TrainSettings, family: str) -> list[str]:
     """What of these settings says something that models of this family don't have."""
-    if family == "bidirectional":
-        return ["model.architecture: what reads from both sides is for tasks alone (textmill tune); write lstm or gru"]
+    if family in ("bidirectional", "convolutional"):
+        return ["model.architecture: what reads whole texts is for tasks alone (textmill tune); write lstm or gru"]
     problems = []
     hides_words = family in ("encoder", "encoder-decoder")
     if not hides_words and settings.masking != TrainSettings.model_fields["masking"].default:
