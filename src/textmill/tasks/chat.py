@@ -24,6 +24,7 @@ from ..tokens.chat_template import Message
 from ..tokens.dialogues import DialogueLoader, DialogueTokens, encode_dialogue
 from ..tokens.tokenizer import Tokenizer
 from ..training.answers import AnswerObjective
+from .application import Application
 from .dialogues import Dialogue, read_dialogues
 from .examples import Split, divide, lines_named
 from .judged import Judged
@@ -57,9 +58,10 @@ class Answerer:
         return [self(text) for text in texts]
 
 
-class Chat:
+class Chat(Application[Dialogue, Answerer]):
     """The task: learns from conversations to answer. `usual`: the recipe where none is given."""
 
+    name: ClassVar = "chat"
     usual: ClassVar[DialogueRecipe] = USUAL
     asked: ClassVar = "chat {folder}"
 
@@ -69,23 +71,6 @@ class Chat:
             raise TaskError(*problems)
         if reading.text or reading.label:
             raise TaskError("conversations have no columns; leave --text-column and --label-column out")
-
-    def train(
-        self,
-        base: str | Path | None,
-        data: str | Path,
-        test: str | Path | None = None,
-        validation: str | Path | None = None,
-        out: str | Path = "runs/chat",
-        restart: bool = False,
-    ) -> Answerer:
-        """Learn from the conversations of a file, on a model that has learnt before or, with None, from scratch. The model, its
-        scores and all that tells how it came about are in the folder `out`.
-
-        Raises TaskError for data that can't be used, with all that is wrong."""
-        split = self.read(data, test, validation)
-        print(split.report)
-        return self.learn(base, split, out, restart)
 
     def read(self, data: str | Path, test: str | Path | None = None, validation: str | Path | None = None) -> Split[Dialogue]:
         """The conversations of these files, checked; `report` tells what was found. Raises TaskError with all that is wrong."""

@@ -23,6 +23,7 @@ from ..tokens.settings import TokenizerSettings
 from ..tokens.texts import TextTokens
 from ..tokens.tokenizer import Tokenizer
 from ..training.labels import balanced_weights
+from .application import Application
 from .augmentation import augmented
 from .class_scores import judge
 from .classifier import LONGEST, NO_LABEL, Classifier, prediction, shortened
@@ -41,31 +42,15 @@ USUAL = TaskRecipe(
 PLAIN = Reading()
 
 
-class Classify:
+class Classify(Application[LabelledText, Classifier]):
     """The task: learns from labelled texts to tell a text's class. `usual`: the recipe where none is given."""
 
+    name: ClassVar = "classify"
     usual: ClassVar[TaskRecipe] = USUAL
     asked: ClassVar = 'predict {folder} "a text"'
 
     def __init__(self, recipe: TaskRecipe = USUAL, reading: Reading = PLAIN):
         self.recipe, self.reading = recipe, reading
-
-    def train(
-        self,
-        base: str | Path | None,
-        data: str | Path,
-        test: str | Path | None = None,
-        validation: str | Path | None = None,
-        out: str | Path = "runs/classify",
-        restart: bool = False,
-    ) -> Classifier:
-        """Learn from the labelled texts of a file, on a model that has learnt before or, with None, from scratch. The model,
-        its scores, a page of them and all that tells how it came about are in the folder `out`.
-
-        Raises TaskError for data that can't be used, with all that is wrong."""
-        split = self.read(data, test, validation)
-        print(split.report)
-        return self.learn(base, split, out, restart)
 
     def read(
         self, data: str | Path, test: str | Path | None = None, validation: str | Path | None = None

@@ -32,12 +32,17 @@ class Dialogue:
     @property
     def text(self) -> str:
         """All that is said, each message behind its role."""
-        return "\n\n".join(f"{message['role']}: {message['content']}" for message in self.messages)
+        return spoken(self.messages)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """None: what is to be learnt stands in the conversation."""
         return ()
+
+
+def spoken(messages: Sequence[Message]) -> str:
+    """Messages as one text."""
+    return "\n\n".join(f"{message['role']}: {message['content']}" for message in messages)
 
 
 class Malformed(ValueError):

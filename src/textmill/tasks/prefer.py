@@ -23,6 +23,7 @@ from ..score import BITS_PER_PAIR, Score
 from ..tokens.preferences import PairTokens, PreferenceLoader, encode_pair
 from ..tokens.tokenizer import Tokenizer
 from ..training.preference import PreferenceObjective
+from .application import Application
 from .chat import LONGEST, Answerer
 from .examples import Split, divide, lines_named
 from .judged import Judged
@@ -35,9 +36,10 @@ USUAL, PLAIN = DialogueRecipe(), Reading()
 REFERENCE_FILE = "reference.json"
 
 
-class Prefer:
+class Prefer(Application[Preference, Answerer]):
     """The task: learns from pairs of answers which one is preferred. `usual`: the recipe where none is given."""
 
+    name: ClassVar = "prefer"
     usual: ClassVar[DialogueRecipe] = USUAL
     asked: ClassVar = "chat {folder}"
 
@@ -50,23 +52,6 @@ class Prefer:
             problems.append("pairs of answers have no columns; leave --text-column and --label-column out")
         if problems:
             raise TaskError(*problems)
-
-    def train(
-        self,
-        base: str | Path | None,
-        data: str | Path,
-        test: str | Path | None = None,
-        validation: str | Path | None = None,
-        out: str | Path = "runs/prefer",
-        restart: bool = False,
-    ) -> Answerer:
-        """Learn from the pairs of a file, on a model that answers already. The model, its scores and all that tells how it came
-        about are in the folder `out`.
-
-        Raises TaskError for data that can't be used, with all that is wrong, and where there is no base."""
-        split = self.read(data, test, validation)
-        print(split.report)
-        return self.learn(base, split, out, restart)
 
     def read(self, data: str | Path, test: str | Path | None = None, validation: str | Path | None = None) -> Split[Preference]:
         """The pairs of these files, checked; `report` tells what was found. Raises TaskError with all that is wrong."""

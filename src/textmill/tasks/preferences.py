@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import TaskError
 from ..tokens.chat_template import Message
-from .dialogues import Malformed, checked_messages, json_object
+from .dialogues import Malformed, checked_messages, json_object, spoken
 from .examples import Found, decoded, lines_named
 
 FORM = (
@@ -32,7 +32,7 @@ class Preference:
     @property
     def text(self) -> str:
         """What is answered: pairs of answers to the same are learnt from together, or not at all."""
-        return "\n\n".join(f"{message['role']}: {message['content']}" for message in self.messages)
+        return spoken(self.messages)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from ..tokens.texts import TextTokens
 from ..tokens.tokenizer import Tokenizer
 from ..tokens.words import WordTokens, joined, tokens_of_words
 from ..training.labels import balanced_weights
+from .application import Application
 from .augmentation import augmented, edited_tagging, words_outside
 from .dictionary import EntityDictionary
 from .examples import Split, divide
@@ -69,31 +70,15 @@ class Tagger:
         return asked.tagged(emissions_of(asked))
 
 
-class Tag:
+class Tag(Application[TaggedText, Tagger]):
     """The task: learns from tagged words to tag others. `usual`: the recipe where none is given."""
 
+    name: ClassVar = "tag"
     usual: ClassVar[TaskRecipe] = USUAL
     asked: ClassVar = 'predict {folder} "a text"'
 
     def __init__(self, recipe: TaskRecipe = USUAL, reading: Reading = PLAIN):
         self.recipe, self.reading = recipe, reading
-
-    def train(
-        self,
-        base: str | Path | None,
-        data: str | Path,
-        test: str | Path | None = None,
-        validation: str | Path | None = None,
-        out: str | Path = "runs/tag",
-        restart: bool = False,
-    ) -> Tagger:
-        """Learn from the tagged words of a file, on a model that has learnt before or, with None, from scratch. The model, its
-        scores and all that tells how it came about are in the folder `out`.
-
-        Raises TaskError for data that can't be used, with all that is wrong."""
-        split = self.read(data, test, validation)
-        print(split.report)
-        return self.learn(base, split, out, restart)
 
     def read(self, data: str | Path, test: str | Path | None = None, validation: str | Path | None = None) -> Split[TaggedText]:
         """The sentences of these files, checked; `report` tells what was found. Raises TaskError with all that is wrong."""
