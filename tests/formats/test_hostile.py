@@ -59,7 +59,8 @@ def any_folder(request: pytest.FixtureRequest, folders, tokenizer, tmp_path_fact
     """A small folder of each architecture that a recipe can name, of every family."""
     name = f"any {request.param}"
     if name not in folders:
-        shape = ModelSettings(architecture=request.param, preset="0.5m", layers=2, width=64, context_length=32)
+        layers = 1 if request.param == "cnn" else 2
+        shape = ModelSettings(architecture=request.param, preset="0.5m", layers=layers, width=64, context_length=32)
         folders[name] = tmp_path_factory.mktemp("hostile") / request.param
         save_model_folder(folders[name], build(shape.config(512)), tokenizer, {}, request.param)
         (folders[name] / "textmill.json").unlink()

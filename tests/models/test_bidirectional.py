@@ -62,7 +62,7 @@ def test_its_shape_comes_from_settings_and_is_counted() -> None:
 
 
 def test_it_learns_no_language() -> None:
-    with pytest.raises(RecipeError, match="what reads from both sides is for tasks alone"):
+    with pytest.raises(RecipeError, match="what reads whole texts is for tasks alone"):
         check_recipe({"corpus": {"source": "a.txt"}, "train": {"steps": 5}, "model": {"architecture": "bilstm"}}, "recipe")
     with pytest.raises(RecipeError, match=r"model\.pair_rows: lstm has no such part"):
         ModelSettings(architecture="lstm", pair_rows=5).config(100)
