@@ -19,7 +19,7 @@ from textmill.models.settings import ModelSettings
 from textmill.models.task import TaskConfig, body_config
 from textmill.tasks import Classifier, Classify
 from textmill.tasks.learning import rate_factors
-from textmill.tasks.settings import LearnSettings
+from textmill.tasks.settings import FROM_SCRATCH, LEARNT_BEFORE, LearnSettings
 from textmill.tokens.texts import TextTokens, text_batch
 from textmill.training.labels import LabelObjective, balanced_weights
 from textmill.training.optimizers import Optimizer
@@ -62,7 +62,7 @@ def test_a_training_that_gets_no_better_stops_and_keeps_the_best(tmp_path: Path)
 def test_each_layer_has_its_share_of_the_learning_rate(architecture: str) -> None:
     model = task_model(architecture)
     learn = LearnSettings(layer_decay=0.5, learning_rate=1e-4, head_learning_rate=1e-3)
-    factors = rate_factors(model, learn, learnt_before=True)
+    factors = rate_factors(model, learn, LEARNT_BEFORE)
     for name, _ in model.named_parameters():
         if name.startswith("head."):
             assert factors[name] == pytest.approx(10.0)
@@ -72,7 +72,7 @@ def test_each_layer_has_its_share_of_the_learning_rate(architecture: str) -> Non
             assert factors[name] == 0.5
         else:
             assert factors[name] == 0.25, name
-    assert all(name.startswith("head.") for name in rate_factors(model, learn, learnt_before=False))
+    assert all(name.startswith("head.") for name in rate_factors(model, learn, FROM_SCRATCH))
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])

@@ -3,6 +3,7 @@ model folder out."""
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ from ..training import checkpoints
 from ..training.labels import LabelObjective
 from ..training.loop import Training, forget, train
 from ..training.summary import TrainingSummary
-from .settings import LOOKED_UP_RATE, PHRASES, LearnSettings, TaskRecipe
+from .settings import LearnSettings, TaskRecipe, Usual
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class Base:
     learnt_before: bool
     name: str
     architecture: str | None
+
+    def usual(self, learn: LearnSettings) -> Usual:
+        """How it learns where nothing is said."""
+        return learn.usual(self.learnt_before, self.body.family)
 
 
 def known_base(name: str | Path) -> Base:
@@ -94,7 +99,7 @@ def under_head(base: Base, task: TaskConfig, learn: LearnSettings) -> TaskModel:
     head.initialise(learn.seed)
     model = TaskModel(base.body, head)  # which gives an encoder's own pooler to the head
     model.body, model.config = body, config
-    model.set_dropout(learn.dropout_of(base.learnt_before, body.family))
+    model.set_dropout(learn.dropout_of(base.usual(learn)))
     if learn.way == "lora":
         adapt(body, learn.rank, learn.rank, learn.seed, learn.adapt_embeddings)
     frozen = body.parameters() if learn.way == "head" else model.unread()
@@ -103,19 +108,19 @@ def under_head(base: Base, task: TaskConfig, learn: LearnSettings) -> TaskModel:
     return model
 
 
-def rate_factors(model: nn.Module, learn: LearnSettings, learnt_before: bool, family: str = "") -> dict[str, float]:
+def rate_factors(model: nn.Module, learn: LearnSettings, usual: Usual) -> dict[str, float]:
     """Of the learning rate, by the parameters' names: the head's own, and less for each layer further down."""
     layers = int(model.config.layers)  # type: ignore[union-attr, arg-type]
     factors = {}
     for name, _ in model.named_parameters():
         if name.startswith("head."):
-            factors[name] = learn.head_rate(learnt_before, family)
-        elif name == "body.pair_embedding.weight" and family == PHRASES and not learnt_before:
-            factors[name] = LOOKED_UP_RATE
-        elif learnt_before:
+            factors[name] = learn.head_factor(usual)
+        elif usual.learnt_before:
             found = re.search(r"blocks\.(\d+)\.", name)
             depth = int(found[1]) + 1 if found else layers if name.startswith(("body.norm", "norm.")) else 0
             factors[name] = learn.layer_decay ** (layers - depth)
+        elif name == "body.pair_embedding.weight":
+            factors[name] = usual.looked_up_factor
     return factors
 
 
@@ -152,7 +157,8 @@ def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
         layout = layout_to_keep(model.config, base.architecture, learning.task)
         refuse_padded_ends(base.name, layout, base.tokenizer)  # now, and not when all is learnt
         loader = TextLoader(learning.training, learn.batch_size, learn.seed, model.head.of_tokens)
-        settings = learn.train_settings(base.learnt_before, loader.steps_per_epoch, base.body.family)
+        usual = base.usual(learn)
+        settings = learn.train_settings(usual, loader.steps_per_epoch)
         cost = count(model.config)
         print(f"  {base.name}, {base.body.family} of {format_count(cost.parameters)} parameters")
         objective = LabelObjective(model.head, learning.class_weights, learn.label_smoothing)
@@ -174,7 +180,7 @@ def learn_task(learning: Learning, folder: Path, restart: bool = False) -> Path:
                 sample=lambda model: learning.shown(Task(learning.task, model)),
                 folder=folder,
                 lineage=lineage,
-                factors=rate_factors(model, learn, base.learnt_before, base.body.family),
+                factors=rate_factors(model, learn, usual),
             )
         )
         merge(model.body)
@@ -224,4 +230,4 @@ def mean_bits(model: nn.Module, texts: Sequence[TextTokens], batch_size: int) ->
         batch = loader.batch(step).to(device)
         nats += float(model(batch.inputs, batch.targets, batch.lengths))
         counted += head.count(batch.targets)
-    return nats / counted / 0.6931471805599453
+    return nats / counted / math.log(2)

@@ -1,6 +1,8 @@
 """How a task is learnt: the `[learn]` section of a task's recipe, and what the one training loop makes of it."""
 
+import dataclasses
 import math
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -10,8 +12,30 @@ from ..settings import Settings
 from ..tokens.settings import TokenizerSettings
 from ..training.settings import TrainSettings
 
-LOOKED_UP_RATE = 4.0  # of what a cnn looks up, as a factor of its other weights' learning rate
-PHRASES = "convolutional"  # the family that learns best in another way than the others from scratch (docs/experiments.md)
+MOST_EPOCHS = 60.0  # where `least_steps` would make them more
+
+
+@dataclass(frozen=True)
+class Usual:
+    """How a kind of model learns where nothing is said; one that has `learnt_before` by layers. It reads every example as often
+    as `epochs` and `least_steps` together ask for; its head learns at a rate of its own, or with None like all else, and what
+    it looks up by a hash at so many times the others' rate."""
+
+    learnt_before: bool
+    epochs: float
+    learning_rate: float
+    head_learning_rate: float | None
+    dropout: float
+    optimizer: Literal["muon", "adamw"]
+    decay_fraction: float
+    least_steps: int = 0
+    looked_up_factor: float = 1.0
+
+
+LEARNT_BEFORE = Usual(True, 3.0, 5e-5, 1e-3, 0.1, "adamw", 0.94)
+LOW_RANKS = dataclasses.replace(LEARNT_BEFORE, learning_rate=5e-4)
+FROM_SCRATCH = Usual(False, 12.0, 0.02, None, 0.1, "muon", 0.5)
+OF_PHRASES = Usual(False, 4.0, 1e-3, None, 0.3, "adamw", 0.94, least_steps=1000, looked_up_factor=4.0)  # docs/experiments.md
 
 
 class LearnSettings(Settings):
@@ -106,33 +130,37 @@ class LearnSettings(Settings):
             raise ValueError('augment_by with "mask" and augment_model go together: give both, or neither')
         return self
 
-    def epochs_on(self, learnt_before: bool, steps_per_epoch: int, family: str = "") -> float:
+    def usual(self, learnt_before: bool, family: str) -> Usual:
+        """What holds of a model of this family where nothing is said."""
+        if learnt_before:
+            return LOW_RANKS if self.way == "lora" else LEARNT_BEFORE
+        return OF_PHRASES if family == "convolutional" else FROM_SCRATCH
+
+    def epochs_of(self, usual: Usual, steps_per_epoch: int) -> float:
         """How often every example is read."""
-        phrases = min(60.0, max(4.0, 1000 / steps_per_epoch))
-        return self.epochs or (3.0 if learnt_before else phrases if family == PHRASES else 12.0)
+        return self.epochs or min(MOST_EPOCHS, max(usual.epochs, usual.least_steps / steps_per_epoch))
 
-    def dropout_of(self, learnt_before: bool, family: str = "") -> float:
+    def dropout_of(self, usual: Usual) -> float:
         """Share that is zeroed."""
-        usual = 0.3 if family == PHRASES and not learnt_before else 0.1
-        return usual if self.dropout is None else self.dropout
+        return usual.dropout if self.dropout is None else self.dropout
 
-    def train_settings(self, learnt_before: bool, steps_per_epoch: int, family: str = "") -> TrainSettings:
-        """The same for the training loop, of a model of this family."""
-        epochs = self.epochs_on(learnt_before, steps_per_epoch, family)
+    def train_settings(self, usual: Usual, steps_per_epoch: int) -> TrainSettings:
+        """The same for the training loop."""
+        epochs = self.epochs_of(usual, steps_per_epoch)
         steps = max(1, round(epochs * steps_per_epoch))
-        rate, calm = self._rate(learnt_before, family), learnt_before or family == PHRASES
+        rate = self.learning_rate or usual.learning_rate
         return TrainSettings(
             steps=steps,
             batch_size=self.batch_size,
-            optimizer="adamw" if calm else "muon",
+            optimizer=usual.optimizer,
             matrix_learning_rate=rate,
             embedding_learning_rate=rate,
             weight_decay=self.weight_decay,
-            dropout=self.dropout_of(learnt_before, family),
+            dropout=self.dropout_of(usual),
             label_smoothing=self.label_smoothing,
             clip_norm=1.0,
             warmup_steps=max(1, round(0.06 * steps)),
-            decay_fraction=0.94 if calm else 0.5,
+            decay_fraction=usual.decay_fraction,
             validations=min(20, max(1, math.ceil(epochs))),
             patience=self.patience,
             seed=self.seed,
@@ -142,15 +170,10 @@ class LearnSettings(Settings):
             dtype="auto",
         )
 
-    def head_rate(self, learnt_before: bool, family: str = "") -> float:
+    def head_factor(self, usual: Usual) -> float:
         """The head's learning rate as a factor of the others'."""
-        rate = self._rate(learnt_before, family)
-        return (self.head_learning_rate or (1e-3 if learnt_before else rate)) / rate
-
-    def _rate(self, learnt_before: bool, family: str) -> float:
-        scratch = 1e-3 if family == PHRASES else 0.02
-        usual = scratch if not learnt_before else 5e-4 if self.way == "lora" else 5e-5
-        return self.learning_rate or usual
+        rate = self.learning_rate or usual.learning_rate
+        return (self.head_learning_rate or usual.head_learning_rate or rate) / rate
 
 
 class BaselineSettings(Settings):

@@ -80,11 +80,12 @@ def tune(tuning: Tuning, folder: Path, restart: bool = False) -> Path:
             f"  {base.name}, {model.family} of {format_count(cost.parameters)} parameters"
             + (f"; {format_count(learning)} beside them learn" if learn.way == "lora" else "")
         )
-        factors = rate_factors(model, learn, base.learnt_before)
+        usual = base.usual(learn)
+        factors = rate_factors(model, learn, usual)
         lineage = {"learn": fingerprint(learn.model_dump(mode="json"))[:12], **tuning.lineage}
         summary = trained(
             Training(
-                settings=learn.train_settings(base.learnt_before, tuning.loader.steps_per_epoch),
+                settings=learn.train_settings(usual, tuning.loader.steps_per_epoch),
                 model=model,
                 objective=tuning.objective,
                 loader=tuning.loader,
