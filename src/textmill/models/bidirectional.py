@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .language_model import LanguageModel
+from .pair_table import NOTHING, pair_rows
 from .recurrent import RecurrentConfig, VariationalDropout, initialise_cell
 from .state import real_places
-
-NOTHING = -1  # the neighbour of a text's first and of its last token
 
 
 @dataclass(frozen=True)
@@ -113,12 +112,8 @@ class Bidirectional(LanguageModel):
         """The rows of the table, (B, T) each, for every token's pairs with the one before and the one after it."""
         edge = inputs.new_full((len(inputs), 1), NOTHING)
         before, after = torch.cat([edge, inputs[:, :-1]], dim=1), torch.cat([inputs[:, 1:], edge], dim=1)
-        return self._row(before, inputs, 0), self._row(inputs, after, 1)
-
-    def _row(self, one: Tensor, other: Tensor, which: int) -> Tensor:
-        """A multiplicative hash (Knuth) of two tokens and of which of its neighbours a token is paired with."""
-        mixed = ((one + 1) * 2_654_435_761 + (other + 1) * 40_503 + which * 97_003) * 2_246_822_519
-        return (mixed >> 20).remainder(self.config.pair_rows)
+        rows = self.config.pair_rows
+        return pair_rows(before, inputs, rows), pair_rows(inputs, after, rows, which=1)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Token ids (B, T) -> hidden states (B, T, D)."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .language_model import LanguageModel
+from .pair_table import NOTHING, pair_rows
 from .state import real_places
 
 SPANS = (2, 3, 4)  # tokens that the convolutions see
@@ -93,15 +94,11 @@ class Convolutional(LanguageModel):
 
     def hidden(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, D) of token ids (B, T). Phrases look back alone, so padding behind a text changes nothing of it."""
-        before = F.pad(inputs + 1, (1, 0))[:, :-1]  # 0: nothing stands before the first
-        looked_up = self.pair_embedding(self._row(inputs, 0)) + self.pair_embedding(self._row(inputs, before))
+        before = F.pad(inputs, (1, 0), value=NOTHING)[:, :-1]
+        rows = self.config.pair_rows
+        looked_up = self.pair_embedding(pair_rows(inputs, NOTHING, rows)) + self.pair_embedding(pair_rows(inputs, before, rows))
         phrases = self.blocks[0](self.drop(self.embedding(inputs)))
         return self.norm(torch.cat([phrases, looked_up], dim=-1))
-
-    def _row(self, token: Tensor, before: Tensor | int) -> Tensor:
-        """The table's row of a token, (B, T), behind another: a multiplicative hash (Knuth)."""
-        mixed = ((token + 1) * 2_654_435_761 + before * 40_503) * 2_246_822_519
-        return (mixed >> 20).remainder(self.config.pair_rows)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Token ids (B, T) -> (B, T, D)."""
