@@ -1,8 +1,9 @@
 """A search tries settings by halving, chooses by validation alone, says what each cost, and goes on where it was stopped."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -42,13 +43,15 @@ def test_trials_are_different_and_functions_of_the_seed() -> None:
 
 
 class Counting(Classify):
-    """Notes what learns: the learning rate, the epochs and how many test texts it sees."""
+    """Notes what learns: the learning rate, the epochs and whether it is judged by the test."""
 
-    learnt: ClassVar[list[tuple[float, float, int]]] = []
+    learnt: ClassVar[list[tuple[float, float, bool]]] = []
 
-    def learn(self, base, split, out, restart=False):
-        self.learnt.append((self.recipe.learn.learning_rate, round(self.recipe.learn.epochs, 3), len(split.test)))
-        return super().learn(base, split, out, restart)
+    def learn(self, base, split, out, restart=False, judging=True):
+        self.learnt.append((self.recipe.learn.learning_rate, round(self.recipe.learn.epochs, 3), judging))
+        model = super().learn(base, split, out, restart, judging)
+        assert (Path(out) / "scores.json").exists() == judging
+        return model
 
 
 def test_the_best_by_validation_is_chosen_and_a_stopped_search_goes_on(tmp_path: Path, capsys) -> None:
@@ -60,7 +63,7 @@ def test_the_best_by_validation_is_chosen_and_a_stopped_search_goes_on(tmp_path:
     Counting.learnt.clear()
     found = search(task, None, split, axes, 3, out)
     assert found.recipe.learn.learning_rate == 0.02 and found.recipe.learn.epochs == 6
-    assert sorted(Counting.learnt) == [(1e-9, 2.0, 0), (1e-8, 2.0, 0), (0.02, 2.0, 0)]
+    assert sorted(Counting.learnt) == [(1e-9, 2.0, False), (1e-8, 2.0, False), (0.02, 2.0, False)]
     told = json.loads((out / "search.json").read_text())["trials"]
     assert len(told) == 3 and all(each["seconds"] > 0 and each["joules"] > 0 for each in told.values())
     assert min(told.values(), key=lambda each: each["value"])["settings"] == {"learn.learning_rate": "0.02"}
@@ -75,6 +78,21 @@ def test_the_best_by_validation_is_chosen_and_a_stopped_search_goes_on(tmp_path:
     assert len(Counting.learnt) == 4 and json.loads((out / "search.json").read_text())["trials"][last]["value"] == value
     with pytest.raises(RunError, match="a search over other settings"):
         search(task, None, split, [read_axis("learn.dropout=0,0.1")], 3, out)
+
+
+def test_options_that_do_not_fit_are_told_together(tmp_path: Path, textmill: Callable[..., Any]) -> None:
+    data = tmp_path / "data.txt"
+    data.write_text("\n".join(sentences(20, 0)), encoding="utf-8")
+    given = ["--scheme", "BIO", "--trials", "4", "--folds", "3", "--test", data, "--base", "nothing", "--set", "model.width=8"]
+    told = textmill("tune", "classify", data, *given)
+    assert told.code == 2
+    for message in (
+        "--scheme is for tag, not for classify", "--folds judges by all of DATA", "--trials is how many settings --search",
+        "--set model.width=8: the shape and the tokens are those of --base nothing",
+    ):  # fmt: skip
+        assert message in told.err
+    told = textmill("tune", "tag", data, "--folds", "3", "--search", "learn.dropout=0,0.1", "--separator", ";")
+    assert told.code == 2 and "--separator is for classify, not for tag" in told.err and "give one of them" in told.err
 
 
 def test_what_cannot_be_searched_over_is_told(tmp_path: Path) -> None:

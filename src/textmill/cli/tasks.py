@@ -1,6 +1,7 @@
 """The verbs that teach a model a task, and ask one that has learnt it."""
 
 import json
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,15 @@ class TaskName(StrEnum):
     CLASSIFY = "classify"
     PREFER = "prefer"
     TAG = "tag"
+
+
+BELONGS_TO = {
+    "--separator": TaskName.CLASSIFY,
+    "--out-of-scope": TaskName.CLASSIFY,
+    "[baseline]": TaskName.CLASSIFY,
+    "--scheme": TaskName.TAG,
+}
+TRIALS = 9
 
 
 @app.command()
@@ -64,7 +74,12 @@ def tune(
             "given many times.",
         ),
     ] = None,
-    trials: Annotated[int, typer.Option(min=2, help="How many settings are tried; together they take some trainings.")] = 9,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help=f"With --search, how many settings are tried; together they take some trainings. Default: {TRIALS}."
+        ),
+    ] = None,
     restart: Restart = False,
     encoding: Annotated[str, typer.Option(help="Of the files, such as latin-1 or gb18030.")] = "utf-8",
     text_column: Annotated[str | None, typer.Option(help="The column or key that holds the text.")] = None,
@@ -86,29 +101,45 @@ def tune(
 
     kind = TASKS[task.value]
     recipe = settings_of(type(kind.usual), overridden(kind.usual, overrides or []), "--set")
-    if base is not None and (given := [each for each in overrides or [] if not each.startswith(("learn.", "baseline."))]):
-        raise TaskError(f"--set {given[0]}: the shape and the tokens are those of --base {base}; leave one of them out")
-    if task is not TaskName.CLASSIFY and (separator, out_of_scope, recipe.baseline) != (None, None, kind.usual.baseline):
-        raise TaskError(f"--separator, --out-of-scope and [baseline] are for classify, not for {task.value}; leave them out")
+    axes = [read_axis(each) for each in searched or []]
+    given = {
+        "--separator": separator, "--out-of-scope": out_of_scope, "--scheme": scheme, "--test": test, "--trials": trials,
+        "--folds": folds, "--search": searched, "[baseline]": None if recipe.baseline == kind.usual.baseline else "set",
+    }  # fmt: skip
+    changed = [f"--set {each}" for each in overrides or []] + [f"--search {axis.key}" for axis in axes]
+    if problems := [*_misfits(task, {name for name, value in given.items() if value}), *_fixed_by(base, changed)]:
+        raise TaskError(*problems)
     folder = out or Path("runs") / data.name.partition(".")[0]
     learnt = kind(recipe, Reading(encoding, text_column, label_column, separator, scheme, out_of_scope))
     if folds is not None:
-        if searched:
-            raise TaskError("--folds judges one choice of settings, and --search chooses; give one of them")
-        if test is not None:
-            raise TaskError("--folds judges by all of DATA, and --test by another file; give one of them")
         cross_validate(learnt, base, data, folds, validation, folder, restart)
         return
-    if searched:
-        axes = [read_axis(each) for each in searched]
-        if base is not None and (given := [axis.key for axis in axes if not axis.key.startswith("learn.")]):
-            raise TaskError(f"--search {given[0]}: the shape and the tokens are those of --base {base}; leave one of them out")
-        split = learnt.read(data, test, validation)
-        print(split.report)
-        search(learnt, base, split, axes, trials, folder, restart).learn(base, split, folder, restart)
-    else:
-        learnt.train(base, data, test, validation, folder, restart)
+    split = learnt.read(data, test, validation)
+    print(split.report)
+    if axes:
+        learnt = search(learnt, base, split, axes, trials or TRIALS, folder, restart)
+    learnt.learn(base, split, folder, restart)
     print(f"\nAsk it: textmill {kind.asked.format(folder=folder)}")
+
+
+def _misfits(task: TaskName, given: set[str]) -> Iterator[str]:
+    """Options that say nothing here, or against each other."""
+    for name, only in BELONGS_TO.items():
+        if name in given and task is not only:
+            yield f"{name} is for {only.value}, not for {task.value}; leave it out"
+    if {"--folds", "--search"} <= given:
+        yield "--folds judges one choice of settings, and --search chooses; give one of them"
+    if {"--folds", "--test"} <= given:
+        yield "--folds judges by all of DATA, and --test by another file; give one of them"
+    if "--trials" in given and "--search" not in given:
+        yield "--trials is how many settings --search tries; say what to search over, or leave it out"
+
+
+def _fixed_by(base: str | None, changed: Sequence[str]) -> Iterator[str]:
+    """Of options that change a setting those that a base has decided."""
+    for each in changed if base is not None else ():
+        if not each.partition(" ")[2].startswith(("learn.", "baseline.")):
+            yield f"{each}: the shape and the tokens are those of --base {base}; leave one of them out"
 
 
 @app.command()

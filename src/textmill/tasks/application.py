@@ -22,8 +22,10 @@ class Application(ABC, Generic[AnExample, Model]):
         """The examples of these files, checked; `report` tells what was found. Raises TaskError with all that is wrong."""
 
     @abstractmethod
-    def learn(self, base: str | Path | None, split: Split[AnExample], out: str | Path, restart: bool = False) -> Model:
-        """Learn from examples that are read already, be judged by the test's, and write the folder `out`."""
+    def learn(
+        self, base: str | Path | None, split: Split[AnExample], out: str | Path, restart: bool = False, judging: bool = True
+    ) -> Model:
+        """Learn from examples that are read already, be judged by the test's where `judging`, and write the folder `out`."""
 
     def train(
         self,

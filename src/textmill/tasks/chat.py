@@ -26,7 +26,7 @@ from ..tokens.tokenizer import Tokenizer
 from ..training.answers import AnswerObjective
 from .application import Application
 from .dialogues import Dialogue, read_dialogues
-from .examples import Split, divide, lines_named
+from .examples import Split, divide, lines_named, refuse_lines
 from .judged import Judged
 from .labelled import Reading
 from .settings import DialogueRecipe
@@ -77,8 +77,10 @@ class Chat(Application[Dialogue, Answerer]):
         share = self.recipe.learn.validation
         return divide(lambda path: read_dialogues(path, self.reading.encoding), data, test, validation, share)
 
-    def learn(self, base: str | Path | None, split: Split[Dialogue], out: str | Path, restart: bool = False) -> Answerer:
-        """Learn from conversations that are read already, be judged by the test's, and write the folder `out`."""
+    def learn(
+        self, base: str | Path | None, split: Split[Dialogue], out: str | Path, restart: bool = False, judging: bool = True
+    ) -> Answerer:
+        """Learn from conversations that are read already, be judged by the test where `judging`, and write the folder `out`."""
         learn = self.recipe.learn
         texts = [message["content"] for example in split.training for message in example.messages]
         chosen = writing_base(base, [*texts, "system\n", "user\n", "assistant\n"], self.recipe)
@@ -92,8 +94,8 @@ class Chat(Application[Dialogue, Answerer]):
                 f"no conversation is left to learn from, or to validate on, within learn.longest = {longest} tokens"
             )
         body, tokenizer, rows = chosen.body, chosen.tokenizer, learn.batch_size
-        asked = questions(split.test or split.validation, learn.shown_answers)
-        before = answer_nats(body, test, rows) if test else np.zeros(0)
+        asked = questions(split.test or split.validation, learn.shown_answers if judging else 0)
+        before = answer_nats(body, test, rows) if test and judging else np.zeros(0)
         said = [answer(body, tokenizer, messages, learn.answer_tokens) for messages, _ in asked]
         room = min(ROW_TOKENS, body.context_limit or 0)  # what has no limit knows no segments either
         tuning = Tuning(
@@ -109,6 +111,8 @@ class Chat(Application[Dialogue, Answerer]):
             lineage={"base": chosen.name, "data": split.hash, "longest": longest},
         )
         model = Answerer.load(tune(tuning, Path(out), restart))
+        if not judging:
+            return model
         answered = [
             Answered(messages[-1]["content"], wanted, old, model(messages, max_tokens=learn.answer_tokens))
             for (messages, wanted), old in zip(asked, said, strict=True)
@@ -140,8 +144,7 @@ def encoded(examples: Sequence[Dialogue], tokenizer: Tokenizer, longest: int, na
         if kept is not whole:
             cut.append(example.line)
         found.append(kept)
-    if problems:
-        raise TaskError(*(f"{examples[0].file}, {lines_named(lines)}: {what}" for what, lines in problems.items()))
+    refuse_lines(examples[0].file if examples else "", problems)
     for lines, what in (
         (cut, "their last turns are left out"),
         (out, "they are left out, since their first answer is beyond it"),

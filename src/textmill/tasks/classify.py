@@ -58,8 +58,10 @@ class Classify(Application[LabelledText, Classifier]):
         """The examples of these files, checked; `report` tells what was found. Raises TaskError with all that is wrong."""
         return divide(lambda path: read_labelled(path, self.reading), data, test, validation, self.recipe.learn.validation)
 
-    def learn(self, base: str | Path | None, split: Split[LabelledText], out: str | Path, restart: bool = False) -> Classifier:
-        """Learn from examples that are read already, be judged by the test examples, and write the folder `out`."""
+    def learn(
+        self, base: str | Path | None, split: Split[LabelledText], out: str | Path, restart: bool = False, judging: bool = True
+    ) -> Classifier:
+        """Learn from examples that are read already, be judged by the test where `judging`, and write the folder `out`."""
         learn, folder = self.recipe.learn, Path(out)
         several = self.reading.separator is not None or any(
             len(example.labels) > 1 for example in [*split.training, *split.validation, *split.test]
@@ -97,6 +99,8 @@ class Classify(Application[LabelledText, Classifier]):
             finish=lambda task: decided(task, chosen.tokenizer, split.validation, longest, learn.reject),
         )
         model = Classifier.load(learn_task(learning, folder, restart))
+        if not judging:
+            return model
         judged = judge(model, split, longest, self.recipe.baseline)
         print(judged)
         judged.write(folder)

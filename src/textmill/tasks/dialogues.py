@@ -3,7 +3,6 @@
 What can't be read is told with its line, all such lines of a file together; what is left out is counted.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 from ..errors import TaskError
 from ..tokens.chat_template import Message
-from .examples import Found, decoded, lines_named
+from .examples import Found, decoded
+from .json_lines import Malformed, json_lines
 
 ROLES = ("system", "user", "assistant")
 FORM = (
@@ -45,22 +45,10 @@ def spoken(messages: Sequence[Message]) -> str:
     return "\n\n".join(f"{message['role']}: {message['content']}" for message in messages)
 
 
-class Malformed(ValueError):
-    """What is wrong with a line, in words that are the same for all lines of its kind."""
-
-
 def read_dialogues(path: str | Path, encoding: str = "utf-8") -> Found[Dialogue]:
     """The conversations of a .jsonl. Raises TaskError with the lines that can't be read."""
     path, found = Path(path), Found[Dialogue]()
-    problems: dict[str, list[int]] = {}
-    for number, line in enumerate(decoded(path, encoding).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            messages = _messages(line)
-        except Malformed as error:
-            problems.setdefault(str(error), []).append(number)
-            continue
+    for number, messages in json_lines(path, decoded(path, encoding), FORM, _messages, found.left_out):
         kept = up_to_last_answer(messages)
         if not kept:
             found.left_out.setdefault(NO_ANSWER, []).append(number)
@@ -68,22 +56,9 @@ def read_dialogues(path: str | Path, encoding: str = "utf-8") -> Found[Dialogue]
         if len(kept) < len(messages):
             found.left_out.setdefault("a last message without an answer, the rest was kept", []).append(number)
         found.examples.append(Dialogue(tuple(kept), str(path), number))
-    if problems:
-        raise TaskError(*(f"{path}, {lines_named(lines)}: {what}" for what, lines in problems.items()))
     if not found.examples:
         raise TaskError(f"{path} holds no conversation with an answer; {FORM}, one a line")
     return found
-
-
-def json_object(line: str, form: str) -> dict[str, Any]:
-    """The object of a line. Raises Malformed where it is none."""
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise Malformed(f"no JSON; {form}") from error
-    if not isinstance(value, dict):
-        raise Malformed(f"no JSON object; {form}")
-    return value
 
 
 def checked_messages(value: Any, form: str) -> list[Message]:
@@ -109,8 +84,7 @@ def up_to_last_answer(messages: Sequence[Message]) -> Sequence[Message]:
     return messages[: answers[-1] + 1] if answers else []
 
 
-def _messages(line: str) -> list[Message]:
-    value = json_object(line, FORM)
+def _messages(value: dict[str, Any]) -> list[Message]:
     if "messages" in value:
         return checked_messages(value["messages"], FORM)
     if isinstance(value.get("prompt"), str) and isinstance(value.get("answer"), str):

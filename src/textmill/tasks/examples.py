@@ -65,6 +65,12 @@ class Found(Generic[AnExample]):
         return "; ".join([f"{len(self.examples):,} texts", *reasons])
 
 
+def refuse_lines(path: str | Path, problems: Mapping[str, Sequence[int]]) -> None:
+    """Raise TaskError where something is wrong with lines of a file, all of it together."""
+    if problems:
+        raise TaskError(*(f"{path}, {lines_named(lines)}: {what}" for what, lines in problems.items()))
+
+
 def lines_named(lines: Sequence[int]) -> str:
     """`line 3`, `lines 3, 8 and 12 more`."""
     return english(findings.lines_named(lines))

@@ -6,7 +6,6 @@ and counted; nothing goes in silence.
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from ..errors import TaskError
 from .examples import Found, decoded, lines_named
+from .json_lines import Malformed, json_lines
 
 MARK = "__label__"
 TEXT_COLUMNS, LABEL_COLUMNS = ("text", "sentence", "review", "content"), ("label", "labels", "class", "category")
@@ -140,27 +140,24 @@ def _columns(path: Path, header: Sequence[str], reading: Reading) -> tuple[int, 
 
 
 def _json_lines(path: Path, text: str, reading: Reading) -> Iterator[Row]:
-    problems: dict[str, list[int]] = {}
     text_key, label_key = reading.text or "text", reading.label
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-            content = value[text_key]
-            found = value[label_key] if label_key else value["labels"] if "labels" in value else value["label"]
-            labels = [found] if isinstance(found, str | int) else list(found)
-            if not isinstance(content, str) or not all(isinstance(label, str | int) for label in labels):
-                raise TypeError
-        except (ValueError, KeyError, TypeError, IndexError):
-            problems.setdefault(
-                f'write {{"{text_key}": "a text", "{label_key or "label"}": "its label"}}, or a list of labels', []
-            ).append(number)
-            continue
+    form = f'write {{"{text_key}": "a text", "{label_key or "label"}": "its label"}}, or a list of labels'
+
+    def read(value: dict[str, Any]) -> tuple[str, tuple[str, ...] | None]:
+        content = value.get(text_key)
+        found = value.get(label_key or ("labels" if "labels" in value else "label"))
+        labels = [found] if isinstance(found, str | int) else found
+        if (
+            not isinstance(content, str)
+            or not isinstance(labels, list)
+            or not all(isinstance(each, str | int) for each in labels)
+        ):
+            raise Malformed(form)
         named = tuple(str(label).strip() for label in labels if str(label).strip())
-        yield number, content, named if named or not labels else None
-    if problems:
-        raise TaskError(*(f"{path}, {lines_named(lines)}: {what}" for what, lines in problems.items()))
+        return content, named if named or not labels else None
+
+    for number, (content, labels) in json_lines(path, text, form, read, {}):
+        yield number, content, labels
 
 
 def _labels(text: str, reading: Reading) -> tuple[str, ...] | None:

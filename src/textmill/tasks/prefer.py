@@ -25,7 +25,7 @@ from ..tokens.tokenizer import Tokenizer
 from ..training.preference import PreferenceObjective
 from .application import Application
 from .chat import LONGEST, Answerer
-from .examples import Split, divide, lines_named
+from .examples import Split, divide, lines_named, refuse_lines
 from .judged import Judged
 from .labelled import Reading
 from .preferences import Preference, read_preferences
@@ -58,8 +58,10 @@ class Prefer(Application[Preference, Answerer]):
         share = self.recipe.learn.validation
         return divide(lambda path: read_preferences(path, self.reading.encoding), data, test, validation, share)
 
-    def learn(self, base: str | Path | None, split: Split[Preference], out: str | Path, restart: bool = False) -> Answerer:
-        """Learn from pairs that are read already, be judged by the test's, and write the folder `out`."""
+    def learn(
+        self, base: str | Path | None, split: Split[Preference], out: str | Path, restart: bool = False, judging: bool = True
+    ) -> Answerer:
+        """Learn from pairs that are read already, be judged by the test where `judging`, and write the folder `out`."""
         if base is None:
             raise TaskError(
                 "a preference is learnt on a model that answers already: name it by --base; textmill tune chat makes one"
@@ -88,7 +90,7 @@ class Prefer(Application[Preference, Answerer]):
             lineage={"base": chosen.name, "data": split.hash, "longest": longest, "beta": learn.beta},
         )
         model = Answerer.load(tune(tuning, out, restart))
-        if test:
+        if test and judging:
             signature = {"data": split.hash, "test": split.test_hash, "longest": longest, "beta": learn.beta}
             judged = judge(model.folder.model, test, rows, signature)
             print(judged)
@@ -114,8 +116,7 @@ def encoded(examples: Sequence[Preference], tokenizer: Tokenizer, longest: int, 
         if pair[1]:
             shortened.append(example.line)
         found.append(pair[0])
-    if problems:
-        raise TaskError(*(f"{examples[0].file}, {lines_named(lines)}: {what}" for what, lines in problems.items()))
+    refuse_lines(examples[0].file if examples else "", problems)
     for lines, what in ((shortened, "their oldest messages are left out"), (out, "even so, and they are left out")):
         if lines:
             print(f"  {len(lines):,} {name} pairs have more than {longest} tokens: {what} ({lines_named(lines)})")

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..errors import TaskError
 from ..tokens.chat_template import Message
-from .dialogues import Malformed, checked_messages, json_object, spoken
-from .examples import Found, decoded, lines_named
+from .dialogues import checked_messages, spoken
+from .examples import Found, decoded
+from .json_lines import LeftOut, Malformed, json_lines
 
 FORM = (
     'write {"prompt": "a question", "chosen": "the better answer", "rejected": "the other"}, with "messages" in the place of '
@@ -40,27 +41,11 @@ class Preference:
         return ()
 
 
-class LeftOut(ValueError):
-    """Why a line that can be read is of no use."""
-
-
 def read_preferences(path: str | Path, encoding: str = "utf-8") -> Found[Preference]:
     """The pairs of a .jsonl. Raises TaskError with the lines that can't be read."""
     path, found = Path(path), Found[Preference]()
-    problems: dict[str, list[int]] = {}
-    for number, line in enumerate(decoded(path, encoding).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            messages, chosen, rejected = _pair(json_object(line, FORM))
-        except Malformed as error:
-            problems.setdefault(str(error), []).append(number)
-        except LeftOut as error:
-            found.left_out.setdefault(str(error), []).append(number)
-        else:
-            found.examples.append(Preference(tuple(messages), chosen, rejected, str(path), number))
-    if problems:
-        raise TaskError(*(f"{path}, {lines_named(lines)}: {what}" for what, lines in problems.items()))
+    for number, (messages, chosen, rejected) in json_lines(path, decoded(path, encoding), FORM, _pair, found.left_out):
+        found.examples.append(Preference(tuple(messages), chosen, rejected, str(path), number))
     if not found.examples:
         raise TaskError(f"{path} holds no pair of answers; {FORM}, one a line")
     return found

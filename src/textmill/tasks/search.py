@@ -118,13 +118,12 @@ def search(
     if len(trials) < 2:
         raise TaskError(f"--trials {count}: two or more are needed to choose among")
     tasks = {number: _with(task, trial) for number, trial in enumerate(trials, start=1)}
-    family = "" if base is not None else recipe.model.family
-    whole = learn.epochs_on(base is not None, -(-len(split.training) // learn.batch_size), family)
+    usual = learn.usual(base is not None, recipe.model.family)
+    whole = learn.epochs_of(usual, math.ceil(len(split.training) / learn.batch_size))
     rungs = max(1, math.floor(math.log(len(trials), THIRD) + 1e-9))
     identity = {"recipe": recipe.model_dump(mode="json"), "base": str(base), "data": split.hash, "trials": trials}
     results = _begun(out, fingerprint(identity), restart)
     ledger = Ledger(out, LedgerSettings())
-    unjudged = dataclasses.replace(split, test=[])  # trials are chosen among by validation alone
     kept = list(tasks)
     for rung in range(rungs):
         epochs = whole * float(THIRD) ** (rung - rungs)
@@ -136,7 +135,7 @@ def search(
             folder = out / "trials" / name
             with ledger.attempt(name, fingerprint(identity)):
                 try:
-                    _with(tasks[number], {"learn.epochs": repr(epochs)}).learn(base, unjudged, folder, restart)
+                    _with(tasks[number], {"learn.epochs": repr(epochs)}).learn(base, split, folder, restart, judging=False)
                     figure, value = best_validation(folder / METRICS_FILE)
                 except TrainingError as error:
                     print(error)

@@ -84,8 +84,10 @@ class Tag(Application[TaggedText, Tagger]):
         """The sentences of these files, checked; `report` tells what was found. Raises TaskError with all that is wrong."""
         return divide(lambda path: read_tagged(path, self.reading), data, test, validation, self.recipe.learn.validation)
 
-    def learn(self, base: str | Path | None, split: Split[TaggedText], out: str | Path, restart: bool = False) -> Tagger:
-        """Learn from sentences that are read already, be judged by the test sentences, and write the folder `out`."""
+    def learn(
+        self, base: str | Path | None, split: Split[TaggedText], out: str | Path, restart: bool = False, judging: bool = True
+    ) -> Tagger:
+        """Learn from sentences that are read already, be judged by the test where `judging`, and write the folder `out`."""
         learn = self.recipe.learn
         if learn.crf and (learn.class_weights != "none" or learn.label_smoothing):
             raise TaskError(
@@ -129,7 +131,7 @@ class Tag(Application[TaggedText, Tagger]):
             lineage={"base": chosen.name, "data": hash_of([*split.training, *split.validation]), "scheme": scheme},
         )
         model = Tagger.load(learn_task(learning, Path(out), restart))
-        if split.test:
+        if split.test and judging:
             judged = judge(model, split, scheme, learn.longest)
             print(judged)
             judged.write(Path(out))

@@ -5,7 +5,6 @@ there, is counted.
 """
 
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,10 +15,12 @@ from typing import Any, TypeGuard
 from ..errors import TaskError
 from ..tokens.tags import LETTERS, OUTSIDE, Entity, Scheme, entities_of, scheme_of
 from ..tokens.words import joined, split_words
-from .examples import Finding, Found, decoded, lines_named
+from .examples import Finding, Found, decoded, lines_named, refuse_lines
+from .json_lines import Malformed, json_lines
 from .labelled import Reading
 
 COMMENTS, NO_WORDS = "comments and marks of documents", "no words"
+FORM = 'write {"tokens": […], "tags": […]} or {"text": "…", "entities": […]}'
 SINGLE = 0.99  # of the words are single characters: characters are tagged
 SCHEMES = (*LETTERS, "IOB1")
 PLAIN = Reading()
@@ -83,7 +84,7 @@ def read_tagged(path: str | Path, reading: Reading = PLAIN) -> Tagged:
     text = decoded(path, reading.encoding)
     found = Tagged()
     of_lines = Path(path.name.removesuffix(".gz")).suffix == ".jsonl"
-    sentences = (_json_lines if of_lines else _columns)(path, text.split("\n"), reading, found)
+    sentences = (_json_lines if of_lines else _columns)(path, text, reading, found)
     if not sentences:
         raise TaskError(
             f"{path} holds no tagged words; write a word and its tag on each line, and a blank one between sentences"
@@ -110,8 +111,9 @@ def read_tagged(path: str | Path, reading: Reading = PLAIN) -> Tagged:
     return found
 
 
-def _columns(path: Path, lines: Sequence[str], reading: Reading, found: Tagged) -> list[Sentence]:
+def _columns(path: Path, text: str, reading: Reading, found: Tagged) -> list[Sentence]:
     """Columns with tabs or spaces between them, the word in the first and the tag in the last one, or in those named."""
+    lines = text.split("\n")
     rows = {number: _cells(line) for number, line in enumerate(lines, start=1) if line.strip(" \t\r\ufeff")}
     counts = Counter(len(cells) for cells in rows.values() if cells[0] != "-DOCSTART-")
     if not counts:
@@ -147,7 +149,7 @@ def _columns(path: Path, lines: Sequence[str], reading: Reading, found: Tagged) 
             open_sentence.words.append(cells[word_column - 1])
             open_sentence.tags.append(tag)
             open_sentence.lines.append(number)
-    _refuse(path, problems)
+    refuse_lines(path, problems)
     return [*sentences, open_sentence] if open_sentence.words else sentences
 
 
@@ -168,41 +170,29 @@ def _place(named: str | None, usual: int, option: str) -> int:
     raise TaskError(f"{option} {named}: columns of tagged words are numbered from 1, and from the last one down from -1")
 
 
-def _json_lines(path: Path, lines: Sequence[str], reading: Reading, found: Tagged) -> list[Sentence]:
+def _json_lines(path: Path, text: str, reading: Reading, found: Tagged) -> list[Sentence]:
     """{"tokens": […], "tags": […]}, or {"text": "…", "entities": [{"start": 0, "end": 5, "label": "person"}]}."""
-    problems: dict[str, list[int]] = {}
+
+    def read(value: dict[str, Any]) -> tuple[list[str], list[str]]:
+        return _of_tokens(value, reading) if (reading.text or "tokens") in value else _of_text(value)
+
     sentences = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-            if not isinstance(value, dict):
-                raise _Wrong('write {"tokens": […], "tags": […]} or {"text": "…", "entities": […]}')
-            words, tags = _of_tokens(value, reading) if (reading.text or "tokens") in value else _of_text(value)
-        except ValueError as error:
-            problems.setdefault(str(error) if isinstance(error, _Wrong) else "no JSON", []).append(number)
-            continue
+    for number, (words, tags) in json_lines(path, text, FORM, read, found.left_out):
         if words:
             sentences.append(Sentence(words, tags, [number] * len(words)))
         else:
             found.left_out.setdefault(NO_WORDS, []).append(number)
-    _refuse(path, problems)
     return sentences
-
-
-class _Wrong(ValueError):
-    """A line that can't be read, and why."""
 
 
 def _of_tokens(value: dict[str, Any], reading: Reading) -> tuple[list[str], list[str]]:
     words, tags = value[reading.text or "tokens"], value.get(reading.label or "tags")
     if not (_are_texts(words) and _are_texts(tags)) or not all(word.strip() for word in words):
-        raise _Wrong(f'write {{"{reading.text or "tokens"}": ["a", "word"], "{reading.label or "tags"}": ["O", "B-kind"]}}')
+        raise Malformed(f'write {{"{reading.text or "tokens"}": ["a", "word"], "{reading.label or "tags"}": ["O", "B-kind"]}}')
     if len(words) != len(tags):
-        raise _Wrong(f"{len(words)} words and {len(tags)} tags; write one tag for each word")
+        raise Malformed(f"{len(words)} words and {len(tags)} tags; write one tag for each word")
     if wrong := [tag for tag in tags if not _is_tag(tag)]:
-        raise _Wrong(f"{wrong[0]!r:.40} is no tag; write O, or a letter and a kind such as B-person")
+        raise Malformed(f"{wrong[0]!r:.40} is no tag; write O, or a letter and a kind such as B-person")
     return words, tags
 
 
@@ -210,18 +200,18 @@ def _of_text(value: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Words of a text, cut where an entity begins or ends, and their tags in BIO."""
     text, entities = value.get("text"), value.get("entities")
     if not isinstance(text, str) or not isinstance(entities, list):
-        raise _Wrong('write {"tokens": […], "tags": […]} or {"text": "…", "entities": […]}')
+        raise Malformed(FORM)
     marked: list[tuple[int, int, str]] = []
     for entity in entities:
         begin, end, label = (entity.get(key) if isinstance(entity, dict) else None for key in ("start", "end", "label"))
         if type(begin) is not int or type(end) is not int or not isinstance(label, str) or not label.strip():
-            raise _Wrong('write each entity as {"start": 0, "end": 5, "label": "person"}')
+            raise Malformed('write each entity as {"start": 0, "end": 5, "label": "person"}')
         if not 0 <= begin < end <= len(text) or not text[begin:end].strip():
-            raise _Wrong(f"an entity from {begin} to {end} isn't in a text of {len(text)} characters")
+            raise Malformed(f"an entity from {begin} to {end} isn't in a text of {len(text)} characters")
         marked.append((begin, end, label.strip()))
     marked.sort()
     if any(one[1] > other[0] for one, other in itertools.pairwise(marked)):
-        raise _Wrong("entities that overlap; leave the inner ones out")
+        raise Malformed("entities that overlap; leave the inner ones out")
     cuts = sorted({place for begin, end, _ in marked for place in (begin, end)})
     letters = [character for character in text if character.isalpha()]
     characters = sum("\u3040" <= character <= "\u9fff" for character in letters) > len(letters) / 2
@@ -256,7 +246,7 @@ def _scheme(path: Path, sentences: Sequence[Sentence], reading: Reading) -> str:
             raise TaskError(f"--scheme {reading.scheme}: write one of {', '.join(SCHEMES)}")
         letters = LETTERS["BIO" if reading.scheme == "IOB1" else reading.scheme]
         wrong = _lines_of(sentences, lambda tag: tag != OUTSIDE and tag[0] not in letters)
-        _refuse(
+        refuse_lines(
             path, {f"the tags aren't of {reading.scheme}, whose letters are {', '.join(letters)} and O": wrong} if wrong else {}
         )
         return reading.scheme
@@ -284,8 +274,3 @@ def _is_iob1(sentences: Sequence[Sentence]) -> bool:
 
 def _lines_of(sentences: Sequence[Sentence], wanted: Callable[[str], bool]) -> list[int]:
     return [line for each in sentences for tag, line in zip(each.tags, each.lines, strict=True) if wanted(tag)]
-
-
-def _refuse(path: Path, problems: dict[str, list[int]]) -> None:
-    if problems:
-        raise TaskError(*(f"{path}, {lines_named(lines)}: {what}" for what, lines in problems.items()))
