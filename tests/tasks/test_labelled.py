@@ -69,7 +69,8 @@ def test_several_labels_of_a_text(tmp_path: Path) -> None:
     [
         ("a.csv", "subject,body,kind\n1,2,3\n", "which column is the text? Found 'subject', 'body', 'kind'"),
         ("a.csv", "text,label,extra\nx\ny\nz,b,c\n", "lines 2, 3: fewer columns"),
-        ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": 3}\nno\n', r"(?s)line 2: write.*line 3: no JSON; write"),
+        ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": 3}\n4\n{"text": "y"}\n', "lines 2, 4: write"),
+        ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": 3}\nno\n', "line 3: no JSON; write"),
         ("a.jsonl", "[1, 2]\n", "line 1: no JSON object; write"),
         ("a.csv", "text,label\none, two,b\nx,c\n", "line 2: more columns than the header's 2; a text that holds the separator"),
         ("a.tsv", 'text\tlabel\n"x\tb\ny" z\tc\n', "line 3: '\t' expected after"),

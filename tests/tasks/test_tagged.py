@@ -103,7 +103,8 @@ def test_tags_that_are_not_whole_are_taken_as_conlleval_does_and_counted(tmp_pat
         ("a.conll", "x B-a\ny S-a\nz E-a\n", Reading(scheme="BIO"), ["lines 2, 3: the tags aren't of BIO"]),
         ("a.conll", "x O\n", Reading(scheme="BIOX"), ["--scheme BIOX: write one of BIO, BIOES, BMES, BILOU, IOB1"]),
         ("a.jsonl", '{"tokens": ["x"], "tags": ["O", "O"]}\nno\n{"tokens": ["x"], "tags": ["Q"]}\n[]\n{"text": "x"}\n',
-         Reading(), ["line 1: 1 words and 2 tags", "line 2: no JSON", "line 3: 'Q' is no tag", "line 4: no JSON object", "line 5: write"]),
+         Reading(),
+         ["line 1: 1 words and 2 tags", "line 2: no JSON", "line 3: 'Q' is no tag", "line 4: no JSON object", "line 5: write"]),
         ("a.jsonl", '{"text": "xy", "entities": [{"start": 0, "end": 9, "label": "a"}]}\n'
          '{"text": "xy", "entities": [{"start": 0, "end": 2, "label": "a"}, {"start": 1, "end": 2, "label": "a"}]}\n'
          '{"text": "xy", "entities": [{"begin": 0}]}', Reading(),
