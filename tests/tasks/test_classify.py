@@ -192,6 +192,8 @@ def test_a_learnt_folder_is_asked_on_the_command_line_and_served(
     refused = textmill("predict", run, "-", typed=b"a text\n\n")
     assert refused.code == 2 and "text 2 holds nothing" in refused.err
     assert textmill("predict", train.parent, "a").code == 2
+    nothing = textmill("predict", run, "-", typed=b"")
+    assert nothing.code == 2 and "no text was given" in nothing.err
     server = starter.leave(tmp_path, "serve", run, "--port", 0)
     try:
         address = server.first_line().split(" at ")[1].split("/v1")[0]

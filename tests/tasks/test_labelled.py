@@ -8,6 +8,7 @@ import pytest
 from textmill.errors import TaskError
 from textmill.report.findings import english, finding
 from textmill.tasks import Classify
+from textmill.tasks.examples import divide
 from textmill.tasks.labelled import Reading, read_labelled
 
 TEXTS = [("Où est-ce ?", "place"), ('He said "no", twice', "human")]
@@ -121,3 +122,17 @@ def test_every_finding_is_said_in_both_languages() -> None:
     told = finding("left_out", {"file": "a", "count": 1200, "reason": "no text", "lines": [3, 4, 5, 6, 7, 8]})
     assert english(told) == "a: 1,200 left out: no text (lines 3, 4, 5, 6, 7 and 1 more)"
     assert str(told.texts["zh"]) == "a：略去 1,200 条：没有文本（第 3, 4, 5, 6, 7 行等，另有 1 行）"
+
+
+def test_an_encoding_that_can_be_known_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\nx,a\n", encoding="utf-16")
+    with pytest.raises(TaskError, match=r"a\.csv is in UTF-16; write --encoding utf-16"):
+        read_labelled(tmp_path / "a.csv")
+    assert read_labelled(tmp_path / "a.csv", Reading(encoding="utf-16")).examples[0].labels == ("a",)
+
+
+def test_a_file_that_is_its_own_test_leaves_nothing_to_learn_from(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join(f"{number % 2} text {number}" for number in range(30)), encoding="utf-8")
+    with pytest.raises(TaskError, match=r"0 to learn from, 0 to validate on; .*stand"):
+        divide(lambda each: read_labelled(each), path, path, None, 0.1)

@@ -153,6 +153,8 @@ def predict(
 
     learnt = load_learnt(model)
     given = [line for text in texts for line in (standard_input().splitlines() if text == "-" else [text])]
+    if not given:
+        raise TaskError("no text was given; write one a line to standard input, or as an argument")
     if isinstance(learnt, Tagger):
         for tagged in learnt.predict(given):
             print(json.dumps(tagged.to_dict(), ensure_ascii=False) if as_json else str(tagged))

@@ -1,6 +1,7 @@
 """Examples of any task, divided into those to learn from, to validate on and to be judged by; and what is to be known of them
 before."""
 
+import codecs
 import dataclasses
 import gzip
 import hashlib
@@ -90,6 +91,8 @@ def decoded(path: Path, encoding: str) -> str:
             raw = gzip.decompress(raw)
         return raw.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
     except UnicodeDecodeError as error:
+        if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise TaskError(f"{path} is in UTF-16; write --encoding utf-16") from error
         line = raw[: error.start].count(b"\n") + 1
         raise TaskError(
             f"{path}, line {line:,}: the byte {raw[error.start]:#04x} is no {encoding}; name the file's encoding, such as "
@@ -168,7 +171,9 @@ def divide(
             found += leaks
     training, held_for, judged = parts["training"], parts["validation"], parts["test"]
     if not training or not held_for:
-        raise TaskError(f"{data}: too few texts: {len(training)} to learn from, {len(held_for)} to validate on")
+        left_out = "; ".join(f"{finding}" for finding in found if finding.key == "leaks")
+        told = f"; {left_out}" if left_out else ""
+        raise TaskError(f"{data}: too few texts: {len(training)} to learn from, {len(held_for)} to validate on{told}")
     found += _repeated([*training, *held_for])
     found.append(Finding("parts", {"training": len(training), "validation": len(held_for), "test": len(judged)}))
     if counts := Counter(label for example in training for label in example.labels):
