@@ -182,6 +182,7 @@ def test_a_learnt_folder_is_asked_on_the_command_line_and_served(
     assert (
         made.code == 0
         and "report.html" in made.out
+        and "validation texts, for want of test texts" in made.out
         and "validation" in json.loads((run / "scores.json").read_text())["judged_by"]
     )
     texts = ["I saw a dog today again", "where is my axe ? here"]

@@ -31,7 +31,8 @@ class Judged:
             table.append(f"{name} on the same texts, written otherwise")
             table += [f"  {name:<{width}}  {found}" for name, found in self.perturbations.items()]
         rest = [f"  {'; '.join(f'{score.name} {score}' for score in others)}"] if others else []
-        return "\n".join([f"{chief.name} on {chief.count:,} test texts", *table, *rest])
+        kind = "validation texts, for want of test texts" if self.more.get("judged_by") == "validation" else "test texts"
+        return "\n".join([f"{chief.name} on {chief.count:,} {kind}", *table, *rest])
 
     def write(self, folder: Path) -> None:
         """Into scores.json: every number a Score."""
